@@ -1,0 +1,189 @@
+"""One timer for any number of deadlines."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.streams import logged
+from twisted.internet.task import Clock
+
+from twisted_oob.deadlines import DeadlineQueue
+
+
+class Item:
+    """Something with a deadline, which notes when it came."""
+
+    def __init__(self, queue, clock, then=None):
+        self.queue = queue
+        self.clock = clock
+        self.then = then
+        self.settled = False
+        self.expired_at = None
+
+    def settle(self):
+        self.settled = True
+        self.queue.settle()
+
+    def expire(self):
+        assert not self.settled
+        self.expired_at = self.clock.seconds()
+        self.settle()
+        if self.then is not None:
+            self.then()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock):
+    return DeadlineQueue(clock)
+
+
+@pytest.fixture
+def add(queue, clock):
+    def add(seconds, then=None):
+        item = Item(queue, clock, then)
+        queue.add(item, seconds)
+        return item
+
+    return add
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1, 1, 900.0, 1e9])
+def test_expires_at_its_time_and_not_before(add, clock, seconds):
+    item = add(seconds)
+    clock.advance(seconds * 0.999)
+    assert (item.expired_at is None) == (seconds > 0)
+    clock.advance(seconds * 0.002)
+    assert item.settled
+    assert clock.getDelayedCalls() == []
+
+
+def test_expires_in_the_order_of_time_then_of_adding(queue, clock):
+    order = []
+    for name, seconds in [("c", 3), ("a", 1), ("d", 3), ("b", 2)]:
+        queue.add(Item(queue, clock, lambda name=name: order.append(name)), seconds)
+    clock.advance(5)
+    assert order == ["a", "b", "c", "d"]
+
+
+def test_settled_item_never_expires(add, clock):
+    item, other = add(5), add(6)
+    item.settle()
+    clock.advance(10)
+    assert item.expired_at is None
+    assert other.expired_at == 10
+
+
+def test_one_timer_for_thousands(add, clock):
+    items = [add(900 - number % 7) for number in range(5000)]
+    assert len(clock.getDelayedCalls()) == 1
+    for item in items:
+        item.settle()
+    assert clock.getDelayedCalls() == []
+
+
+def test_no_timer_before_the_first_item_and_after_the_last(add, clock):
+    assert clock.getDelayedCalls() == []
+    add(1)
+    clock.advance(1)
+    assert clock.getDelayedCalls() == []
+    add(1).settle()
+    assert clock.getDelayedCalls() == []
+
+
+def test_earlier_deadline_takes_over_the_timer(add, clock):
+    late, early = add(100), add(10)
+    clock.advance(10)
+    assert early.expired_at == 10
+    clock.advance(90)
+    assert late.expired_at == 100
+
+
+@pytest.mark.parametrize("again", [0, 1, 5, 30, 100])
+def test_what_an_expiry_adds_delays_nobody_else(add, clock, again):
+    added = []
+    first = add(10, then=lambda: added.append(add(again)))
+    second = add(20)
+    for _ in range(200):
+        clock.advance(1)
+    assert first.expired_at == 10
+    assert second.expired_at == 20
+    assert added[0].expired_at == pytest.approx(10 + again, abs=1)
+    assert clock.getDelayedCalls() == []
+
+
+def test_expiry_that_settles_another_spares_it(add, clock):
+    second = None
+    first = add(10, then=lambda: second.settle())
+    second = add(10)
+    clock.advance(10)
+    assert first.expired_at == 10
+    assert second.expired_at is None
+    assert clock.getDelayedCalls() == []
+
+
+def test_memory_does_not_grow_with_what_is_settled(add, queue):
+    kept = [add(1000) for _ in range(10)]
+    for _ in range(5000):
+        add(1000).settle()
+    assert len(queue._heap) < 100
+    for item in kept:
+        item.settle()
+    assert len(queue._heap) == 0
+
+
+def test_exception_in_one_expiry_does_not_stop_the_others(add, clock):
+    def fail():
+        raise RuntimeError("one of them")
+
+    add(1, then=fail)
+    others = [add(1), add(2)]
+    with logged() as events:
+        clock.advance(1)
+        clock.advance(1)
+        assert [str(error) for error in events.failures()] == ["one of them"]
+    assert [item.expired_at for item in others] == [1, 2]
+    assert clock.getDelayedCalls() == []
+
+
+ADD = st.tuples(st.just("add"), st.integers(1, 30), st.none() | st.integers(1, 30))
+SETTLE = st.tuples(st.just("settle"), st.integers(0, 100), st.none())
+ADVANCE = st.tuples(st.just("advance"), st.integers(0, 20), st.none())
+
+
+@given(st.lists(ADD | SETTLE | ADVANCE, max_size=80))
+def test_behaves_as_a_sorted_list_would(steps):
+    """Against the naive model: each is due at its time, and the clock goes second by second."""
+    clock = Clock()
+    queue = DeadlineQueue(clock)
+    model = {}
+
+    def add(seconds, again=None):
+        item = Item(queue, clock, None if again is None else lambda: add(again))
+        model[item] = clock.seconds() + seconds
+        queue.add(item, seconds)
+
+    for step, value, again in steps:
+        if step == "add":
+            add(value, again)
+        elif step == "settle":
+            live = [item for item in model if not item.settled]
+            if live:
+                live[value % len(live)].settle()
+        else:
+            for _ in range(value):
+                clock.advance(1)
+        assert all(item.settled for item, due in model.items() if due < clock.seconds()), (
+            "an item outlived its deadline"
+        )
+        assert all(item.expired_at in (None, due) for item, due in model.items()), (
+            "an item expired at another time than its own"
+        )
+        live = sum(not item.settled for item in model)
+        assert len(clock.getDelayedCalls()) == (1 if live else 0)
+        assert len(queue._heap) <= 2 * live + 33

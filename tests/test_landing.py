@@ -1,0 +1,359 @@
+"""One file on its way to the disk, on the real file system."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twisted_oob import landing
+from twisted_oob.errors import NoRoom
+from twisted_oob.landing import Landing, remove_leftovers
+
+NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
+NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def descriptors_in(directory):
+    """The file descriptors of this process that are open in a folder, or for it."""
+    links = [Path("/proc/self/fd") / fd for fd in os.listdir("/proc/self/fd")]
+    return [int(fd.name) for fd in links if fd.is_symlink() and str(directory) in os.readlink(fd)]
+
+
+def fail(code):
+    """A function that fails with this errno, as often as it is called."""
+
+    def failing(*args, **kwargs):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    return failing
+
+
+def fail_at(number, code, real):
+    """The real function, but its call of this number fails with this errno."""
+    calls = iter(range(1, 1000))
+
+    def failing(*args, **kwargs):
+        if next(calls) == number:
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        return real(*args, **kwargs)
+
+    return failing
+
+
+def opened(directory):
+    file = Landing(directory)
+    file.open()
+    return file
+
+
+def landed(directory, data=b"data", name="a.txt"):
+    file = opened(directory)
+    file.write(data)
+    return file.publish(name)
+
+
+def leftover(directory, number=0):
+    path = directory / f".oob-{number:032x}.part"
+    path.write_bytes(b"left")
+    return path
+
+
+def test_a_file_lands_under_its_name(tmp_path):
+    file = opened(tmp_path)
+    file.write(b"one ")
+    file.write(bytearray(b"two"))
+    assert file.publish("a.txt") == tmp_path / "a.txt"
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"one two"
+    assert file.size == 7
+    assert file.sha256 == hashlib.sha256(b"one two").hexdigest()
+
+
+def test_only_its_owner_may_read_it_before_and_after(tmp_path):
+    old = os.umask(0)
+    try:
+        file = opened(tmp_path)
+        [temporary] = tmp_path.iterdir()
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        final = file.publish("a.txt")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(final.stat().st_mode) == 0o600
+    assert final.stat().st_nlink == 1
+
+
+def test_the_temporary_file_is_hidden_and_not_inherited(tmp_path):
+    file = opened(tmp_path)
+    [temporary] = names(tmp_path)
+    assert temporary.startswith(".oob-")
+    assert temporary.endswith(".part")
+    [fd] = descriptors_in(tmp_path)
+    assert not os.get_inheritable(fd)
+    file.discard()
+
+
+def test_the_temporary_file_is_opened_exclusively_and_follows_no_link(tmp_path, monkeypatch):
+    seen = []
+    real = os.open
+
+    def spying(path, flags, *args, **kwargs):
+        seen.append(flags)
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", spying)
+    file = opened(tmp_path)
+    wanted = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    assert seen[0] & wanted == wanted
+    file.discard()
+
+
+def test_it_replaces_nothing(tmp_path):
+    paths = [landed(tmp_path, data) for data in (b"1", b"2", b"3")]
+    assert [path.name for path in paths] == ["a.txt", "a (2).txt", "a (3).txt"]
+    assert [path.read_bytes() for path in paths] == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "dangling link", "link to a file"])
+def test_it_replaces_nothing_of_another_kind(tmp_path, kind):
+    taken = tmp_path / "a.txt"
+    other = tmp_path / "other"
+    if kind == "directory":
+        taken.mkdir()
+    else:
+        taken.symlink_to(other)
+        if kind == "link to a file":
+            other.write_bytes(b"kept")
+    assert landed(tmp_path).name == "a (2).txt"
+    assert other.exists() is (kind == "link to a file")
+    if other.exists():
+        assert other.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("code", NO_LINKS)
+def test_without_hard_links_it_still_replaces_nothing(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(os, "link", fail(code))
+    (tmp_path / "a.txt").write_bytes(b"kept")
+    path = landed(tmp_path)
+    assert path.name == "a (2).txt"
+    assert path.read_bytes() == b"data"
+    assert (tmp_path / "a.txt").read_bytes() == b"kept"
+    assert names(tmp_path) == ["a (2).txt", "a.txt"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_without_hard_links_a_failed_rename_leaves_no_empty_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", fail("EPERM"))
+    monkeypatch.setattr(Path, "replace", fail("EIO"))
+    file = opened(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        file.publish("a.txt")
+    file.discard()
+    assert names(tmp_path) == []
+
+
+def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
+    steps = []
+
+    def spying(name):
+        real = getattr(os, name)
+
+        def spy(*args, **kwargs):
+            if name == "fsync":
+                steps.append("sync folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else "sync")
+            else:
+                steps.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, spy)
+
+    file = opened(tmp_path)
+    file.write(b"data")
+    for name in ("fsync", "link"):
+        spying(name)
+    file.publish("a.txt")
+    assert steps == ["sync", "link", "sync folder"]
+
+
+def test_short_writes_are_continued(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data)[:3]))
+    assert landed(tmp_path, b"ten bytes.").read_bytes() == b"ten bytes."
+
+
+@pytest.mark.parametrize("code", [*NO_ROOM, "EIO"])
+@pytest.mark.parametrize("step", ["open", "write", "fsync", "link", "fsync folder", "open folder"])
+def test_trouble_at_any_step_leaves_nothing(tmp_path, monkeypatch, step, code):
+    expected = NoRoom if code in NO_ROOM else OSError
+    file = Landing(tmp_path)
+    if step == "open":
+        monkeypatch.setattr(os, "open", fail(code))
+        with pytest.raises(expected):
+            file.open()
+    elif step == "write":
+        file.open()
+        monkeypatch.setattr(os, "write", fail(code))
+        with pytest.raises(expected):
+            file.write(b"data")
+    else:
+        file.open()
+        name = step.partition(" ")[0]
+        number = 2 if step == "fsync folder" else 1
+        monkeypatch.setattr(os, name, fail_at(number, code, getattr(os, name)))
+        with pytest.raises(expected) as caught:
+            file.publish("a.txt")
+        if expected is NoRoom:
+            assert caught.value.text == "no room for the file now"
+    monkeypatch.undo()
+    file.discard()
+    assert names(tmp_path) == []
+    assert descriptors_in(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_synced_is_no_trouble(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail_at(2, "EINVAL", os.fsync))
+    assert landed(tmp_path).read_bytes() == b"data"
+
+
+def test_a_file_that_cannot_be_synced_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail_at(1, "EINVAL", os.fsync))
+    with pytest.raises(OSError, match="Invalid"):
+        landed(tmp_path)
+
+
+def test_trouble_with_the_lock_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", fail("EIO"))
+    with pytest.raises(OSError, match="Input/output"):
+        opened(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(fcntl, "flock", fail(code))
+    file = opened(tmp_path)
+    assert remove_leftovers(tmp_path) == 0
+    assert file.publish("a.txt").exists()
+
+
+def test_discard_removes_what_is_there_once_or_twice(tmp_path):
+    file = opened(tmp_path)
+    file.discard()
+    file.discard()
+    assert names(tmp_path) == []
+
+
+def test_discard_removes_what_was_published(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"kept")
+    file = opened(tmp_path)
+    file.publish("a.txt")
+    file.discard()
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_discard_leaves_what_took_the_published_place(tmp_path):
+    file = opened(tmp_path)
+    final = file.publish("a.txt")
+    other = tmp_path / "other"
+    other.write_bytes(b"kept")
+    other.replace(final)
+    file.discard()
+    assert final.read_bytes() == b"kept"
+
+
+# --- leftovers
+
+
+def test_leftovers_of_the_dead_are_removed(tmp_path):
+    leftover(tmp_path, 1)
+    leftover(tmp_path, 2)
+    assert remove_leftovers(tmp_path) == 2
+    assert names(tmp_path) == []
+    assert remove_leftovers(tmp_path) == 0
+
+
+def test_the_temporary_files_of_the_living_are_left_alone(tmp_path):
+    file = opened(tmp_path)
+    assert remove_leftovers(tmp_path) == 0
+    assert file.publish("a.txt").exists()
+
+
+def test_those_of_another_living_process_too(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from twisted_oob.landing import Landing\n"
+        "file = Landing(Path(sys.argv[1])); file.open(); print('open', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    root = Path(landing.__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"open\n"
+        assert remove_leftovers(tmp_path) == 0
+        other.kill()
+        other.wait()
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == []
+
+
+def test_only_our_own_kind_of_file_is_removed(tmp_path):
+    kept = [".oob-.part", ".oob-x.part", f".oob-{0:032x}.part.txt", f"oob-{0:032x}.part", "a.part"]
+    for name in kept:
+        (tmp_path / name).write_bytes(b"kept")
+    (tmp_path / f".oob-{1:032x}.part").mkdir()
+    (tmp_path / f".oob-{2:032x}.part").symlink_to(tmp_path / "a.part")
+    os.mkfifo(tmp_path / f".oob-{3:032x}.part")
+    before = names(tmp_path)
+    assert remove_leftovers(tmp_path) == 0
+    assert names(tmp_path) == before
+
+
+def test_a_temporary_file_lost_before_its_lock_is_given_up_for_another(tmp_path, monkeypatch):
+    real = fcntl.flock
+    lost = []
+
+    def raced(fd, operation):
+        # Another process takes the new file for a leftover, just before its lock.
+        monkeypatch.setattr(fcntl, "flock", real)
+        lost.extend(tmp_path.iterdir())
+        assert remove_leftovers(tmp_path) == 1
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", raced)
+    file = opened(tmp_path)
+    [temporary] = tmp_path.iterdir()
+    assert [temporary] != lost
+    assert remove_leftovers(tmp_path) == 0
+    assert file.publish("a.txt").exists()
+
+
+def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, monkeypatch):
+    real = fcntl.flock
+    holder = []
+
+    def raced(fd, operation):
+        monkeypatch.setattr(fcntl, "flock", real)
+        [path] = tmp_path.iterdir()
+        holder.append(os.open(path, os.O_RDWR))
+        real(holder[0], operation)
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", raced)
+    file = opened(tmp_path)
+    assert file.publish("a.txt").exists()
+    os.close(holder[0])
+    assert names(tmp_path) == ["a.txt"]

@@ -1,0 +1,66 @@
+"""Files by URL over XMPP, for Twisted: XEP-0066 Out of Band Data on Wokkel.
+
+Everything an application needs is here: add an ``OOBHandler`` to a Wokkel stream, offer files
+with ``send_url``, and take what others offer in ``on_offer``. Importing it installs no reactor,
+and makes all of Wokkel 18 importable on today's Twisted.
+"""
+
+from __future__ import annotations
+
+from twisted_oob import _compat  # noqa: F401  (before anything imports Wokkel)
+from twisted_oob._version import __version__
+from twisted_oob.errors import (
+    AlreadyAnswered,
+    ErrorCondition,
+    FetchFailed,
+    Forbidden,
+    InvalidOOBData,
+    NoRoom,
+    NotFound,
+    OfferLost,
+    OOBError,
+    Rejected,
+    ResourceConstraint,
+    TooLarge,
+)
+from twisted_oob.fetch import FetchedFile, Fetcher
+from twisted_oob.handler import OOBHandler, OOBMessage
+from twisted_oob.offers import Offer
+from twisted_oob.policy import FetchPolicy
+from twisted_oob.responder import AllowList, OOBResponder
+from twisted_oob.stanza import (
+    DISCO_FEATURES,
+    NS_IQ_OOB,
+    NS_X_OOB,
+    OOBData,
+    url_from_element,
+)
+
+__all__ = [
+    "DISCO_FEATURES",
+    "NS_IQ_OOB",
+    "NS_X_OOB",
+    "AllowList",
+    "AlreadyAnswered",
+    "ErrorCondition",
+    "FetchFailed",
+    "FetchPolicy",
+    "FetchedFile",
+    "Fetcher",
+    "Forbidden",
+    "InvalidOOBData",
+    "NoRoom",
+    "NotFound",
+    "OOBData",
+    "OOBError",
+    "OOBHandler",
+    "OOBMessage",
+    "OOBResponder",
+    "Offer",
+    "OfferLost",
+    "Rejected",
+    "ResourceConstraint",
+    "TooLarge",
+    "__version__",
+    "url_from_element",
+]

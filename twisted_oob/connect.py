@@ -1,0 +1,256 @@
+"""Connections to judged addresses only: endpoints for an Agent that fetches strangers' URLs.
+
+A host's name is resolved once, every address it has must pass the policy, and the sockets are
+given exactly those literals. What the name resolves to a moment later (DNS rebinding) does not
+matter, and a literal address takes the same way, however it is spelled (``2130706433``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.landing import NO_ROOM
+from twisted_oob.policy import FetchPolicy
+
+_NO_TLS: Final = "no secure connection to the server"
+_DETAIL: Final = 300  # characters of a foreign error in our own log
+
+
+@implementer(IAgentEndpointFactory)
+class JudgedEndpoints:
+    """The endpoints of one transfer, and the connections they made.
+
+    ``tls_policy``: an IPolicyForHTTPS, how servers are verified.
+    ``heard``: called with the number of bytes a connection received (0 when it is made or its
+        host resolved); what it returns False for goes no further.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        policy: FetchPolicy,
+        tls_policy: Any,
+        heard: Callable[[int], bool],
+    ) -> None:
+        self.heard = heard
+        self._reactor = reactor
+        self._policy = policy
+        self._tls_policy = tls_policy
+        self._open: set[_Wire] = set()
+        self._waiters: list[Deferred[None]] = []
+
+    def endpointForURI(self, uri: URI) -> Any:  # noqa: N802  # the interface's
+        """Give the endpoint for http, or for https verified against the URL's own host."""
+        endpoint: Any = _JudgedEndpoint(self, uri.host.decode("ascii"), uri.port)
+        if uri.scheme == b"http":
+            return endpoint
+        try:
+            creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
+        except UnicodeError:
+            raise FetchFailed(_NO_TLS, detail=f"no certificate can name {uri.host!r}") from None
+        return wrapClientTLS(creator, endpoint)
+
+    async def connect(self, host: str, port: int, factory: Any) -> Any:
+        """Resolve a host, judge all it resolves to, and connect to one of exactly those.
+
+        The result is the factory's protocol. Forbidden where one address is not allowed.
+        """
+        addresses = await _resolve(self._reactor, host, port)
+        if not addresses:
+            raise FetchFailed("the host was not found", detail=f"no address for {host!r}")
+        for address in addresses:
+            self._policy.check_address(address.host)
+        self.heard(0)
+        known = _Known(self._reactor, addresses)
+        attempt = self._policy.stall_timeout
+        endpoint: Any = HostnameEndpoint(known, addresses[0].host, port, timeout=attempt)
+        wire = await endpoint.connect(_WireFactory(self, factory))
+        return wire.wrappedProtocol
+
+    def hang_up(self) -> Deferred[None]:
+        """Abort every connection; the Deferred fires when all are gone.
+
+        A polite TLS goodbye would wait for the server's own, maybe for ever.
+        """
+        for wire in tuple(self._open):
+            wire.abort()
+        if not self._open:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    def opened(self, wire: _Wire) -> None:
+        """Note a connection."""
+        self._open.add(wire)
+        self.heard(0)
+
+    def closed(self, wire: _Wire) -> None:
+        """Note that a connection is gone."""
+        self._open.discard(wire)
+        if not self._open:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+
+@implementer(IStreamClientEndpoint)
+class _JudgedEndpoint:
+    def __init__(self, endpoints: JudgedEndpoints, host: str, port: int) -> None:
+        self._endpoints = endpoints
+        self._host = host
+        self._port = port
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._endpoints.connect(self._host, self._port, factory))
+
+
+class _Wire(ProtocolWrapper):
+    """A connection below TLS, where every byte the server sends can be noticed."""
+
+    factory: _WireFactory
+    transport: Any
+
+    def makeConnection(self, transport: Any) -> None:
+        self.factory.endpoints.opened(self)
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.factory.endpoints.heard(len(data)):
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.factory.endpoints.closed(self)
+
+    def abort(self) -> None:
+        self.transport.abortConnection()
+
+
+class _WireFactory(WrappingFactory):
+    protocol = _Wire
+    noisy = False
+
+    def __init__(self, endpoints: JudgedEndpoints, factory: Any) -> None:
+        super().__init__(factory)  # type: ignore[no-untyped-call]
+        self.endpoints = endpoints
+
+
+@implementer(IReactorPluggableNameResolver, IHostnameResolver)
+class _Known:
+    """A reactor on which every name has the same few addresses.
+
+    HostnameEndpoint tries them as RFC 8305 wants it (happy eyeballs), and can ask for no others.
+    """
+
+    def __init__(self, reactor: Any, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
+        self._reactor = reactor
+        self._addresses = addresses
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    @property
+    def nameResolver(self) -> _Known:  # noqa: N802  # the interface's
+        return self
+
+    def resolveHostName(self, receiver: Any, *_args: object, **_options: object) -> None:
+        for address in self._addresses:
+            receiver.addressResolved(address)
+        receiver.resolutionComplete()
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    def __init__(self) -> None:
+        self.complete: Deferred[list[IPv4Address | IPv6Address]] = Deferred()
+        self._addresses: list[IPv4Address | IPv6Address] = []
+
+    def resolutionBegan(self, resolution: object) -> None:  # noqa: N802
+        pass
+
+    def addressResolved(self, address: Any) -> None:
+        self._addresses.append(address)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        self.complete.callback(self._addresses)
+
+
+def _resolve(reactor: Any, host: str, port: int) -> Deferred[list[IPv4Address | IPv6Address]]:
+    """Resolve a name to all its addresses; an empty list where it has none.
+
+    getaddrinfo can't be stopped: after a cancellation its result is ignored.
+    """
+    receiver = _Addresses()
+    reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
+    return receiver.complete
+
+
+def explained(error: Exception) -> Exception:
+    """Say what a network error means to the peer. An error of another kind is given back."""
+    roots = list(_roots(error))
+
+    def among(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(root, kinds) for root in roots)
+
+    if among(CancelledError, ConnectingCancelledError):
+        return CancelledError()
+    if not isinstance(error, _NETWORK_ERRORS):
+        return error
+    if any(getattr(root, "osError", None) in NO_ROOM for root in roots):
+        return NoRoom("no room for the file now", detail=causes(error))
+    if among(SSL.Error, VerificationError):
+        text = _NO_TLS
+    elif among(ConnectError):
+        text = "the server could not be reached"
+    else:
+        text = "no proper answer from the server"
+    return FetchFailed(text, detail=causes(error))
+
+
+_NETWORK_ERRORS: Final = (
+    ConnectError,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+
+
+def _roots(error: BaseException) -> Iterator[BaseException]:
+    """Find the errors that Twisted's HTTP client wrapped."""
+    wrapped = [getattr(reason, "value", None) for reason in getattr(error, "reasons", ())]
+    roots = [root for root in wrapped if isinstance(root, BaseException)]
+    for root in roots:
+        yield from _roots(root)
+    if not roots:
+        yield error
+
+
+def causes(error: BaseException) -> str:
+    """Describe an error for our own log."""
+    return "; ".join(f"{type(root).__name__}: {root}" for root in _roots(error))[:_DETAIL]

@@ -1,0 +1,352 @@
+"""OOBHandler: requests and offers tied to a stream; messages; disco."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.error import StanzaError
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.xish import domish
+from wokkel.disco import DiscoFeature
+from wokkel.iwokkel import IDisco
+from wokkel.subprotocols import XMPPHandler
+from zope.interface import implementer
+
+from twisted_oob.deadlines import Clock, DeadlineQueue
+from twisted_oob.errors import ErrorCondition, InvalidOOBData
+from twisted_oob.offers import OfferBook, OfferCallback, as_deferred
+from twisted_oob.stanza import (
+    DISCO_FEATURES,
+    NS_IQ_OOB,
+    NS_X_OOB,
+    OOBData,
+    check_text,
+    oob_elements,
+    parse_jid,
+)
+from twisted_oob.tracker import RequestTracker, new_id
+
+MESSAGE_TYPES = ("chat", "groupchat", "headline", "normal")
+
+
+@dataclass(frozen=True, slots=True)
+class OOBMessage:
+    """A URL that came inside a message or presence (XEP-0066 section 4); it has no answer.
+
+    ``data``: an OOBData; ``url`` and ``desc`` are its parts.
+    ``sender``: the JID it came from; None where the stanza named none.
+    ``body``: the text of the message's ``<body/>``, None where it has none.
+    ``element``: the whole stanza as it came.
+    """
+
+    data: OOBData
+    sender: JID | None
+    body: str | None = field(repr=False)  # most clients put the URL there, with its userinfo
+    element: domish.Element = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The URL: an absolute URI, of any scheme."""
+        return self.data.url
+
+    @property
+    def desc(self) -> str | None:
+        """What the sender says that it is; None where it says nothing."""
+        return self.data.desc
+
+
+MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
+
+
+class _Stream:
+    """An initialized XML stream, and who we are on it (the Stream of tracker.py)."""
+
+    def __init__(self, xmlstream: Any, me: JID | None) -> None:
+        self.xmlstream = xmlstream
+        self.me = me
+
+    def send(self, stanza: domish.Element) -> None:
+        # A server stamps what its clients send; a component must do so itself (XEP-0114).
+        me = self.me
+        if me is not None and me.user is None and not stanza.hasAttribute("from"):
+            stanza["from"] = me.full()
+        self.xmlstream.send(stanza)
+
+
+@implementer(IDisco)
+class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Out of Band Data (XEP-0066) on an XMPP stream.
+
+    Add it to a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or to Twisted
+    Words' ``StreamManager``, with ``handler.setHandlerParent(manager)``.
+
+    ``on_offer``: called with an Offer for each incoming ``jabber:iq:oob`` set. Where it returns an
+    awaitable, its end is the answer: success is a result, NotFound, Rejected or any StanzaError is
+    that error, anything else is logged and answered with internal-server-error. Where it returns
+    None, the application answers later by the offer's methods. Without it, every offer is
+    answered with not-acceptable.
+
+    ``on_message``: called with an OOBMessage for each usable ``jabber:x:oob`` element in an
+    incoming message or presence; error stanzas are left out, as they only bounce what we sent.
+
+    ``timeout``: seconds until ``send_url`` fails without an answer; None for never.
+    ``reactor``: an IReactorTime; None for the global reactor.
+    """
+
+    _log = Logger()
+
+    parent: Any
+    xmlstream: Any
+    on_offer: OfferCallback | None = None
+    on_message: MessageCallback | None = None
+    timeout: float | None
+    answer_timeout: float | None = 3600.0
+    """Seconds until an offer that nobody answered gets internal-server-error; None for never."""
+
+    def __init__(
+        self,
+        on_offer: OfferCallback | None = None,
+        on_message: MessageCallback | None = None,
+        *,
+        timeout: float | None = 900.0,
+        reactor: Clock | None = None,
+    ) -> None:
+        XMPPHandler.__init__(self)
+        if on_offer is not None:
+            self.on_offer = on_offer
+        if on_message is not None:
+            self.on_message = on_message
+        self.timeout = _checked_timeout(timeout)
+        if reactor is None:
+            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
+
+            reactor = cast("Clock", installed)
+        self._deadlines = DeadlineQueue(reactor)
+        self._tracker = RequestTracker(self._deadlines)
+        self._stream: _Stream | None = None
+        self._book: OfferBook | None = None
+        self._unsent: deque[domish.Element] = deque()
+        self._observers: tuple[tuple[str, Callable[[domish.Element], None]], ...] = (
+            (f"/iq[@type='get' or @type='set']/query[@xmlns='{NS_IQ_OOB}']", self._on_request),
+            ("/iq[@type='result']", self._on_answer),
+            ("/iq[@type='error']", self._on_answer),
+            (f"/message/x[@xmlns='{NS_X_OOB}']", self._on_stanza_with_url),
+            (f"/presence/x[@xmlns='{NS_X_OOB}']", self._on_stanza_with_url),
+        )
+
+    def send_url(
+        self,
+        recipient: JID | str,
+        url: str,
+        desc: str | None = None,
+        *,
+        sid: str | None = None,
+        sender: JID | str | None = None,
+        timeout: float | None = None,
+    ) -> Deferred[ErrorCondition | None]:
+        """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 3).
+
+        Without a stream, the request waits for the next one; it is either sent or failed.
+
+        ``recipient``: the full JID of a client, or the JID of a component.
+        ``url``: an absolute URI (RFC 3986) of at most 8 KiB. ``desc``: what it is, for people.
+        ``sid``: only for peers of version 1.5 of the standard.
+        ``sender``: the address to send from, for a component with several; None for the stream's.
+        ``timeout``: seconds until it fails without an answer; None for the handler's.
+
+        Fires with None once the peer has the whole file, or with the ErrorCondition it answered.
+        Fails where no peer answered: TimeoutError (of twisted.words...xmlstream), ConnectionLost or
+        ConnectionDone, CancelledError after ``cancel()``, or ValueError where the URL or an
+        address can't be sent; nothing is sent then.
+        """
+        try:
+            to = parse_jid(recipient)
+            from_ = None if sender is None else parse_jid(sender)
+            data = OOBData(url, desc, sid)
+            seconds = self.timeout if timeout is None else _checked_timeout(timeout)
+        except ValueError:
+            return fail(Failure())
+        iq = domish.Element((None, "iq"))
+        iq["type"] = "set"
+        iq.addChild(data.to_element(NS_IQ_OOB))
+        answer: Deferred[Any] = self._tracker.request(iq, to, sender=from_, timeout=seconds)
+        answer.addCallbacks(_whole_file, _error_condition)
+        return answer
+
+    def send_message(
+        self,
+        recipient: JID | str,
+        url: str,
+        desc: str | None = None,
+        *,
+        body: str | None = None,
+        message_type: str = "chat",
+        sender: JID | str | None = None,
+    ) -> None:
+        """Send a URL inside a message (XEP-0066 section 4); without a stream, with the next one.
+
+        ``recipient``, ``url``, ``desc`` and ``sender``: as for ``send_url``.
+        ``body``: the text beside it; by default exactly the URL, which clients need to show the
+        file inline. ``message_type``: chat, groupchat, headline or normal.
+
+        Raises a ValueError where one of them can't be sent.
+        """
+        data = OOBData(url, desc)
+        text = data.url if body is None else body
+        check_text("body", text)
+        if message_type not in MESSAGE_TYPES:
+            raise ValueError(f"message_type is one of {MESSAGE_TYPES}, not {message_type!r}")
+        message = domish.Element((None, "message"))
+        message["id"] = new_id()
+        message["to"] = parse_jid(recipient).full()
+        if sender is not None:
+            message["from"] = parse_jid(sender).full()
+        message["type"] = message_type
+        message.addElement("body", content=text)
+        message.addChild(data.to_element(NS_X_OOB))
+        if self._stream is None:
+            self._unsent.append(message)
+        else:
+            self._stream.send(message)
+
+    def connectionInitialized(self) -> None:
+        """Begin to observe the stream, and send what has been waiting for it."""
+        if self.xmlstream is None:
+            # Twisted Words shows no stream to a handler that was added while one negotiated.
+            self.xmlstream = self.parent.xmlstream
+        stream = _Stream(self.xmlstream, self._own_jid())
+        self._stream = stream
+        self._book = OfferBook(stream, self._deadlines)
+        for query, observer in self._observers:
+            self.xmlstream.addObserver(query, observer)
+        while self._unsent:
+            stream.send(self._unsent[0])
+            self._unsent.popleft()
+        self._tracker.stream_opened(stream)
+
+    def connectionLost(self, reason: Failure | None) -> None:
+        """Fail what was asked on this stream and drop what was offered on it."""
+        XMPPHandler.connectionLost(self, reason)
+        self._detach(reason if isinstance(reason, Failure) else Failure(ConnectionDone()))
+
+    def disownHandlerParent(self, parent: Any) -> None:
+        """Leave a stream manager; to the handler, that is the loss of its stream."""
+        XMPPHandler.disownHandlerParent(self, parent)
+        self.xmlstream = None
+        self._detach(Failure(ConnectionDone("the handler was taken from its stream")))
+
+    def getDiscoInfo(
+        self, requestor: JID, target: JID, nodeIdentifier: str = ""
+    ) -> list[DiscoFeature]:
+        """Give the features of Out of Band Data (XEP-0066 section 5); a node has none."""
+        return [] if nodeIdentifier else [DiscoFeature(feature) for feature in DISCO_FEATURES]
+
+    def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
+        """Give no items: Out of Band Data has none."""
+        return []
+
+    def _detach(self, reason: Failure) -> None:
+        stream, self._stream = self._stream, None
+        book, self._book = self._book, None
+        if stream is None or book is None:
+            return
+        for query, observer in self._observers:
+            stream.xmlstream.removeObserver(query, observer)
+        self._tracker.stream_lost(reason)
+        book.stream_lost()
+
+    def _own_jid(self) -> JID | None:
+        """Who we are on the stream: what was bound for a client, the domain of a component."""
+        domains = getattr(self.parent, "domains", None)
+        if domains:
+            return parse_jid(min(domains))
+        authenticator = getattr(self.xmlstream, "authenticator", None)
+        jid = getattr(authenticator, "jid", None) or getattr(self.xmlstream, "thisEntity", None)
+        return jid if isinstance(jid, JID) else None
+
+    # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. Where
+    # none did, it is None, or a child of that name.
+
+    def _on_answer(self, iq: Any) -> None:
+        if iq.handled is not True and self._tracker.take_answer(iq):
+            iq.handled = True
+
+    def _on_request(self, iq: Any) -> None:
+        stream, book = self._stream, self._book
+        if iq.handled is True or stream is None or book is None:
+            return
+        iq.handled = True
+        try:
+            if iq["type"] == "get":
+                raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
+            query = next(oob_elements(iq, NS_IQ_OOB))
+            try:
+                data = OOBData.from_element(query)
+            except InvalidOOBData as error:
+                raise StanzaError("bad-request", text=str(error)) from error
+            own = stream.me
+            sender = _address(iq, "from", own.userhostJID() if own is not None else None)
+            recipient = _address(iq, "to", own)
+        except StanzaError as error:
+            self._log.debug(
+                "Refused a request of {sender}: {error}", sender=iq.getAttribute("from"), error=error
+            )
+            book.send_answer(iq, error)
+            return
+        book.open(data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
+
+    def _on_stanza_with_url(self, stanza: domish.Element) -> None:
+        if self.on_message is None or stanza.getAttribute("type") == "error":
+            return
+        sender_text = stanza.getAttribute("from")
+        body = next((str(child) for child in stanza.elements(stanza.uri, "body")), None)
+        for element in list(oob_elements(stanza, NS_X_OOB)):
+            try:
+                data = OOBData.from_element(element)
+                sender = parse_jid(sender_text) if sender_text is not None else None
+            except ValueError as error:
+                self._log.debug(
+                    "Ignored a URL from {sender}: {error}", sender=sender_text, error=error
+                )
+                continue
+            try:
+                returned = self.on_message(OOBMessage(data, sender, body, stanza))
+                if returned is not None:
+                    as_deferred(returned).addErrback(self._log_message_failure)
+            except Exception:
+                self._log_message_failure(Failure())
+
+    def _log_message_failure(self, failure: Failure) -> None:
+        self._log.failure("on_message failed", failure=failure)
+
+
+def _whole_file(_iq: domish.Element) -> None:
+    return None
+
+
+def _error_condition(failure: Failure) -> ErrorCondition | Failure:
+    error = failure.value
+    return ErrorCondition(error) if isinstance(error, StanzaError) else failure
+
+
+def _checked_timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
+        raise ValueError(f"timeout is a number of seconds above 0, or None, not {seconds!r}")
+    return seconds
+
+
+def _address(iq: domish.Element, attribute: str, default: JID | None) -> JID | None:
+    text = iq.getAttribute(attribute)
+    if text is None:
+        return default
+    try:
+        return parse_jid(text)
+    except ValueError as error:
+        raise StanzaError("jid-malformed", text=f"'{attribute}' is no JID") from error

@@ -1,0 +1,273 @@
+"""Offers we were made: Offer, its one answer, its deadline.
+
+"The recipient MUST NOT answer with a result before it has retrieved the whole file"
+(XEP-0066 section 3, in substance): so an offer is answered by the end of what the application
+does with it, or by hand, exactly once, and on the stream that brought it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
+from twisted.words.protocols.jabber.xmlstream import toResponse
+
+from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
+from twisted_oob.stanza import replace_non_xml
+
+if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
+    from twisted.words.xish import domish
+
+    from twisted_oob.deadlines import DeadlineQueue
+    from twisted_oob.stanza import OOBData
+    from twisted_oob.tracker import Stream
+
+_ERROR_TYPES: Final = ("auth", "cancel", "continue", "modify", "wait")
+
+OfferCallback = Callable[["Offer"], "Awaitable[object] | None"]
+
+_log = Logger()
+
+
+class _State(Enum):
+    OPEN = "open"
+    ANSWERED = "answered"
+    LOST = "lost"
+
+
+class Offer:
+    """A URL that a peer asks us to retrieve (XEP-0066 section 3).
+
+    ``data``: what is offered, an OOBData; ``url``, ``desc`` and ``sid`` are its parts.
+    ``sender``: the JID that offers. ``recipient``: the JID it was sent to, one of ours.
+    Either is None only on a stream that neither names it nor knows who we are.
+    ``element``: the whole ``<iq/>`` as it came.
+
+    It gets exactly one answer: by the end of what ``on_offer`` returned, or by
+    ``reply_success`` or ``reply_failure``.
+    """
+
+    __slots__ = ("_book", "_state", "_timed", "_work", "data", "element", "recipient", "sender")
+
+    def __init__(
+        self,
+        book: OfferBook,
+        data: OOBData,
+        sender: JID | None,
+        recipient: JID | None,
+        element: domish.Element,
+    ) -> None:
+        self.data = data
+        self.sender = sender
+        self.recipient = recipient
+        self.element = element
+        self._book = book
+        self._state = _State.OPEN
+        self._work: Deferred[Any] | None = None
+        self._timed = False
+
+    @property
+    def url(self) -> str:
+        """The offered URL: an absolute URI, of any scheme."""
+        return self.data.url
+
+    @property
+    def desc(self) -> str | None:
+        """What the sender says that it is; None where it says nothing."""
+        return self.data.desc
+
+    @property
+    def sid(self) -> str | None:
+        """The stream identifier of version 1.5 of the standard; None where there is none."""
+        return self.data.sid
+
+    @property
+    def settled(self) -> bool:
+        """Whether it can't be answered any more."""
+        return self._state is not _State.OPEN
+
+    def __repr__(self) -> str:
+        return f"<Offer {self._state.value} from {self.sender}>"
+
+    def reply_success(self) -> None:
+        """Answer that the whole file has been retrieved: an IQ result.
+
+        Raises AlreadyAnswered where it has its answer, OfferLost where the stream is gone.
+        """
+        self._answer(None)
+
+    def reply_failure(self, condition: str) -> None:
+        """Answer with ``'reject'`` (not-acceptable) or ``'not-found'`` (item-not-found).
+
+        Raises a ValueError for any other condition, AlreadyAnswered where it has its answer,
+        OfferLost where the stream is gone.
+        """
+        self._answer(error_from_condition(condition))
+
+    def expire(self) -> None:
+        """Answer internal-server-error, as nobody did in time, and cancel the work."""
+        _log.error("The offer of {offer.sender} was not answered in time", offer=self)
+        try:
+            self._answer(StanzaError("internal-server-error"))
+        finally:
+            self._cancel_work()
+
+    def _answer(self, error: StanzaError | None) -> None:
+        if self._state is _State.ANSWERED:
+            raise AlreadyAnswered(f"the offer of {self.sender} has its answer already")
+        if self._state is _State.LOST:
+            raise OfferLost(f"the stream that brought the offer of {self.sender} is gone")
+        self._settle(_State.ANSWERED)
+        self._book.send_answer(self.element, error)
+
+    def _settle(self, state: _State) -> None:
+        self._state = state
+        self._book.settle(self, timed=self._timed)
+
+    def _lose(self) -> None:
+        self._settle(_State.LOST)
+        self._cancel_work()
+
+    def _cancel_work(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _start(self, on_offer: OfferCallback) -> None:
+        """Let the application have it, and answer at the end of what it returns."""
+        try:
+            returned = on_offer(self)
+            if returned is None:
+                return
+            work = as_deferred(returned)
+        except Exception:
+            self._work_failed(Failure())
+            return
+        self._work = work
+        work.addCallbacks(self._work_done, self._work_failed)
+        work.addErrback(lambda failure: _log.failure("Could not answer an offer", failure=failure))
+        if self._state is _State.LOST:
+            work.cancel()
+
+    def _work_done(self, _result: object) -> None:
+        self._work = None
+        if not self.settled:
+            self._answer(None)
+
+    def _work_failed(self, failure: Failure) -> None:
+        self._work = None
+        error = failure.value
+        if isinstance(error, StanzaError):
+            if not self.settled:
+                self._answer(error)
+            return
+        if not (self.settled and isinstance(error, CancelledError)):
+            _log.failure(
+                "An offer of {offer.sender} ended in an unexpected error",
+                failure=failure,
+                offer=self,
+            )
+        if not self.settled:
+            self._answer(StanzaError("internal-server-error"))
+
+
+class OfferBook:
+    """The open offers of one stream.
+
+    ``stream``: what brought them and takes the answers.
+    ``deadlines``: where their deadlines are kept.
+    """
+
+    def __init__(self, stream: Stream, deadlines: DeadlineQueue) -> None:
+        self._stream = stream
+        self._deadlines = deadlines
+        self._open: set[Offer] = set()
+
+    def open(
+        self,
+        data: OOBData,
+        sender: JID | None,
+        recipient: JID | None,
+        element: domish.Element,
+        *,
+        on_offer: OfferCallback | None,
+        timeout: float | None,
+    ) -> None:
+        """Give an offer to the application; reject it where there is none to take it.
+
+        ``timeout``: seconds until it gets internal-server-error, None for never.
+        """
+        if on_offer is None:
+            self.send_answer(element, Rejected())
+            return
+        offer = Offer(self, data, sender, recipient, element)
+        self._open.add(offer)
+        if timeout is not None:
+            offer._timed = True
+            self._deadlines.add(offer, timeout)
+        offer._start(on_offer)
+
+    def settle(self, offer: Offer, *, timed: bool) -> None:
+        """Take an offer off the book."""
+        self._open.discard(offer)
+        if timed:
+            self._deadlines.settle()
+
+    def send_answer(self, iq: domish.Element, error: StanzaError | None) -> None:
+        """Answer an IQ set with a result, or with an error and what it held."""
+        if error is None:
+            response = result_response(iq)
+        else:
+            try:
+                response = error_response(iq, error)
+            except (TypeError, ValueError):
+                _log.failure("An offer was to be answered with an error that no peer could parse")
+                response = error_response(iq, StanzaError("internal-server-error"))
+        self._stream.send(response)
+
+    def stream_lost(self) -> None:
+        """Cancel what is being done for every open offer: nobody hears the answers now."""
+        for offer in list(self._open):
+            if not offer.settled:
+                offer._lose()
+
+
+def as_deferred(awaitable: object) -> Deferred[Any]:
+    """Make a Deferred of a coroutine, a Deferred or any other awaitable; else a TypeError."""
+    if isinstance(awaitable, Deferred):
+        return awaitable
+    if not isinstance(awaitable, Awaitable):
+        raise TypeError(f"an awaitable or None must be returned, not {awaitable!r}")
+
+    async def wait() -> object:
+        return await awaitable
+
+    return ensureDeferred(wait())
+
+
+def result_response(stanza: domish.Element) -> domish.Element:
+    """Build the empty result that answers an IQ (RFC 6120 section 8.2.3)."""
+    response: domish.Element = toResponse(stanza, "result")
+    return response
+
+
+def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:
+    """Build the error that answers a stanza: what it held, then why (RFC 6120 section 8.3.1).
+
+    Characters that XML can't hold are replaced in the error's text. Raises a ValueError where
+    the error has no condition or type of RFC 6120, as no peer could parse it.
+    """
+    if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
+        raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
+    response: domish.Element = toResponse(stanza, "error")
+    response.children = list(stanza.children)
+    element = error.getElement()
+    for text in element.elements(error.namespace, "text"):
+        text.children = [replace_non_xml(str(text))]
+    response.addChild(element)
+    return response

@@ -1,0 +1,216 @@
+"""Out of Band Data and its XML: parse, build, validate. No reactor, no I/O.
+
+XEP-0066 has one payload under two names. ``<query xmlns='jabber:iq:oob'/>`` goes in an IQ
+and is answered when the file has been retrieved (section 3); ``<x xmlns='jabber:x:oob'/>``
+goes in a message or presence and is not answered (section 4). Both hold a ``<url/>``
+and may hold a ``<desc/>``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from twisted.words.protocols.jabber.jid import JID, InvalidFormat
+from twisted.words.xish import domish
+
+from twisted_oob.errors import InvalidOOBData
+
+NS_IQ_OOB: Final = "jabber:iq:oob"
+NS_X_OOB: Final = "jabber:x:oob"
+DISCO_FEATURES: Final = (NS_IQ_OOB, NS_X_OOB)
+
+MAX_URL_LENGTH: Final = 8192
+"""The longest URL that is parsed or sent, in characters (a URI is ASCII, so also in bytes)."""
+
+_ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
+
+# RFC 3986 appendix A. A percent sign is let through here and judged by _BAD_PERCENT, so that
+# no alternation repeats and the match stays linear.
+_SUB = r"A-Za-z0-9\-._~!$&'()*+,;=%"
+_URI: Final = re.compile(
+    rf"""
+    (?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*) :
+    (?: //
+        (?:[{_SUB}:]*@)?
+        (?P<host>
+            \[ (?: (?P<ipv6>[0-9A-Fa-f:.]+) | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]
+          | [{_SUB}]* )
+        (?: :[0-9]* )?
+        (?: /[{_SUB}:@/]* )?
+      | (?!//)[{_SUB}:@/]* )
+    (?: \?[{_SUB}:@/?]* )?
+    (?: \#[{_SUB}:@/?]* )?
+    """,
+    re.VERBOSE,
+)
+_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class OOBData:
+    """A URL offered out of band (XEP-0066 sections 3 and 4). Valid once made.
+
+    ``url``: an absolute URI (RFC 3986) of at most 8 KiB; any scheme.
+    ``desc``: what it is, for people; None for none (an empty one counts as none).
+    ``sid``: the stream identifier that version 1.5 of the standard had; None for none.
+
+    Raises InvalidOOBData, a ValueError, where one of them can't be sent.
+    """
+
+    url: str
+    desc: str | None = None
+    sid: str | None = None
+
+    def __repr__(self) -> str:
+        return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
+
+    def __post_init__(self) -> None:
+        """Refuse what no peer could parse."""
+        _check_url(self.url)
+        for name in ("desc", "sid"):
+            text = getattr(self, name)
+            if text is not None:
+                check_text(name, text)
+                if not text:
+                    object.__setattr__(self, name, None)
+
+    def to_element(self, namespace: str) -> domish.Element:
+        """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
+        name = _ELEMENT_NAMES.get(namespace)
+        if name is None:
+            raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
+        element = domish.Element((namespace, name))
+        if self.sid is not None:
+            element["sid"] = self.sid
+        element.addElement("url", content=self.url)
+        if self.desc is not None:
+            element.addElement("desc", content=self.desc)
+        return element
+
+    @classmethod
+    def from_element(cls, element: domish.Element) -> OOBData:
+        """Read ``<query/>`` or ``<x/>``; unknown children are ignored.
+
+        Raises InvalidOOBData where it is neither, or its ``<url/>`` is missing or unusable.
+        """
+        if not is_oob(element):
+            raise InvalidOOBData(
+                f"<{element.name} xmlns={element.uri!r}/> is neither jabber:iq:oob nor jabber:x:oob"
+            )
+        url = _child_text(element, "url")
+        if url is None:
+            raise InvalidOOBData("the <url/> is missing")
+        return cls(url, _child_text(element, "desc"), element.getAttribute("sid"))
+
+
+def is_oob(element: domish.Element, namespace: str | None = None) -> bool:
+    """Whether this is ``<query/>`` or ``<x/>`` in its own namespace, or just in the given one."""
+    if namespace is not None and element.uri != namespace:
+        return False
+    return bool(_ELEMENT_NAMES.get(element.uri) == element.name)
+
+
+def oob_elements(stanza: domish.Element, namespace: str) -> Iterator[domish.Element]:
+    """Give the children of a stanza that are Out of Band Data of this namespace."""
+    return (child for child in stanza.elements() if is_oob(child, namespace))
+
+
+def url_from_element(element: domish.Element) -> OOBData | None:
+    """Read Out of Band Data of either namespace, from it or from a stanza that holds it.
+
+    Gives the first that is usable, None where there is none.
+    """
+    for candidate in (element, *element.elements()):
+        if is_oob(candidate):
+            try:
+                return OOBData.from_element(candidate)
+            except InvalidOOBData:
+                continue
+    return None
+
+
+def without_userinfo(url: str) -> str:
+    """Give a URL as a log may show it: a name and password before the host are left out."""
+    return _USERINFO.sub(r"\1", url, count=1)
+
+
+def parse_jid(text: object) -> JID:
+    """Read an XMPP address (RFC 7622); a JID is given back as it is.
+
+    Raises a ValueError that names what is wrong.
+    """
+    if isinstance(text, JID):
+        return text
+    if not isinstance(text, str):
+        raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
+    try:
+        return JID(text)
+    except (InvalidFormat, RuntimeError, ValueError) as error:
+        raise ValueError(f"{text!r} is no JID: {error}") from None
+    except IndexError:  # Twisted's, for a domain with an empty label
+        raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
+
+
+def replace_non_xml(text: str) -> str:
+    """Put U+FFFD for every character that no XML document may hold (XML 1.0 section 2.2)."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _child_text(element: domish.Element, name: str) -> str | None:
+    for child in element.elements(element.uri, name):
+        return "".join(text for text in child.children if isinstance(text, str))
+    return None
+
+
+def check_text(name: str, text: object) -> None:
+    """Raise InvalidOOBData, naming it, where this is no str or one that XML can't hold."""
+    if not isinstance(text, str):
+        raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
+    bad = _NOT_XML.search(text)
+    if bad is not None:
+        raise InvalidOOBData(
+            f"{name} has the character U+{ord(bad[0]):04X} at {bad.start()}, which XML can't hold"
+        )
+
+
+def _check_url(url: object) -> None:
+    if not isinstance(url, str):
+        raise InvalidOOBData(f"url must be a str, not {type(url).__name__}")
+    if not url.strip():
+        raise InvalidOOBData("url is blank; it must be an absolute URI (RFC 3986)")
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidOOBData(f"url has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
+    match = _URI.fullmatch(url)
+    if match is None:
+        raise InvalidOOBData(f"url is no absolute URI (RFC 3986): {_why_not_uri(url)}")
+    if "%" in url:
+        bad = _BAD_PERCENT.search(url)
+        if bad is not None:
+            raise InvalidOOBData(
+                f"url is no absolute URI (RFC 3986): '%' at {bad.start()} "
+                "needs two hexadecimal digits after it"
+            )
+    if match["ipv6"] is not None:
+        try:
+            IPv6Address(match["ipv6"])
+        except ValueError:
+            raise InvalidOOBData(
+                "url is no absolute URI (RFC 3986): no IPv6 address between '[' and ']'"
+            ) from None
+    elif not match["host"] and match["scheme"].lower() in ("http", "https"):
+        raise InvalidOOBData("url has no host, which http and https need (RFC 9110 section 4.2)")
+
+
+def _why_not_uri(url: str) -> str:
+    for position, character in enumerate(url):
+        if not "!" <= character <= "~" or character in '"<>\\^`{|}':
+            return f"the character U+{ord(character):04X} at {position} must be percent-encoded"
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
+        return "it must begin with a scheme such as 'https:'"
+    return "'[', ']', ':', '@' or '#' stands where it may not"
