@@ -1,0 +1,248 @@
+"""The demonstration: files change hands on loopback, with nothing simulated.
+
+An embedded router on TCP, the responder attached to it as ``oob.localhost``, a sender that connects
+as an external component (XEP-0114), and an HTTP server with a generated file. Four offers are made:
+one that succeeds and three that can't. What each one comes to is compared with what it should.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, textFileLogObserver
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.static import File
+from zope.interface import implementer
+
+from twisted_oob.embedded import EmbeddedResponder
+from twisted_oob.errors import NOT_FOUND, REJECT
+from twisted_oob.exit_status import stop_with_status
+from twisted_oob.fetch import Fetcher
+from twisted_oob.handler import OOBHandler
+from twisted_oob.policy import FetchPolicy
+from twisted_oob.responder import OOBResponder
+
+DOMAIN: Final = "oob.localhost"
+SENDER: Final = "sender.localhost"
+LOOPBACK: Final = "127.0.0.1"
+FORBIDDEN: Final = "169.254.169.254"
+FILE_SIZE: Final = 16 * 1024 * 1024
+REPORT_OBSERVER: Final = "twisted_oob.demo.ReportObserver"
+"""What twistd's --logger takes to show a person the demonstration alone."""
+TIME_LIMIT: Final = 15.0
+"""Seconds for the whole demonstration."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One offer, and what its Deferred should fire with."""
+
+    what: str
+    url: str
+    expected: str | None
+
+
+class Demo(Service):
+    """Runs the demonstration once, reports it, and stops the reactor with its exit status.
+
+    ``reactor``: the reactor of the process.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._run: Deferred[Any] | None = None
+
+    def startService(self) -> None:
+        """Begin as soon as the reactor runs."""
+        Service.startService(self)
+        self._reactor.callWhenRunning(self._start)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Cut a run short; what it made is removed all the same."""
+        Service.stopService(self)
+        if self._run is None:
+            return None
+        stopped: Deferred[None] = Deferred()
+        self._run.addBoth(lambda _: stopped.callback(None))
+        self._run.cancel()
+        return stopped
+
+    def _start(self) -> None:
+        self._run = ensureDeferred(self._report())
+        self._run.addTimeout(TIME_LIMIT, self._reactor)
+        self._run.addErrback(lambda failure: self._log.failure("demo: failed", failure=failure))
+        self._run.addCallback(self._ended)
+
+    def _ended(self, good: bool | None) -> None:
+        self._run = None
+        stop_with_status(self._reactor, 0 if good else 1)
+
+    async def _report(self) -> bool:
+        stage = _Stage(self._reactor)
+        try:
+            await stage.set_up()
+            verdicts = [await self._offer(stage, case) for case in stage.cases()]
+        finally:
+            await stage.tear_down()
+        good = sum(verdicts)
+        self._log.info("demo: {good} of {all} as expected", good=good, all=len(verdicts))
+        return good == len(verdicts)
+
+    async def _offer(self, stage: _Stage, case: _Case) -> bool:
+        began = self._reactor.seconds()
+        fired = await stage.sender.send_url(DOMAIN, case.url, case.what)
+        seconds = self._reactor.seconds() - began
+        good, note = fired == case.expected, ""
+        if good and case.expected is None:
+            good, note = stage.compare_files()
+        elif good and case.expected == REJECT:
+            good = FORBIDDEN not in stage.connected_to
+            note = "no connection tried" if good else "a connection was tried"
+        self._log.info(
+            "demo: {what} {url}: {fired}, {seconds:.2f} s{note}{verdict}",
+            what=case.what,
+            url=case.url,
+            fired=fired,
+            seconds=seconds,
+            note=note and f", {note}",
+            verdict="" if good else f" -- expected {case.expected}",
+        )
+        return good
+
+
+class _Stage:
+    """All that the demonstration needs, from sockets to files, and its removal."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._folder = Path(tempfile.mkdtemp(prefix="oob-demo-"))
+        self.connected_to: set[str] = set()
+        self.sender = OOBHandler(timeout=TIME_LIMIT, reactor=reactor)
+        self._embedded: EmbeddedResponder | None = None
+        self._component: Any = None
+        self._web: Any = None
+
+    async def set_up(self) -> None:
+        from wokkel.component import Component  # noqa: PLC0415  (installs a reactor)
+
+        self._served = self._folder / "served"
+        self._landed = self._folder / "landed"
+        self._landed.mkdir()
+        self._served.write_bytes(secrets.token_bytes(FILE_SIZE))
+        site: Any = Resource()
+        site.putChild(b"report.pdf", File(str(self._served), "application/pdf"))
+        site.putChild(b"cut-short.pdf", _CutShort())
+        self._web = await self._listen().listen(Site(site))
+
+        policy = FetchPolicy(allow_networks=(ip_network("127.0.0.0/8"),), timeout=TIME_LIMIT)
+        watched = _WatchedReactor(self._reactor, self.connected_to)
+        responder = OOBResponder(
+            Fetcher(watched, policy, self._landed), allow_from=[SENDER], reactor=self._reactor
+        )
+        secret = secrets.token_urlsafe()
+        self._embedded = EmbeddedResponder(
+            responder, domain=DOMAIN, endpoint=self._listen(), secret=secret, reactor=self._reactor
+        )
+        port = await self._embedded.start()
+        self._component = Component(LOOPBACK, port.getHost().port, SENDER, secret)
+        self.sender.setHandlerParent(self._component)
+        self._component.startService()
+
+    def cases(self) -> tuple[_Case, ...]:
+        base = f"http://{LOOPBACK}:{self._web.getHost().port}"
+        return (
+            _Case("a file of 16 MiB", f"{base}/report.pdf", None),
+            _Case("a file that is not there", f"{base}/missing.pdf", NOT_FOUND),
+            _Case("a file cut short", f"{base}/cut-short.pdf", NOT_FOUND),
+            _Case("a forbidden address", f"http://{FORBIDDEN}/", REJECT),
+        )
+
+    def compare_files(self) -> tuple[bool, str]:
+        """Compare what was received with what was served."""
+        landed = list(self._landed.iterdir())
+        if len(landed) != 1:
+            return False, f"{len(landed)} files landed"
+        served, received = (
+            hashlib.sha256(path.read_bytes()).hexdigest() for path in (self._served, landed[0])
+        )
+        if served != received:
+            return False, f"SHA-256 {received} differs from {served}"
+        return True, f"same SHA-256 {served[:16]}..."
+
+    async def tear_down(self) -> None:
+        try:
+            if self._component is not None:
+                self._component.stopService()
+            if self._embedded is not None:
+                await self._embedded.stop()
+            if self._web is not None:
+                await self._web.stopListening()
+        finally:
+            shutil.rmtree(self._folder)
+
+    def _listen(self) -> TCP4ServerEndpoint:
+        return TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK)
+
+
+class _CutShort(Resource):
+    """Promises a MiB, sends half of it and hangs up."""
+
+    isLeaf = True  # noqa: N815  (the interface's name)
+
+    def __init__(self) -> None:
+        Resource.__init__(self)
+
+    def render_GET(self, request: Request) -> int:  # noqa: N802
+        request.setHeader(b"content-length", str(1024 * 1024).encode())
+        request.write(bytes(512 * 1024))
+        request.loseConnection()
+        return NOT_DONE_YET
+
+
+class _WatchedReactor:
+    """A reactor that notes where connections are tried to."""
+
+    def __init__(self, reactor: Any, connected_to: set[str]) -> None:
+        self._reactor = reactor
+        self._connected_to = connected_to
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def connectTCP(self, host: str, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        self._connected_to.add(host)
+        return self._reactor.connectTCP(host, *args, **kwargs)
+
+
+@implementer(ILogObserver)
+class ReportObserver:
+    """Shows a person the demonstration's lines, bare, and warnings; all else is twistd's chatter.
+
+    ``report``: where the lines go. ``errors``: where warnings and errors go.
+    """
+
+    def __init__(self, report: TextIO | None = None, errors: TextIO | None = None) -> None:
+        self._report = sys.stdout if report is None else report
+        self._errors = textFileLogObserver(sys.stderr if errors is None else errors)
+
+    def __call__(self, event: Any) -> None:
+        """Show one event, or not."""
+        if event["log_level"] >= LogLevel.warn:
+            self._errors(event)
+        elif event.get("log_namespace") == Demo._log.namespace:
+            self._report.write(formatEvent(event) + "\n")
+            self._report.flush()

@@ -1,0 +1,27 @@
+"""The exit status of a twistd process, which a plugin has no other way to choose.
+
+``twistd`` exits with 0 whatever its services ran into, and catches what they raise.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import Any
+
+
+def stop_with_status(reactor: Any, status: int) -> None:
+    """Stop the reactor in the ordinary way, and let the process then exit with a status.
+
+    ``status``: 0 to 255. May be called before the reactor runs.
+    """
+    atexit.register(_exit, status)
+    reactor.callWhenRunning(reactor.stop)
+
+
+def _exit(status: int) -> None:
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)
