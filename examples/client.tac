@@ -1,0 +1,29 @@
+"""A responder on an XMPP account: ``twistd -ny client.tac``.
+
+Reads the password from the file ``password`` beside where it is started.
+"""
+
+from pathlib import Path
+
+from twisted.application import service
+from twisted.internet import reactor
+from twisted.words.protocols.jabber.jid import JID
+from wokkel.client import XMPPClient
+
+from twisted_oob import Fetcher, FetchPolicy, OOBResponder
+
+ACCOUNT = JID("files@example.org/responder")
+
+downloads = Path("downloads")
+downloads.mkdir(exist_ok=True)
+
+application = service.Application("oob-client")
+
+client = XMPPClient(ACCOUNT, Path("password").read_text().strip())
+client.setServiceParent(application)
+
+responder = OOBResponder(
+    Fetcher(reactor, FetchPolicy(), downloads), allow_from=[ACCOUNT.host], reactor=reactor
+)
+responder.attach(client)
+responder.setServiceParent(application)

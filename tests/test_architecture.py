@@ -1,0 +1,139 @@
+"""The house: which room may import which, and that no import installs a reactor."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "twisted_oob"
+
+# From the ground floor up: a room imports only what stands before it.
+ORDER = [
+    "_version",
+    "errors",
+    "stanza",
+    "policy",
+    "deadlines",
+    "tracker",
+    "offers",
+    "handler",
+    "landing",
+    "connect",
+    "fetch",
+    "serve",
+    "upload",
+    "router",
+    "responder",
+    "embedded",
+    "exit_status",
+    "demo",
+    "tap",
+    "cli",
+    "_compat",
+]
+PURE = ("stanza", "policy")
+PURE_MAY_IMPORT = ("twisted.words.xish", "twisted.words.protocols.jabber.jid")
+
+
+def imports(source):
+    """Every module an import statement names, wherever it stands, by its full name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["twisted_oob" * bool(node.level), node.module]))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def within(name, parents):
+    return any(name == parent or name.startswith(f"{parent}.") for parent in parents)
+
+
+def wrong_imports(room, source):
+    """What this room must not import."""
+    allowed = [f"twisted_oob.{other}" for other in ORDER[: ORDER.index(room)]]
+    for name in imports(source):
+        if within(name, ["twisted_oob"]):
+            if not within(name, allowed):
+                yield name
+        elif (
+            room in PURE
+            and within(name, ["twisted", "wokkel"])
+            and not within(name, PURE_MAY_IMPORT)
+        ):
+            yield name
+
+
+def test_every_room_has_its_place():
+    rooms = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert rooms <= set(ORDER)
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_imports_point_down(room):
+    path = PACKAGE / f"{room}.py"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there")
+    assert list(wrong_imports(room, path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "wrong"),
+    [
+        ("errors", "from twisted_oob.stanza import OOBData", True),
+        ("errors", "def f():\n    import twisted_oob.stanza", True),
+        ("errors", "from twisted_oob import stanza", True),
+        ("errors", "from . import stanza", True),
+        ("errors", "from .stanza import OOBData", True),
+        ("handler", "from twisted_oob import OOBData", True),
+        ("handler", "import twisted_oob", True),
+        ("handler", "from twisted_oob.handler import OOBHandler", True),
+        ("handler", "from twisted_oob.stanza import OOBData", False),
+        ("handler", "from twisted_oob import stanza", False),
+        ("handler", "from twisted.internet import defer", False),
+        ("policy", "from twisted.internet import defer", True),
+        ("policy", "from twisted.words.protocols.jabber import xmlstream", True),
+        ("policy", "from twisted.words.protocols.jabber.error import StanzaError", True),
+        ("policy", "from wokkel import generic", True),
+        ("policy", "from twisted.words.protocols.jabber import jid", False),
+        ("policy", "from twisted.words.protocols.jabber.jid import JID", False),
+        ("policy", "from twisted.words.xish import domish", False),
+        ("policy", "from twisted_oob.errors import Forbidden", False),
+    ],
+)
+def test_the_rule_itself(room, source, wrong):
+    assert bool(list(wrong_imports(room, source))) is wrong
+
+
+def run(code):
+    """Run code in a fresh interpreter; give the words it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_no_import_installs_a_reactor():
+    rooms = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+    modules = ["twisted_oob", *(f"twisted_oob.{room}" for room in rooms)]
+    modules.append("twisted.plugins.twisted_oob_plugin")
+    code = f"""
+import importlib, sys
+for name in {modules!r}:
+    importlib.import_module(name)
+    if "twisted.internet.reactor" in sys.modules:
+        print(name)
+        break
+"""
+    assert run(code) == []
+
+
+def test_the_plugin_imports_nothing_of_ours():
+    code = "import sys, twisted.plugins.twisted_oob_plugin; print('twisted_oob' in sys.modules)"
+    assert run(code) == ["False"]
