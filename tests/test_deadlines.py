@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.streams import logged
 from twisted.internet.task import Clock
 
+from tests.streams import logged
 from twisted_oob.deadlines import DeadlineQueue
 
 

@@ -26,10 +26,10 @@ from tests.streams import (
 from twisted_oob import (
     AlreadyAnswered,
     NotFound,
+    OfferLost,
     OOBData,
     OOBError,
     OOBHandler,
-    OfferLost,
     Rejected,
     ResourceConstraint,
 )

@@ -8,6 +8,15 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.error import StanzaError
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
+from twisted.words.xish import domish
+
 from tests.streams import (
     COMPONENT,
     ME,
@@ -22,15 +31,6 @@ from tests.streams import (
     query,
     stanza,
 )
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import JID
-from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
-from twisted.words.xish import domish
-
 from twisted_oob import ErrorCondition, OOBHandler
 from twisted_oob.deadlines import DeadlineQueue
 from twisted_oob.tracker import RequestTracker

@@ -36,7 +36,7 @@ class Clock(Protocol):
         delay: float,
         callable: Callable[..., object],
         /,
-        *args: object,  # noqa: A002
+        *args: object,
     ) -> Timer:
         """Make the call in so many seconds."""
 

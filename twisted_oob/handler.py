@@ -296,7 +296,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             recipient = _address(iq, "to", own)
         except StanzaError as error:
             self._log.debug(
-                "Refused a request of {sender}: {error}", sender=iq.getAttribute("from"), error=error
+                "Refused a request of {sender}: {error}",
+                sender=iq.getAttribute("from"),
+                error=error,
             )
             book.send_answer(iq, error)
             return
