@@ -118,12 +118,12 @@ def test_what_an_expiry_adds_delays_nobody_else(add, clock, again):
 
 
 def test_expiry_that_settles_another_spares_it(add, clock):
-    second = None
-    first = add(10, then=lambda: second.settle())
-    second = add(10)
+    others = []
+    first = add(10, then=lambda: others[0].settle())
+    others.append(add(10))
     clock.advance(10)
     assert first.expired_at == 10
-    assert second.expired_at is None
+    assert others[0].expired_at is None
     assert clock.getDelayedCalls() == []
 
 

@@ -62,9 +62,9 @@ BAD_PAYLOADS = [
 ]
 
 
-def assert_error(sent, condition, type_="modify", to=PEER, from_=ME, id_="o1"):
+def assert_error(sent, condition, *, type_="modify", to=PEER, from_=ME, id_="o1"):
     error = sent.find("error")
-    assert [child.tag for child in error][0] == STANZAS + condition
+    assert error[0].tag == STANZAS + condition
     assert error.get("type") == type_
     assert (sent.tag, sent.get("type"), sent.get("id")) == ("iq", "error", id_)
     assert (sent.get("to"), sent.get("from")) == (to, from_)
@@ -511,7 +511,7 @@ def test_both_features_are_discovered_over_the_wire():
 def test_node_has_no_features():
     sent = disco(INFO, "some-node")
     assert sent.find(f"{{{INFO}}}query/{{{INFO}}}feature") is None
-    assert_error(sent, "item-not-found", "cancel", id_="d1")
+    assert_error(sent, "item-not-found", type_="cancel", id_="d1")
 
 
 def test_there_are_no_items():

@@ -34,7 +34,7 @@ class Clock(Protocol):
     def callLater(
         self,
         delay: float,
-        callable: Callable[..., object],
+        callable: Callable[..., object],  # noqa: A002
         /,
         *args: object,
     ) -> Timer:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -149,12 +150,17 @@ def parse_jid(text: object) -> JID:
         return text
     if not isinstance(text, str):
         raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
+    return _parsed_jid(text)
+
+
+# Stringprep costs more than all else that is done for a stanza. Twisted's internJID keeps every
+# address for ever, and strangers choose them.
+@lru_cache(maxsize=4096)
+def _parsed_jid(text: str) -> JID:
     try:
         return JID(text)
     except (InvalidFormat, RuntimeError, ValueError) as error:
         raise ValueError(f"{text!r} is no JID: {error}") from None
-    except IndexError:  # Twisted's, for a domain with an empty label
-        raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
 
 
 def replace_non_xml(text: str) -> str:
