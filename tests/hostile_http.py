@@ -67,6 +67,7 @@ class HostileServer(Factory):
     noisy = False
 
     def __init__(self, reactor, *, interface="127.0.0.1", tls=None):
+        self.reactor = reactor
         self.answers = []
         self.connections = []
         self.arrivals = DeferredQueue()

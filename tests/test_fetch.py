@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import functools
 import hashlib
 import ipaddress
 import os
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import ssl
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -32,7 +33,23 @@ from twisted_oob.policy import FetchPolicy
 
 LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 HTTP_ERRORS = (FetchFailed, Forbidden, NoRoom, TooLarge)
-step = pytest_twisted.ensureDeferred
+PATIENCE = 10  # real seconds, after which a test that waits for something fails
+
+
+def step(test):
+    """An asynchronous test that fails rather than wait for ever."""
+
+    @functools.wraps(test)
+    def run(**fixtures):
+        from twisted.internet import reactor  # no reactor before a test wants one
+
+        begin = Deferred()
+        begin.addCallback(lambda _: Deferred.fromCoroutine(test(**fixtures)))
+        begin.addTimeout(PATIENCE, reactor)
+        begin.callback(None)
+        return begin
+
+    return run
 
 
 class Net:
@@ -113,10 +130,16 @@ def fetcher(net, clock, folder):
 async def server(net):
     server = HostileServer(net)
     yield server
-    # The client closes, not the server: nobody has to help it.
-    for connection in server.connections:
-        await connection.lost
-    await server.stop()
+    await end(server)
+
+
+async def end(server):
+    """Stop the server. The client closed every connection by itself: nobody had to help it."""
+    gone = DeferredList([connection.lost for connection in server.connections])
+    try:
+        await gone.addTimeout(PATIENCE, server.reactor)
+    finally:
+        await server.stop()
 
 
 def names(folder):
@@ -190,6 +213,7 @@ def bodies(net, monkeypatch):
 
     class Spy:
         waiting = None
+        pauses = 0
         resumes = 0
 
         def __init__(self):
@@ -208,9 +232,9 @@ def bodies(net, monkeypatch):
 
             def pausing():
                 pause()
-                paused, spy.paused = spy.paused, None
-                if paused is not None:
-                    net.callLater(0, paused.callback, None)
+                if not spy.pauses:
+                    net.callLater(0, spy.paused.callback, None)
+                spy.pauses += 1
 
             def resuming():
                 resume()
@@ -565,9 +589,7 @@ async def tls_server(net, certificate):
     server = HostileServer(net, tls=certificate.options())
     net.hosts["files.test"] = net.hosts["wrong.test"] = ["127.0.0.1"]
     yield server
-    for connection in server.connections:
-        await connection.lost
-    await server.stop()
+    await end(server)
 
 
 def tls_url(server, host="files.test"):
@@ -786,7 +808,7 @@ async def test_after_a_pause_a_stall_counts_again(fetcher, server, clock, bodies
 @step
 async def test_a_slow_disk_counts_for_the_limit_of_the_whole(fetcher, server, clock, gate, folder):
     gated = gate(Landing, "write")
-    server.answers = [answer(b"x" * 300_000)]
+    server.answers = [answer(b"x" * 300_000, length=300_001)]
     fetching = fetcher(timeout=20).fetch(server.url())
     ends = ends_of(fetching)
     await gated.entered
@@ -1020,7 +1042,8 @@ async def test_cancelled_while_a_thread_has_the_file(
 ):
     places = {"open": Landing, "write": Landing, "publish": Landing, "_sync_directory": landing}
     gated = gate(places.get(owner, os), owner)
-    server.answers = [answer(b"x" * 300_000)]
+    size = 300_001 if owner in {"open", "write"} else 300_000
+    server.answers = [answer(b"x" * 300_000, length=size)]
     fetching = fetcher().fetch(server.url())
     ends = ends_of(fetching)
     await gated.entered

@@ -6,7 +6,7 @@ import sys
 from subprocess import run
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
@@ -333,6 +333,7 @@ def test_repr_of_a_message_shows_no_userinfo():
     assert "secret" not in repr(message)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20) | st.sampled_from([ME, PEER, "a..b"]))
 def test_any_from_attribute_is_survived(text):
     _handler, wire = connected(lambda offer: offer.reply_success(), lambda message: None)

@@ -27,8 +27,8 @@ def names(directory):
 
 def descriptors_in(directory):
     """The file descriptors of this process that are open in a folder, or for it."""
-    links = [Path("/proc/self/fd") / fd for fd in os.listdir("/proc/self/fd")]
-    return [int(fd.name) for fd in links if fd.is_symlink() and str(directory) in os.readlink(fd)]
+    links = [fd for fd in list(Path("/proc/self/fd").iterdir()) if fd.is_symlink()]
+    return [int(fd.name) for fd in links if str(directory) in str(fd.readlink())]
 
 
 def fail(code):
@@ -343,17 +343,19 @@ def test_a_temporary_file_lost_before_its_lock_is_given_up_for_another(tmp_path,
 
 def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, monkeypatch):
     real = fcntl.flock
-    holder = []
+    holder, taken = [], []
 
     def raced(fd, operation):
         monkeypatch.setattr(fcntl, "flock", real)
         [path] = tmp_path.iterdir()
         holder.append(os.open(path, os.O_RDWR))
+        taken.append(path)
         real(holder[0], operation)
         real(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", raced)
     file = opened(tmp_path)
+    assert list(tmp_path.iterdir()) != taken
     assert file.publish("a.txt").exists()
     os.close(holder[0])
     assert names(tmp_path) == ["a.txt"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
@@ -120,6 +120,8 @@ BAD_URLS = [
     "https://files.example/?[a]",
     "https://files.example/#a#b",
     "https://a@b@files.example/",
+    "ftp://a@b@files.example/",
+    "ftp://files.example:8o/",
     "https://files.example:80:80/",
     "https://files.example:8o/",
     "//files.example/a",
@@ -304,6 +306,7 @@ XML_TEXT = st.text(
 )
 
 
+@settings(deadline=None)
 @given(
     url=URLS,
     desc=st.none() | XML_TEXT,
@@ -317,6 +320,7 @@ def test_valid_data_round_trips_over_the_wire(url, desc, sid, namespace):
     assert url_from_element(parseXml(b"<message>" + wire + b"</message>")) == data
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_valid_url_or_invalid_data(text):
     try:
@@ -351,6 +355,7 @@ def elements():
     )
 
 
+@settings(deadline=None)
 @given(elements())
 def test_any_element_is_read_or_is_invalid_data(found):
     try:
@@ -361,6 +366,7 @@ def test_any_element_is_read_or_is_invalid_data(found):
         assert NAMES.get(found.uri) == found.name
 
 
+@settings(deadline=None)
 @given(elements())
 def test_url_from_element_never_raises(found):
     data = url_from_element(found)
@@ -469,6 +475,7 @@ def test_jid_of_another_type_is_a_value_error(value):
         parse_jid(value)
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(st.sampled_from("a@/.-\u00fc\u3002\u00ad")))
 def test_any_text_is_a_jid_that_can_be_sent_or_a_value_error(text):
     try:

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -419,6 +419,7 @@ def test_fallback_handler_answers_neither_offers_nor_answers():
     assert [(sent.get("type"), sent.get("id")) for sent in wire.sent()] == [("error", "o1")]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

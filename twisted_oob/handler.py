@@ -31,7 +31,7 @@ from twisted_oob.stanza import (
     oob_elements,
     parse_jid,
 )
-from twisted_oob.tracker import RequestTracker, new_id
+from twisted_oob.tracker import BoundStream, RequestTracker, new_id
 
 MESSAGE_TYPES = ("chat", "groupchat", "headline", "normal")
 
@@ -63,21 +63,6 @@ class OOBMessage:
 
 
 MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
-
-
-class _Stream:
-    """An initialized XML stream, and who we are on it (the Stream of tracker.py)."""
-
-    def __init__(self, xmlstream: Any, me: JID | None) -> None:
-        self.xmlstream = xmlstream
-        self.me = me
-
-    def send(self, stanza: domish.Element) -> None:
-        # A server stamps what its clients send; a component must do so itself (XEP-0114).
-        me = self.me
-        if me is not None and me.user is None and not stanza.hasAttribute("from"):
-            stanza["from"] = me.full()
-        self.xmlstream.send(stanza)
 
 
 @implementer(IDisco)
@@ -130,7 +115,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             reactor = cast("Clock", installed)
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
-        self._stream: _Stream | None = None
+        self._stream: BoundStream | None = None
         self._book: OfferBook | None = None
         self._unsent: deque[domish.Element] = deque()
         self._observers: tuple[tuple[str, Callable[[domish.Element], None]], ...] = (
@@ -221,7 +206,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if self.xmlstream is None:
             # Twisted Words shows no stream to a handler that was added while one negotiated.
             self.xmlstream = self.parent.xmlstream
-        stream = _Stream(self.xmlstream, self._own_jid())
+        stream = BoundStream(self.xmlstream, self.parent)
         self._stream = stream
         self._book = OfferBook(stream, self._deadlines)
         for query, observer in self._observers:
@@ -261,15 +246,6 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             stream.xmlstream.removeObserver(query, observer)
         self._tracker.stream_lost(reason)
         book.stream_lost()
-
-    def _own_jid(self) -> JID | None:
-        """Who we are on the stream: what was bound for a client, the domain of a component."""
-        domains = getattr(self.parent, "domains", None)
-        if domains:
-            return parse_jid(min(domains))
-        authenticator = getattr(self.xmlstream, "authenticator", None)
-        jid = getattr(authenticator, "jid", None) or getattr(self.xmlstream, "thisEntity", None)
-        return jid if isinstance(jid, JID) else None
 
     # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. Where
     # none did, it is None, or a child of that name.

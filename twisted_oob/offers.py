@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from twisted_oob.deadlines import DeadlineQueue
     from twisted_oob.stanza import OOBData
-    from twisted_oob.tracker import Stream
+    from twisted_oob.tracker import BoundStream
 
 _ERROR_TYPES: Final = ("auth", "cancel", "continue", "modify", "wait")
 
@@ -183,7 +183,7 @@ class OfferBook:
     ``deadlines``: where their deadlines are kept.
     """
 
-    def __init__(self, stream: Stream, deadlines: DeadlineQueue) -> None:
+    def __init__(self, stream: BoundStream, deadlines: DeadlineQueue) -> None:
         self._stream = stream
         self._deadlines = deadlines
         self._open: set[Offer] = set()

@@ -161,6 +161,8 @@ def _parsed_jid(text: str) -> JID:
         return JID(text)
     except (InvalidFormat, RuntimeError, ValueError) as error:
         raise ValueError(f"{text!r} is no JID: {error}") from None
+    except IndexError:  # Twisted's, for a domain with an empty label
+        raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
 
 
 def replace_non_xml(text: str) -> str:

@@ -8,7 +8,7 @@ counts only from the entity that was asked (RFC 6120 section 8.1.2.1).
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -25,13 +25,27 @@ if TYPE_CHECKING:
     from twisted_oob.deadlines import DeadlineQueue
 
 
-class Stream(Protocol):
-    """What requests are sent on, and who we are there."""
+class BoundStream:
+    """An initialized XML stream, and who we are on it.
 
-    me: JID | None
+    ``xmlstream``: what a handler is given by its ``manager``.
+    ``me``: what was bound for a client, the domain of a component; None where nothing tells.
+    """
+
+    def __init__(self, xmlstream: Any, manager: Any) -> None:
+        self.xmlstream = xmlstream
+        # Wokkel's InternalComponent has several domains and no stream that would name one.
+        domains = getattr(manager, "domains", None)
+        authenticator = getattr(xmlstream, "authenticator", None)
+        jid = getattr(authenticator, "jid", None) or getattr(xmlstream, "thisEntity", None)
+        self.me: JID | None = parse_jid(min(domains)) if domains else jid
 
     def send(self, stanza: domish.Element) -> None:
-        """Send a stanza."""
+        """Send a stanza; a component's gets its ``from``, as no server adds it (XEP-0114)."""
+        me = self.me
+        if me is not None and me.user is None and not stanza.hasAttribute("from"):
+            stanza["from"] = me.full()
+        self.xmlstream.send(stanza)
 
 
 def new_id() -> str:
@@ -84,7 +98,7 @@ class RequestTracker:
     def __init__(self, deadlines: DeadlineQueue) -> None:
         self._deadlines = deadlines
         self._requests: dict[str, _Request] = {}
-        self._stream: Stream | None = None
+        self._stream: BoundStream | None = None
 
     def request(
         self,
@@ -119,7 +133,7 @@ class RequestTracker:
             self._send(self._stream, request)
         return deferred
 
-    def stream_opened(self, stream: Stream) -> None:
+    def stream_opened(self, stream: BoundStream) -> None:
         """Send what has been waiting, in order, and from now on all there is."""
         self._stream = stream
         for request in list(self._requests.values()):
@@ -165,7 +179,7 @@ class RequestTracker:
             self._deadlines.settle()
         return deferred
 
-    def _send(self, stream: Stream, request: _Request) -> None:
+    def _send(self, stream: BoundStream, request: _Request) -> None:
         stanza, request.stanza = request.stanza, None
         assert stanza is not None  # noqa: S101  (nothing is sent twice)
         try:
