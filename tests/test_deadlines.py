@@ -26,8 +26,8 @@ class Item:
         self.queue.settle()
 
     def expire(self):
-        assert not self.settled
         self.expired_at = self.clock.seconds()
+        assert not self.settled
         self.settle()
         if self.then is not None:
             self.then()

@@ -30,10 +30,10 @@ from twisted_oob.router import (
     HANDSHAKE_TIMEOUT,
     MAX_HANDSHAKE_BYTES,
     MAX_STANZA_BYTES,
-    MAX_STANZA_DEPTH,
     ComponentServerFactory,
     Router,
 )
+from twisted_oob.xmlguard import MAX_DEPTH
 
 SECRET = "s3cr3t-of-the-test"
 NS = component.NS_COMPONENT_ACCEPT
@@ -495,10 +495,10 @@ async def test_domain_is_free_again_when_its_holder_has_left(server, events):
         ("<message from='a.example' to='inside.example'>&bomb;</message>", "not-well-formed"),
         (
             "<message from='a.example' to='inside.example'>"
-            + "<x>" * MAX_STANZA_DEPTH
-            + "</x>" * MAX_STANZA_DEPTH
+            + "<x>" * MAX_DEPTH
+            + "</x>" * MAX_DEPTH
             + "</message>",
-            "policy-violation",
+            "bad-format",
         ),
         (
             "<message from='a.example' to='inside.example'>" + "x" * MAX_STANZA_BYTES,

@@ -24,6 +24,9 @@ class Timer(Protocol):
     def cancel(self) -> None:
         """Don't make the call."""
 
+    def active(self) -> bool:
+        """Whether the call is still to be made."""
+
 
 class Clock(Protocol):
     """What tells the time and calls later: a reactor or a task.Clock (Twisted's IReactorTime)."""

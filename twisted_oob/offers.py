@@ -19,6 +19,7 @@ from twisted.words.protocols.jabber.xmlstream import toResponse
 
 from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
 from twisted_oob.stanza import replace_non_xml
+from twisted_oob.xmlguard import is_safe
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -259,13 +260,14 @@ def result_response(stanza: domish.Element) -> domish.Element:
 def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:
     """Build the error that answers a stanza: what it held, then why (RFC 6120 section 8.3.1).
 
+    What it held is left out where sending it would send something else (see xmlguard.py).
     Characters that XML can't hold are replaced in the error's text. Raises a ValueError where
     the error has no condition or type of RFC 6120, as no peer could parse it.
     """
     if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
         raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
     response: domish.Element = toResponse(stanza, "error")
-    response.children = list(stanza.children)
+    response.children = list(stanza.children) if is_safe(stanza) else []
     element = error.getElement()
     for text in element.elements(error.namespace, "text"):
         text.children = [replace_non_xml(str(text))]

@@ -10,7 +10,6 @@ logs no payload. It builds on Twisted Words, whose classes are those of
 from __future__ import annotations
 
 import hmac
-from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,9 +26,10 @@ from twisted.words.protocols.jabber.error import (
 from twisted.words.xish import domish
 
 from twisted_oob.deadlines import Clock, Timer
+from twisted_oob.stanza import parse_jid
+from twisted_oob.xmlguard import is_safe, parse_promptly
 
 NS_COMPONENT: Final = component.NS_COMPONENT_ACCEPT
-_MARKUP: Final = frozenset("'\"<>&")
 STANZAS: Final = frozenset((NS_COMPONENT, name) for name in ("iq", "message", "presence"))
 
 HANDSHAKE_TIMEOUT: Final = 30.0
@@ -39,8 +39,6 @@ CLOSE_TIMEOUT: Final = 2.0
 MAX_STANZA_BYTES: Final = 1024 * 1024
 MAX_HANDSHAKE_BYTES: Final = 8 * 1024
 """The most that is kept of a peer that has not given its handshake."""
-MAX_STANZA_DEPTH: Final = 128
-"""Elements within elements; Twisted's serialiser recurses."""
 MAX_JID_LENGTH: Final = 3071
 """Three parts of 1023 and two separators (RFC 7622 section 3.1)."""
 
@@ -52,19 +50,14 @@ _XmlStreamServerFactory: Any = xmlstream.XmlStreamServerFactory
 _log = Logger()
 
 
-@lru_cache(maxsize=1024)
-def _prepared(address: str) -> jid.JID | None:
-    try:
-        return jid.JID(address)
-    except (jid.InvalidFormat, IndexError):  # nameprep has no answer to an empty label
-        return None
-
-
 def _jid(address: str | None) -> jid.JID | None:
     """Give the address after stringprep, or None for one that is absent or invalid."""
     if not address or len(address) > MAX_JID_LENGTH:
         return None
-    return _prepared(address)
+    try:
+        return parse_jid(address)
+    except ValueError:
+        return None
 
 
 def _domain(address: str | None) -> str | None:
@@ -82,28 +75,6 @@ def _only_domain(address: str | None) -> str:
     if prepared is None or prepared.user or prepared.resource:
         raise ValueError(f"a component's address is a bare domain, not {address!r}")
     return str(prepared.host).removesuffix(".")
-
-
-def _fault(stanza: domish.Element) -> tuple[str, str] | None:
-    """Say why an element can't be passed on as XML, as a stream error's condition and text.
-
-    Twisted's serialiser does not escape namespace names: one with a quote in it
-    would become markup on the way out, and so a stanza that nobody has checked.
-    """
-    depth, level = 0, [stanza]
-    while level:
-        depth += 1
-        if depth > MAX_STANZA_DEPTH:
-            return "policy-violation", f"elements nested deeper than {MAX_STANZA_DEPTH}"
-        below: list[domish.Element] = []
-        for element in level:
-            names = [element.uri, element.defaultUri, *element.localPrefixes.values()]
-            names += [key[0] for key in element.attributes if isinstance(key, tuple)]
-            if any(name and not _MARKUP.isdisjoint(name) for name in names):
-                return "bad-format", "a namespace name holds a character of markup"
-            below.extend(element.elements())
-        level = below
-    return None
 
 
 class Router(component.Router):
@@ -233,9 +204,7 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
         super().connectionMade()
         parser = self.stream.parser
         parser.StartDoctypeDeclHandler = self._got_doctype
-        if hasattr(parser, "SetReparseDeferralEnabled"):
-            # Expat 2.6 may otherwise keep the last tag of a stanza until more data comes.
-            parser.SetReparseDeferralEnabled(False)
+        parse_promptly(self)
         self.factory.streams.add(self)
         self._timer = self.factory.reactor.callLater(HANDSHAKE_TIMEOUT, self._handshake_late)
 
@@ -287,7 +256,9 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
             return "invalid-from", f"'from' must be an address at {self.domain}"
         if not element.getAttribute("to"):
             return "improper-addressing", "a stanza must have a 'to'"
-        return _fault(element)
+        if not is_safe(element):
+            return "bad-format", "a namespace holds markup, or elements are nested too deep"
+        return None
 
     def onDocumentEnd(self) -> None:
         """Answer the end of the stream with its end (RFC 6120 section 4.4)."""

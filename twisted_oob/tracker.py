@@ -18,6 +18,7 @@ from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutEr
 
 from twisted_oob.errors import error_from_stanza
 from twisted_oob.stanza import parse_jid
+from twisted_oob.xmlguard import parse_promptly
 
 if TYPE_CHECKING:
     from twisted.words.xish import domish
@@ -39,6 +40,7 @@ class BoundStream:
         authenticator = getattr(xmlstream, "authenticator", None)
         jid = getattr(authenticator, "jid", None) or getattr(xmlstream, "thisEntity", None)
         self.me: JID | None = parse_jid(min(domains)) if domains else jid
+        parse_promptly(xmlstream)
 
     def send(self, stanza: domish.Element) -> None:
         """Send a stanza; a component's gets its ``from``, as no server adds it (XEP-0114)."""

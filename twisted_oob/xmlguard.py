@@ -1,0 +1,54 @@
+"""What Twisted's XML leaves open, closed: hostile stanzas, and a parser that holds stanzas back.
+
+Twisted's serialiser does not escape namespace names, and expat lets any character into them. So a
+stranger's element with a quote in a namespace, sent on or echoed in an error, would become
+markup: stanzas of the stranger's choice, under our own address.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.words.protocols.jabber.xmlstream import XmlStream
+from twisted.words.xish import domish
+
+MAX_DEPTH: Final = 128
+"""How deep elements may be nested; Twisted's serialiser is recursive."""
+
+_MARKUP: Final = frozenset("<>&'\"")
+
+
+def is_safe(element: domish.Element) -> bool:
+    """Whether an element can be sent on as what it is."""
+    depth, level = 0, [element]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return False
+        below: list[domish.Element] = []
+        for one in level:
+            names = [one.uri, one.defaultUri, *one.localPrefixes.values()]
+            names += [key[0] for key in one.attributes if isinstance(key, tuple)]
+            if any(name and not _MARKUP.isdisjoint(name) for name in names):
+                return False
+            below.extend(one.elements())
+        level = below
+    return True
+
+
+def parse_promptly(xmlstream: Any) -> None:
+    """Let a stream give each stanza as soon as it is there.
+
+    Expat 2.6 may otherwise keep the end of a stanza until more data comes.
+    """
+    parser: Any = getattr(getattr(xmlstream, "stream", None), "parser", None)
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+
+
+class PromptXmlStream(XmlStream):
+    """An XmlStream that gives each stanza as soon as it is there, also while it negotiates."""
+
+    def _initializeStream(self) -> None:  # noqa: N802  (Twisted's name)
+        XmlStream._initializeStream(self)
+        parse_promptly(self)
