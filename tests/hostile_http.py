@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, DeferredQueue, maybeDeferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 
 
@@ -26,7 +27,9 @@ def redirect(location, status="302 Found"):
 
 
 class Connection(Protocol):
-    """One connection: the request so far, and a Deferred for its end."""
+    """One connection: the request so far, a Deferred for its end, and whether that was abrupt."""
+
+    aborted = False
 
     def __init__(self):
         self.request = b""
@@ -38,6 +41,7 @@ class Connection(Protocol):
             self.factory.requested(self)
 
     def connectionLost(self, reason):
+        self.aborted = reason.check(ConnectionDone) is None
         self.lost.callback(None)
 
     @property

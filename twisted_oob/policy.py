@@ -131,7 +131,7 @@ class FetchPolicy:
                     "the file has a Content-Encoding", detail=f"Content-Encoding {encoding!r}"
                 )
         if length is not None:
-            if length < 0:  # Twisted before 22.4 lets this through (RFC 9110 section 8.6)
+            if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
                 raise FetchFailed("no proper answer from the server", detail=f"length {length}")
             self.check_size(length)
 

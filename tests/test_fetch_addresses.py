@@ -1,0 +1,225 @@
+"""Fetching only from judged addresses, and over TLS only from verified servers."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred
+from twisted.web.client import BrowserLikePolicyForHTTPS
+
+from tests.fetching import end, failure_of, names, step
+from tests.hostile_http import HostileServer, answer, redirect
+from twisted_oob.errors import FetchFailed, Forbidden
+
+pytest_plugins = ["tests.fetching"]
+
+
+# --- addresses
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/",
+        "http://2130706433:{port}/",
+        "http://0x7f.1:{port}/",
+        "http://0177.0.0.1:{port}/",
+        "http://127.1:{port}/",
+        "http://[::1]:{port}/",
+        "http://[::ffff:127.0.0.1]:{port}/",
+        "http://localhost:{port}/",
+        "https://127.0.0.1:{port}/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://0.0.0.0:{port}/",
+    ],
+)
+@step
+async def test_a_forbidden_address_is_never_tried(fetcher, server, net, url):
+    fetching = fetcher(allow_networks=()).fetch(url.format(port=server.port))
+    error = await failure_of(fetching, Forbidden)
+    assert error.text == "this address is not allowed"
+    assert net.tried == []
+    assert server.connections == []
+
+
+@step
+async def test_a_name_with_one_forbidden_address_is_refused_wholly(fetcher, server, net):
+    net.hosts["two.test"] = ["127.0.0.1", "10.0.0.1"]
+    await failure_of(fetcher().fetch(server.url(host="two.test")), Forbidden)
+    assert net.tried == []
+
+
+@step
+async def test_every_hop_is_judged_anew(fetcher, server, net, folder):
+    net.hosts["inside.test"] = ["169.254.169.254"]
+    server.answers = [redirect("http://inside.test/"), redirect("http://169.254.169.254/")]
+    for _ in range(2):
+        error = await failure_of(fetcher().fetch(server.url()), Forbidden)
+        assert error.text == "this address is not allowed"
+    assert {host for host, _ in net.tried} == {"127.0.0.1"}
+
+
+@step
+async def test_a_name_that_resolves_anew_meets_the_judged_address(fetcher, server, net):
+    net.hosts["rebinding.test"] = [["127.0.0.1"], ["10.0.0.1"]]
+    server.answers = [answer(b"x")]
+    await fetcher().fetch(server.url(host="rebinding.test"))
+    assert net.resolved == ["rebinding.test"]
+    assert net.tried == [("127.0.0.1", server.port)]
+    assert server.connections[0].headers["host"] == f"rebinding.test:{server.port}"
+
+
+@step
+async def test_a_name_that_resolves_anew_is_judged_on_the_next_hop(fetcher, server, net):
+    net.hosts["rebinding.test"] = [["127.0.0.1"], ["10.0.0.1"]]
+    server.answers = [redirect("/again")]
+    await failure_of(fetcher().fetch(server.url(host="rebinding.test")), Forbidden)
+    assert net.tried == [("127.0.0.1", server.port)]
+
+
+@step
+async def test_every_judged_address_is_tried(fetcher, server, net):
+    net.hosts["many.test"] = ["127.0.0.2", "127.0.0.1"]
+    server.answers = [answer(b"x")]
+    await fetcher().fetch(server.url(host="many.test"))
+    assert net.tried == [("127.0.0.2", server.port), ("127.0.0.1", server.port)]
+
+
+@step
+async def test_an_allowed_ipv4_network_is_reached_in_its_ipv6_form(fetcher, server):
+    server.answers = [answer(b"x")]
+    await fetcher().fetch(server.url(host="[::ffff:127.0.0.1]"))
+
+
+@step
+async def test_no_proxy_of_the_environment_is_used(fetcher, server, net, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1/")
+    server.answers = [answer(b"x")]
+    await fetcher().fetch(server.url())
+    assert net.tried == [("127.0.0.1", server.port)]
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://", "nonsense"])
+@step
+async def test_other_urls_are_forbidden(fetcher, net, url):
+    await failure_of(fetcher().fetch(url), Forbidden)
+    assert net.resolved == []
+
+
+# --- TLS
+
+
+def make_certificate(host):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return ssl.PrivateCertificate.loadPEM(private + certificate.public_bytes(pem))
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    return make_certificate("files.test")
+
+
+@pytest_twisted.async_yield_fixture
+async def tls_server(net, certificate):
+    server = HostileServer(net, tls=certificate.options())
+    net.hosts["files.test"] = net.hosts["wrong.test"] = ["127.0.0.1"]
+    yield server
+    await end(server)
+
+
+def tls_url(server, host="files.test"):
+    return f"https://{host}:{server.port}/file.bin"
+
+
+@step
+async def test_https_is_verified_against_the_name_in_the_url(
+    fetcher, tls_server, certificate, folder
+):
+    roots = BrowserLikePolicyForHTTPS(trustRoot=certificate)
+    seen = []
+
+    def reply(connection):
+        seen.append(connection.transport.getHandle().get_servername())
+        connection.write(answer(b"x" * 500_000))
+
+    tls_server.answers = [reply]
+    got = await fetcher(tls_policy=roots).fetch(tls_url(tls_server))
+    assert got.size == 500_000
+    assert got.url == tls_url(tls_server)
+    assert seen == [b"files.test"]
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("wrong.test", True), ("files.test", False)])
+@step
+async def test_https_to_an_unverified_server_fails(
+    *, fetcher, tls_server, certificate, folder, host, trusted
+):
+    roots = BrowserLikePolicyForHTTPS(trustRoot=certificate) if trusted else None
+    fetching = fetcher(tls_policy=roots).fetch(tls_url(tls_server, host))
+    error = await failure_of(fetching, FetchFailed)
+    assert error.text == "no secure connection to the server"
+    assert names(folder) == []
+
+
+@step
+async def test_never_from_https_down_to_http(fetcher, tls_server, server, certificate):
+    tls_server.answers = [redirect(server.url())]
+    roots = BrowserLikePolicyForHTTPS(trustRoot=certificate)
+    error = await failure_of(fetcher(tls_policy=roots).fetch(tls_url(tls_server)), Forbidden)
+    assert error.text == "a redirect from https to http is not allowed"
+    assert server.connections == []
+
+
+@step
+async def test_a_server_that_speaks_no_tls(fetcher, server):
+    fetching = fetcher().fetch(server.url().replace("http:", "https:"))
+    connection = await first_connection(server)
+    connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    error = await failure_of(fetching, FetchFailed)
+    assert error.text == "no secure connection to the server"
+
+
+def first_connection(server):
+    """Fires with the next connection as soon as it sends a byte."""
+    arrived = Deferred()
+    build = server.buildProtocol
+
+    def building(address):
+        connection = build(address)
+        connection.dataReceived = lambda data: arrived.called or arrived.callback(connection)
+        return connection
+
+    server.buildProtocol = building
+    return arrived
+
+
+@step
+async def test_a_name_that_no_certificate_can_have(fetcher, net):
+    net.hosts["a_b.test"] = ["127.0.0.1"]
+    error = await failure_of(fetcher().fetch("https://a_b.test/"), FetchFailed)
+    assert error.text in {"no secure connection to the server", "the server could not be reached"}

@@ -1,0 +1,187 @@
+"""Fetching to a disk that is slow, full or broken."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import tracemalloc
+
+import pytest
+from twisted.logger import globalLogPublisher
+
+from tests.fetching import failure_of, names, step
+from tests.hostile_http import answer, then_close
+from twisted_oob import fetch
+from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.fetch import Fetcher
+from twisted_oob.landing import Landing
+from twisted_oob.policy import FetchPolicy
+
+pytest_plugins = ["tests.fetching"]
+
+
+@step
+async def test_only_threads_touch_the_disk(fetcher, server, monkeypatch):
+    seen = {}
+
+    def spy(name):
+        real = getattr(os, name)
+
+        def spying(*args, **kwargs):
+            seen.setdefault(name, set()).add(threading.current_thread())
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, spying)
+
+    server.answers = [answer(b"x" * 600_000), answer(b"short", length=1_000_000)]
+    ours = fetcher()
+    for name in ("open", "write", "fsync", "link", "unlink"):
+        spy(name)
+    await ours.fetch(server.url())
+    fetching = ours.fetch(server.url())
+    await server.arrivals.get()
+    (await server.arrivals.get()).close()
+    await failure_of(fetching, FetchFailed)
+    assert set(seen) >= {"open", "write", "fsync", "link"}
+    assert threading.main_thread() not in set.union(*seen.values())
+
+
+@step
+async def test_memory_does_not_grow_with_the_file(fetcher, server):
+    size = 32 * 1024 * 1024
+    block = bytes(64 * 1024)
+
+    class Producer:
+        left = size // len(block)
+
+        def __init__(self, transport):
+            self.transport = transport
+
+        def resumeProducing(self):
+            self.transport.write(block)
+            self.left -= 1
+            if not self.left:
+                self.transport.unregisterProducer()
+
+        def stopProducing(self):
+            pass
+
+    def reply(connection):
+        connection.write(answer(length=size))
+        connection.transport.registerProducer(Producer(connection.transport), False)
+
+    server.answers = [reply]
+    ours = fetcher()
+    tracemalloc.start()
+    try:
+        got = await ours.fetch(server.url())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.size == size
+    assert peak < 6 * 1024 * 1024
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("name", ["write", "fsync", "link"])
+@step
+async def test_no_room(*, fetcher, server, folder, monkeypatch, name, code):
+    def failing(*args, **kwargs):
+        raise OSError(getattr(errno, code), "full")
+
+    server.answers = [answer(b"x" * 600_000)]
+    if name == "write":
+        real = os.write  # the reactor wakes itself with single bytes
+        monkeypatch.setattr(
+            os, name, lambda fd, data: (failing if len(data) > 99 else real)(fd, data)
+        )
+    else:
+        monkeypatch.setattr(os, name, failing)
+    error = await failure_of(fetcher().fetch(server.url()), NoRoom)
+    assert error.condition == "resource-constraint"
+    monkeypatch.undo()
+    assert names(folder) == []
+
+
+@step
+async def test_no_descriptor_left_for_a_connection(fetcher, server, net, monkeypatch):
+    from twisted.internet import tcp  # it installs a reactor
+
+    def failing(*args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    ours = fetcher()
+    url = server.url()
+    monkeypatch.setattr(tcp.Client, "createInternetSocket", failing)
+    await failure_of(ours.fetch(url), NoRoom)
+
+
+@step
+async def test_other_trouble_with_the_disk_is_told_as_it_is(fetcher, server, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    server.answers = [answer(b"x")]
+    monkeypatch.setattr(os, "link", failing)
+    error = await failure_of(fetcher().fetch(server.url()), OSError)
+    assert error.errno == errno.EROFS
+    assert names(folder) == []
+
+
+@step
+async def test_a_file_that_cannot_be_removed_is_logged_and_the_error_stays(
+    fetcher, server, monkeypatch
+):
+    def failing(*args, **kwargs):
+        raise OSError(errno.EIO, "broken")
+
+    events = []
+    server.answers = [then_close(answer(b"x", length=2))]
+    monkeypatch.setattr(Landing, "discard", failing)
+    globalLogPublisher.addObserver(events.append)
+    try:
+        await failure_of(fetcher().fetch(server.url()), FetchFailed)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert [event["log_failure"].value.errno for event in events if "log_failure" in event] == [
+        errno.EIO
+    ]
+
+
+@step
+async def test_a_bug_is_told_as_it_is(fetcher, server, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise ZeroDivisionError
+
+    server.answers = [answer(b"x")]
+    monkeypatch.setattr(fetch, "file_name", failing)
+    await failure_of(fetcher().fetch(server.url()), ZeroDivisionError)
+    assert names(folder) == []
+
+
+def test_the_folder_must_be_there(net, tmp_path):
+    with pytest.raises(NotADirectoryError, match="existing folder"):
+        Fetcher(net, FetchPolicy(), tmp_path / "missing")
+
+
+def test_a_relative_folder_stays_where_it_was(net, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    ours = Fetcher(net, FetchPolicy(), "downloads")
+    (folder / f".oob-{0:032x}.part").write_bytes(b"left")
+    monkeypatch.chdir("/")
+    assert ours.remove_leftovers() == 1
+
+
+@step
+async def test_leftovers_are_not_the_transfers_of_now(fetcher, server, folder, bodies):
+    ours = fetcher()
+    (folder / f".oob-{0:032x}.part").write_bytes(b"left")
+    fetching = ours.fetch(server.url())
+    connection = await server.arrivals.get()
+    received = bodies.next()
+    connection.write(answer(b"x", length=2))
+    await received
+    assert ours.remove_leftovers() == 1
+    connection.write(b"y")
+    assert (await fetching).path.read_bytes() == b"xy"

@@ -1,0 +1,153 @@
+"""Under which names files land."""
+
+from __future__ import annotations
+
+import unicodedata
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_oob.policy import file_name, numbered_names
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("attachment; filename=plain.txt", "plain.txt"),
+        ("filename=plain.txt", "plain.txt"),
+        ("inline;FileName = plain.txt ; x=y", "plain.txt"),
+        ('attachment; filename="with space.txt"', "with space.txt"),
+        ('attachment; filename="a\\"b\\\\c.txt"', "c.txt"),
+        ('attachment; filename="semi;colon.txt"', "semi;colon.txt"),
+        ("attachment; filename=\"a.txt\"; filename*=UTF-8''b.txt", "b.txt"),
+        ("attachment; filename*=UTF-8''b.txt; filename=\"a.txt\"", "b.txt"),
+        ("attachment; filename*=utf-8'en'%e2%82%ac%20rates.txt", "€ rates.txt"),
+        ("attachment; filename*=ISO-8859-1''%fcber.txt", "über.txt"),
+        ("attachment; filename*=UTF-8''%fc.txt; filename=a.txt", "a.txt"),
+        ("attachment; filename*=utf-7''b.txt; filename=a.txt", "a.txt"),
+        ("attachment; filename*=b.txt; filename=a.txt", "a.txt"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ('attachment; x="; filename=evil"; filename=good', "good"),
+        ('attachment; filename="raw ü.txt"', "raw ü.txt"),
+        (b"attachment; filename=latin-\xfc.txt", "latin-ü.txt"),
+        ("attachment; filename=first; filename=second", "first"),
+        ("attachment", "url.bin"),
+        ("", "url.bin"),
+        ('attachment; filename="unfinished', "url.bin"),
+        ('attachment; filename=""', "url.bin"),
+        ('attachment; filename=".."', "url.bin"),
+        ("attachment; filename", "url.bin"),
+        (";;;=;*=;filename*=''", "url.bin"),
+        (None, "url.bin"),
+    ],
+)
+def test_names_from_the_header(disposition, name):
+    raw = disposition.encode() if isinstance(disposition, str) else disposition
+    assert file_name(raw, "/dir/url.bin?x=/y") == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", "file"),
+        ("/dir/", "file"),
+        ("/a.txt", "a.txt"),
+        ("/a.txt?b=/c", "a.txt"),
+        ("/%61%20b.txt", "a b.txt"),
+        ("/%C3%BC.txt", "ü.txt"),
+        ("/u%CC%88.txt", "ü.txt"),
+        ("/%2e%2e", "file"),
+        ("/..%2f..%2fetc%2fpasswd", "passwd"),
+        ("/..%5c..%5cboot.ini", "boot.ini"),
+        ("/%00%0d%0a.txt", "txt"),
+        ("/.bashrc", "bashrc"),
+        ("/.oob-00000000000000000000000000000000.part", None),
+        ("/exe.%E2%80%AEgpj", "exe.gpj"),
+        ("/a%E2%80%8Bb", "ab"),
+        ("/a%EF%BB%BFb", "ab"),
+        ("/a%E3%85%A4b", "ab"),
+        ("/a%E2%80%A8b", "ab"),
+        ("/a:b%3Cc%3E%22%7C%3F*.txt", "a_b_c_____.txt"),
+        ("/file.txt:stream", "file.txt_stream"),
+        ("/con", "_con"),
+        ("/NUL.tar.gz", "_NUL.tar.gz"),
+        ("/com1%20.txt", "_com1 .txt"),
+        ("/LPT%C2%B9", "_LPT¹"),
+        ("/console.txt", "console.txt"),
+        ("/trailing...%20.", "trailing"),
+        ("/%20.%20x", "x"),
+        ("/a%C2%A0%20%09b", "a b"),
+        ("/%ff", "\ufffd"),
+    ],
+)
+def test_names_from_the_url(path, name):
+    expected = "oob-00000000000000000000000000000000.part" if name is None else name
+    assert file_name(None, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a" * 300 + ".txt", ".txt"), ("ü" * 300 + ".tar", ".tar"), ("a" * 250, "a")],
+)
+def test_long_names_are_cut_but_keep_their_suffix(name, suffix):
+    got = file_name(None, f"/{name}")
+    assert 190 <= len(got.encode()) <= 200
+    assert got.endswith(suffix)
+
+
+def assert_safe(name):
+    assert name
+    assert name not in {".", ".."}
+    assert len(name.encode()) <= 200
+    assert not set(name) & set('/\\:*?"<>|')
+    assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in name)
+    assert unicodedata.is_normalized("NFC", name)
+    assert not name.startswith((".", " "))
+    assert not name.endswith((".", " "))
+    stem = name.partition(".")[0].strip().lower()
+    assert stem not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+
+
+NASTY = st.text(alphabet=st.sampled_from("ab./\\:%\"'; =*\u202e\u0301<nulNUL\u200d\ud800\u034fü\0"))
+
+
+@given(st.one_of(st.text(), NASTY), st.one_of(st.none(), st.binary(), NASTY, st.text()))
+def test_every_name_is_safe(path, disposition):
+    if isinstance(disposition, str):
+        disposition = f'x; filename="{disposition}"'.encode("utf-8", "surrogatepass")
+    name = file_name(disposition, path)
+    assert_safe(name)
+    for numbered in islice(numbered_names(name), 101):
+        assert len(numbered.encode()) <= 255
+        assert numbered.startswith(name[:1])
+
+
+@given(st.one_of(st.text(), NASTY))
+def test_a_safe_name_stays_as_it_is(text):
+    name = file_name(None, "/" + text.replace("%", ""))
+    quoted = name.encode().hex("%")
+    assert file_name(None, f"/%{quoted}") == name
+
+
+def test_a_header_is_read_only_so_far():
+    assert file_name(b"x;" + b" " * 1000 + b"filename=b", "/a") == "b"
+    assert file_name(b"x;" + b" " * 5000 + b"filename=b", "/a") == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [("a.txt", "a (2).txt"), ("a", "a (2)"), ("a.tar.gz", "a.tar (2).gz")],
+)
+def test_numbered_names(name, second):
+    names = numbered_names(name)
+    assert next(names) == name
+    assert next(names) == second
+
+
+def test_numbered_names_never_end_and_become_unguessable():
+    names = list(islice(numbered_names("a.txt"), 300))
+    assert len(set(names)) == 300
+    assert names[98] == "a (99).txt"
+    assert len(names[99]) > len("a (100).txt")
