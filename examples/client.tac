@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.words.protocols.jabber.jid import JID
 from wokkel.client import XMPPClient
 
-from twisted_oob import Fetcher, FetchPolicy, OOBResponder
+from twisted_oob import Fetcher, FetchPolicy, OOBResponder, ServedStream
 
 ACCOUNT = JID("files@example.org/responder")
 
@@ -20,10 +20,8 @@ downloads.mkdir(exist_ok=True)
 application = service.Application("oob-client")
 
 client = XMPPClient(ACCOUNT, Path("password").read_text().strip())
-client.setServiceParent(application)
-
 responder = OOBResponder(
     Fetcher(reactor, FetchPolicy(), downloads), allow_from=[ACCOUNT.host], reactor=reactor
 )
 responder.attach(client)
-responder.setServiceParent(application)
+ServedStream(responder, client).setServiceParent(application)

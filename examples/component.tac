@@ -9,7 +9,7 @@ from twisted.application import service
 from twisted.internet import reactor
 from wokkel.component import Component
 
-from twisted_oob import Fetcher, FetchPolicy, OOBResponder
+from twisted_oob import Fetcher, FetchPolicy, OOBResponder, ServedStream
 
 HOST, PORT = "127.0.0.1", 5347
 DOMAIN = "files.example.org"
@@ -20,10 +20,8 @@ downloads.mkdir(exist_ok=True)
 application = service.Application("oob-component")
 
 component = Component(HOST, PORT, DOMAIN, Path("secret").read_text().strip())
-component.setServiceParent(application)
-
 responder = OOBResponder(
     Fetcher(reactor, FetchPolicy(), downloads), allow_from=["example.org"], reactor=reactor
 )
 responder.attach(component)
-responder.setServiceParent(application)
+ServedStream(responder, component).setServiceParent(application)

@@ -67,11 +67,15 @@ class Network:
         self.web = HostileServer(reactor)
         self.senders = []
 
-    async def start(self, *, allow_from=("*",), concurrency=8, **policy):
+    async def start(self, *, allow_from=("*",), concurrency=8, grace=0.0, **policy):
         policy = {"allow_networks": (LOOPBACK,)} | policy
         self.fetcher = Fetcher(self.reactor, FetchPolicy(**policy), self.folder)
         self.responder = OOBResponder(
-            self.fetcher, allow_from=allow_from, concurrency=concurrency, reactor=self.reactor
+            self.fetcher,
+            allow_from=allow_from,
+            concurrency=concurrency,
+            grace=grace,
+            reactor=self.reactor,
         )
         self.embedded = EmbeddedResponder(
             self.responder,

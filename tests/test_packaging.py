@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+
 from twisted import plugin
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -103,7 +103,8 @@ def load(name, folder, monkeypatch, **values):
 def test_the_clients_tac_loads(tmp_path, monkeypatch):
     (tmp_path / "password").write_text("secret\n")
     services = load("client.tac", tmp_path, monkeypatch)
-    assert any(isinstance(one, XMPPClient) for one in services)
+    [served] = services
+    assert isinstance(served._stream, XMPPClient)
 
 
 @pytest_twisted.ensureDeferred
@@ -113,7 +114,8 @@ async def test_the_components_tac_runs(network, tmp_path, monkeypatch):
     (tmp_path / "secret").write_text(SECRET + "\n")
     address = f"'127.0.0.1', {network.port}"
     services = load("component.tac", tmp_path, monkeypatch, HOST=address)
-    [component] = [one for one in services if isinstance(one, Component)]
+    [served] = services
+    component = served._stream
     services.startService()
 
     while True:

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import gatherResults
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber.jid import JID
@@ -15,7 +16,7 @@ from twisted.words.xish import domish
 
 from tests.hostile_http import answer, then_close
 from tests.network import DOMAIN, SENDER, Watcher
-from twisted_oob import DISCO_FEATURES, AllowList, __version__
+from twisted_oob import DISCO_FEATURES, AllowList, ServedStream, __version__
 
 NS_DISCO_INFO = "http://jabber.org/protocol/disco#info"
 
@@ -190,6 +191,62 @@ async def test_stopping_answers_every_offer_and_removes_what_is_unfinished(netwo
     assert network.files() == {}
     await connection.lost
     await sender.lost
+
+
+@pytest_twisted.ensureDeferred
+async def test_running_transfers_finish_within_the_grace_and_no_other_begins(network):
+    sender = await network.start(concurrency=1, grace=30)
+    runs, waits = (sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(2))
+    connection = await network.web.arrivals.get()
+
+    stopped = network.responder.stopService()
+    comes = sender.oob.send_url(DOMAIN, network.web.url("/late"))
+    refused = await gatherResults([waits, comes])
+    assert [one.error.condition for one in refused] == ["resource-constraint"] * 2
+    assert [one.error.type for one in refused] == ["wait"] * 2
+    assert not runs.called
+    assert not stopped.called
+
+    connection.write(answer(b"file"))
+    assert await runs is None
+    await stopped
+    assert network.files() == {"0": b"file"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_outlasts_the_grace_is_cancelled_and_answered(network):
+    sender = await network.start(grace=0.05)
+    fired = sender.oob.send_url(DOMAIN, network.web.url())
+    await network.web.arrivals.get()
+
+    await network.responder.stopService()
+
+    assert (await fired).error.condition == "resource-constraint"
+    assert network.files() == {}
+
+
+def test_a_served_stream_stops_its_responder_first():
+    calls = []
+    answered = Deferred()
+
+    class Part(Service):
+        def __init__(self, name, stopped):
+            self.part, self.stopped = name, stopped
+
+        def startService(self):
+            calls.append(f"start {self.part}")
+
+        def stopService(self):
+            calls.append(f"stop {self.part}")
+            return self.stopped
+
+    served = ServedStream(Part("responder", answered), Part("stream", None))
+    served.startService()
+    stopped = served.stopService()
+    assert calls == ["start responder", "start stream", "stop responder"]
+    answered.callback(None)
+    assert calls[3:] == ["stop stream"]
+    assert stopped.called
 
 
 @pytest_twisted.ensureDeferred

@@ -27,7 +27,7 @@ from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler, OOBMessage
 from twisted_oob.offers import Offer
 from twisted_oob.policy import FetchPolicy
-from twisted_oob.responder import AllowList, OOBResponder
+from twisted_oob.responder import AllowList, OOBResponder, ServedStream
 from twisted_oob.stanza import (
     DISCO_FEATURES,
     NS_IQ_OOB,
@@ -60,6 +60,7 @@ __all__ = [
     "OfferLost",
     "Rejected",
     "ResourceConstraint",
+    "ServedStream",
     "TooLarge",
     "__version__",
     "url_from_element",

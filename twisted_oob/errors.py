@@ -17,7 +17,7 @@ REJECT: Final = "reject"
 
 
 class OOBError(Exception):
-    """Base of the errors an application makes in its use of this library."""
+    """Base of the errors that are no answer to a peer: of an application's use, or of a stream."""
 
 
 class AlreadyAnswered(OOBError):
@@ -26,6 +26,36 @@ class AlreadyAnswered(OOBError):
 
 class OfferLost(OOBError):
     """The stream that carried the offer is gone, and with it the way to answer."""
+
+
+class StreamRefused(OOBError):
+    """No stream to the server comes about. The message says why, in one line.
+
+    ``permanent``: whether another attempt needs something to be changed first.
+    """
+
+    def __init__(self, text: str, *, permanent: bool = True) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+
+
+class NoService(StreamRefused):
+    """The domain says in its DNS that it has no XMPP service (RFC 6120 section 3.2.1)."""
+
+
+class Unencrypted(StreamRefused):
+    """The server does not offer STARTTLS (RFC 6120 section 5); nothing secret was sent."""
+
+
+class AuthenticationFailed(StreamRefused):
+    """The server did not let us in, or did not prove that it knows the account (section 6).
+
+    ``condition``: what the server said (RFC 6120 section 6.5); None where it is we who refused.
+    """
+
+    def __init__(self, text: str, *, condition: str | None = None, permanent: bool = True) -> None:
+        super().__init__(text, permanent=permanent)
+        self.condition = condition
 
 
 class InvalidOOBData(ValueError):

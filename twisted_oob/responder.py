@@ -33,9 +33,11 @@ from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler
 from twisted_oob.stanza import parse_jid, without_userinfo
+from twisted_oob.xmlguard import is_safe
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
+    from twisted.words.xish import domish
 
     from twisted_oob.deadlines import Clock
     from twisted_oob.offers import Offer
@@ -65,20 +67,27 @@ class AllowList:
         )
 
 
+class _Work:
+    """The retrieving of one offer: it waits for its turn, then it runs."""
+
+    __slots__ = ("done", "running")
+
+    def __init__(self) -> None:
+        self.running = False
+        self.done: Deferred[FetchedFile]
+
+
 class OOBResponder(Service):
     """Fetches what it is offered and answers truthfully: a result once the whole file is there.
 
-    A Twisted service. Add it to the streams it serves with ``attach``; start it before them and
-    stop it before them, so that every offer is answered while there is a stream for the answer::
-
-        responder = OOBResponder(Fetcher(reactor, FetchPolicy(), "oob-downloads"),
-                                 allow_from=["example.org"], reactor=reactor)
-        client = XMPPClient(JID("files@example.org"), password)
-        responder.attach(client)
+    A Twisted service. Add it to the stream that it serves with ``attach``, and run both as a
+    ``ServedStream``, which starts and stops them in the order in which every offer is answered.
 
     ``fetcher``: what retrieves the files. ``allow_from``: the entries of an AllowList.
     ``concurrency``: how many transfers run at once; eight times as many wait their turn, and
-    further offers get resource-constraint, type wait. ``reactor``: what tells the time.
+    further offers get resource-constraint, type wait.
+    ``grace``: seconds that running transfers have to finish when it is stopped.
+    ``reactor``: what tells the time.
     """
 
     _log = Logger()
@@ -90,28 +99,32 @@ class OOBResponder(Service):
         allow_from: Iterable[str],
         reactor: Clock,
         concurrency: int = 8,
+        grace: float = 0.0,
     ) -> None:
         self._fetcher = fetcher
         self._clock = reactor
         self._allowed = AllowList(allow_from)
         self._turns = DeferredSemaphore(concurrency)
         self._most_open = concurrency * (1 + WAITING_PER_TRANSFER)
-        self._open: set[Deferred[FetchedFile]] = set()
+        self._grace = grace
+        self._open: set[_Work] = set()
         self._accepting = True
         self._on_idle: Deferred[None] | None = None
 
-    def attach(self, manager: Any) -> None:
+    def attach(self, manager: Any, *, identity: tuple[str, str] = ("component", "generic")) -> None:
         """Serve a stream: a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``.
 
         Beside offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
         any other IQ request with service-unavailable (RFC 6120 section 8.4).
+        ``identity``: the category and type that disco tells (XEP-0030 section 3.1).
         """
         offers = OOBHandler(self._on_offer, reactor=self._clock)
         # The fetcher has its own deadline for each transfer, which does not begin with the offer.
         offers.answer_timeout = None
         for handler in (
+            _GuardHandler(),
             offers,
-            _IdentityHandler(),
+            _IdentityHandler(*identity),
             DiscoHandler(),
             VersionHandler("twisted_oob", __version__),
             PingHandler(),
@@ -128,15 +141,34 @@ class OOBResponder(Service):
         Service.startService(self)
 
     def stopService(self) -> Deferred[None]:
-        """Cancel every transfer and answer its offer; fires when nothing of them is left."""
+        """Accept no more, let what runs finish within the grace, and answer every offer.
+
+        Fires when nothing is left of any. What did not finish is cancelled and, like
+        what had not begun, answered with resource-constraint, type wait.
+        """
         Service.stopService(self)
         self._accepting = False
+        for work in list(self._open):
+            if not work.running:
+                work.done.cancel()
         if not self._open:
             return succeed(None)
         idle = self._on_idle = self._on_idle or Deferred()
-        for work in list(self._open):
-            work.cancel()
+        if self._grace:
+            self._log.info(
+                "{count} transfers have {grace:g} s to finish",
+                count=len(self._open),
+                grace=self._grace,
+            )
+            last_call = self._clock.callLater(self._grace, self._cancel_all)
+            idle.addCallback(lambda _: last_call.cancel() if last_call.active() else None)
+        else:
+            self._cancel_all()
         return idle
+
+    def _cancel_all(self) -> None:
+        for work in list(self._open):
+            work.done.cancel()
 
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
@@ -175,10 +207,11 @@ class OOBResponder(Service):
             raise _stopping()
         if len(self._open) >= self._most_open:
             raise ResourceConstraint("too many transfers at once; try again later")
-        work = ensureDeferred(self._in_turn(offer.url))
+        work = _Work()
         self._open.add(work)
+        work.done = ensureDeferred(self._in_turn(work, offer.url))
         try:
-            return await work
+            return await work.done
         except CancelledError:
             if not self._accepting:
                 raise _stopping() from None
@@ -190,16 +223,55 @@ class OOBResponder(Service):
                 idle, self._on_idle = self._on_idle, None
                 self._clock.callLater(0, idle.callback, None)
 
-    async def _in_turn(self, url: str) -> FetchedFile:
+    async def _in_turn(self, work: _Work, url: str) -> FetchedFile:
         await self._turns.acquire()
+        work.running = True
         try:
             return await self._fetcher.fetch(url)
         finally:
             self._turns.release()
 
 
+class ServedStream(Service):
+    """A responder and the stream that it serves, as one service for one's own ``.tac``.
+
+    Starts the responder before its stream, and stops it before: so every offer is answered while
+    there is a stream for the answer.
+
+    ``responder``: an OOBResponder, attached to the stream. ``stream``: a service and stream
+    manager: a StreamService, or Wokkel's ``XMPPClient`` or ``Component``.
+    """
+
+    def __init__(self, responder: Any, stream: Any) -> None:
+        self._responder = responder
+        self._stream = stream
+
+    def startService(self) -> None:
+        """Start the responder, then the stream."""
+        Service.startService(self)
+        self._responder.startService()
+        self._stream.startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the responder; when all it had is answered, stop the stream."""
+        Service.stopService(self)
+        stopped: Deferred[Any] = self._responder.stopService()
+        return stopped.addCallback(lambda _: self._stream.stopService())
+
+
 def _stopping() -> ResourceConstraint:
     return ResourceConstraint("the responder is stopping; try again later")
+
+
+class _GuardHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Empties stanzas that Wokkel's handlers would echo as something else (see xmlguard.py)."""
+
+    def connectionInitialized(self) -> None:
+        self.xmlstream.addObserver("/*", self._guard, 100)
+
+    def _guard(self, stanza: domish.Element) -> None:
+        if not is_safe(stanza):
+            stanza.children = []
 
 
 @implementer(IDisco)
@@ -209,13 +281,17 @@ class _IdentityHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
     An identity and disco#info are what every entity must have (XEP-0030 section 3.1).
     """
 
+    def __init__(self, category: str, kind: str) -> None:
+        XMPPHandler.__init__(self)
+        self._identity = DiscoIdentity(category, kind, "Out of Band responder")
+
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoIdentity | DiscoFeature]:
         if nodeIdentifier:
             return []
         return [
-            DiscoIdentity("component", "generic", "Out of Band responder"),
+            self._identity,
             DiscoFeature(NS_DISCO_INFO),
             DiscoFeature(NS_DISCO_ITEMS),
         ]

@@ -1,0 +1,79 @@
+"""KeepAlive: finds a stream whose other end is gone without a word (XEP-0199)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
+from twisted.words.xish import domish
+from wokkel.ping import NS_PING
+from wokkel.subprotocols import XMPPHandler
+
+from twisted_oob.deadlines import Clock, DeadlineQueue, Timer
+from twisted_oob.tracker import BoundStream, RequestTracker
+
+INTERVAL: Final = 60.0
+"""Seconds from an answer to the next ping."""
+PATIENCE: Final = 30.0
+"""Seconds that a ping may take. A dead stream is found within both together."""
+
+
+class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Pings through the server, and cuts a connection on which nothing comes back.
+
+    A client pings its server; a component pings itself, which takes the way through the server
+    and back. Any answer is a sign of life, an error too. ``clock``: what tells the time.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: Clock) -> None:
+        XMPPHandler.__init__(self)
+        self._clock = clock
+        self._tracker = RequestTracker(DeadlineQueue(clock))
+        self._timer: Timer | None = None
+        self._to: JID | None = None
+
+    def connectionInitialized(self) -> None:
+        """Begin to ping."""
+        stream = BoundStream(self.xmlstream, self.parent)
+        self._to = JID(stream.me.host) if stream.me is not None else None
+        for kind in ("result", "error"):
+            self.xmlstream.addObserver(f"/iq[@type='{kind}']", self._on_answer)
+        self._tracker.stream_opened(stream)
+        self._timer = self._clock.callLater(INTERVAL, self._ping)
+
+    def connectionLost(self, reason: Any) -> None:
+        """Leave off."""
+        XMPPHandler.connectionLost(self, reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tracker.stream_lost(reason)
+
+    def _ping(self) -> None:
+        self._timer = None
+        iq = domish.Element((None, "iq"))
+        iq["type"] = "get"
+        iq.addElement((NS_PING, "ping"))
+        answer: Deferred[Any] = self._tracker.request(iq, self._to, timeout=PATIENCE)
+        answer.addBoth(self._answered)
+
+    def _answered(self, result: object) -> None:
+        if self.xmlstream is None:
+            return
+        if isinstance(result, Failure) and result.check(IQTimeoutError):
+            self._log.warn(
+                "Nothing came back in {patience:g} s: the connection is dead", patience=PATIENCE
+            )
+            self.xmlstream.transport.abortConnection()
+        else:
+            self._timer = self._clock.callLater(INTERVAL, self._ping)
+
+    def _on_answer(self, iq: Any) -> None:
+        if not iq.handled and self._tracker.take_answer(iq):
+            iq.handled = True
