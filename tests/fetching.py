@@ -114,19 +114,19 @@ def fetcher(net, clock, folder):
 
 
 @pytest_twisted.async_yield_fixture
-async def server(net):
-    server = HostileServer(net)
-    yield server
-    await end(server)
+async def web(net):
+    web = HostileServer(net)
+    yield web
+    await end(web)
 
 
-async def end(server):
+async def end(web):
     """Stop the server. The client closed every connection by itself: nobody had to help it."""
-    gone = DeferredList([connection.lost for connection in server.connections])
+    gone = DeferredList([connection.lost for connection in web.connections])
     try:
-        await gone.addTimeout(PATIENCE, server.reactor)
+        await gone.addTimeout(PATIENCE, web.reactor)
     finally:
-        await server.stop()
+        await web.stop()
 
 
 def names(folder):

@@ -19,25 +19,25 @@ pytest_plugins = ["tests.fetching"]
 
 
 @step
-async def test_a_file_is_fetched(fetcher, server, folder):
-    server.answers = [answer(b"the file", "Content-Disposition: attachment; filename=a.txt")]
-    got = await fetcher().fetch(server.url("/x?y#z"))
+async def test_a_file_is_fetched(fetcher, web, folder):
+    web.answers = [answer(b"the file", "Content-Disposition: attachment; filename=a.txt")]
+    got = await fetcher().fetch(web.url("/x?y#z"))
     assert got.path == folder / "a.txt"
     assert got.path.read_bytes() == b"the file"
     assert got.size == 8
     assert got.sha256 == hashlib.sha256(b"the file").hexdigest()
-    assert got.url == server.url("/x?y")
+    assert got.url == web.url("/x?y")
     assert names(folder) == ["a.txt"]
 
 
 @step
-async def test_the_request(fetcher, server):
-    server.answers = [answer()]
-    await fetcher().fetch(server.url("/x?y#z"))
-    [connection] = server.connections
+async def test_the_request(fetcher, web):
+    web.answers = [answer()]
+    await fetcher().fetch(web.url("/x?y#z"))
+    [connection] = web.connections
     assert connection.line == "GET /x?y HTTP/1.1"
     assert connection.headers == {
-        "host": f"127.0.0.1:{server.port}",
+        "host": f"127.0.0.1:{web.port}",
         "connection": "close",
         "accept": "*/*",
         "accept-encoding": "identity",
@@ -59,9 +59,9 @@ async def test_the_request(fetcher, server):
     ids=["empty", "long", "chunked", "no chunk", "after 100", "identity", "more"],
 )
 @step
-async def test_whole_files(fetcher, server, folder, reply, content):
-    server.answers = [reply]
-    got = await fetcher().fetch(server.url())
+async def test_whole_files(fetcher, web, folder, reply, content):
+    web.answers = [reply]
+    got = await fetcher().fetch(web.url())
     assert got.path.read_bytes() == content
     assert got.size == len(content)
     assert got.sha256 == hashlib.sha256(content).hexdigest()
@@ -69,19 +69,19 @@ async def test_whole_files(fetcher, server, folder, reply, content):
 
 
 @step
-async def test_a_second_file_of_the_same_name_gets_a_number(fetcher, server, folder):
-    server.answers = [answer(b"1"), answer(b"2")]
+async def test_a_second_file_of_the_same_name_gets_a_number(fetcher, web, folder):
+    web.answers = [answer(b"1"), answer(b"2")]
     for _ in range(2):
-        await fetcher().fetch(server.url())
+        await fetcher().fetch(web.url())
     assert names(folder) == ["file (2).bin", "file.bin"]
     assert (folder / "file.bin").read_bytes() == b"1"
 
 
 @pytest.mark.parametrize("disposition", ["../../evil", "/etc/passwd", "..%2fevil", ".."])
 @step
-async def test_no_name_leaves_the_folder(fetcher, server, folder, disposition):
-    server.answers = [answer(b"1", f'Content-Disposition: x; filename="{disposition}"')]
-    got = await fetcher().fetch(server.url())
+async def test_no_name_leaves_the_folder(fetcher, web, folder, disposition):
+    web.answers = [answer(b"1", f'Content-Disposition: x; filename="{disposition}"')]
+    got = await fetcher().fetch(web.url())
     assert got.path.resolve().parent == folder.resolve()
 
 
@@ -116,17 +116,17 @@ async def test_no_name_leaves_the_folder(fetcher, server, folder, disposition):
     ],
 )
 @step
-async def test_what_is_not_a_whole_file_is_a_failure(fetcher, server, folder, reply, text):
-    server.answers = [reply]
-    error = await failure_of(fetcher().fetch(server.url()), FetchFailed)
+async def test_what_is_not_a_whole_file_is_a_failure(fetcher, web, folder, reply, text):
+    web.answers = [reply]
+    error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
     assert error.text == text
     assert names(folder) == []
 
 
 @step
-async def test_nobody_listens(fetcher, server, net):
-    await server.stop()
-    error = await failure_of(fetcher().fetch(server.url()), FetchFailed)
+async def test_nobody_listens(fetcher, web, net):
+    await web.stop()
+    error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
     assert error.text == "the server could not be reached"
 
 
@@ -142,32 +142,32 @@ async def test_the_name_of_no_host(fetcher, net):
 
 
 @step
-async def test_a_file_of_exactly_the_limit_is_accepted(fetcher, server):
-    server.answers = [answer(b"x" * 10), chunked(b"x" * 4, b"x" * 6)]
+async def test_a_file_of_exactly_the_limit_is_accepted(fetcher, web):
+    web.answers = [answer(b"x" * 10), chunked(b"x" * 4, b"x" * 6)]
     for _ in range(2):
-        assert (await fetcher(max_size=10).fetch(server.url())).size == 10
+        assert (await fetcher(max_size=10).fetch(web.url())).size == 10
 
 
 @step
-async def test_a_declared_size_over_the_limit_is_refused_before_the_body(fetcher, server, folder):
-    server.answers = [answer(b"", length=11)]
-    await failure_of(fetcher(max_size=10).fetch(server.url()), TooLarge)
+async def test_a_declared_size_over_the_limit_is_refused_before_the_body(fetcher, web, folder):
+    web.answers = [answer(b"", length=11)]
+    await failure_of(fetcher(max_size=10).fetch(web.url()), TooLarge)
     assert names(folder) == []
 
 
 @step
-async def test_an_undeclared_size_is_cut_off_at_the_limit(fetcher, server, folder):
+async def test_an_undeclared_size_is_cut_off_at_the_limit(fetcher, web, folder):
     # The chunk never ends: only cutting it off ends this.
-    server.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFF\r\n" + b"x" * 11]
-    await failure_of(fetcher(max_size=10).fetch(server.url()), TooLarge)
+    web.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFF\r\n" + b"x" * 11]
+    await failure_of(fetcher(max_size=10).fetch(web.url()), TooLarge)
     assert names(folder) == []
 
 
 @step
-async def test_endless_headers_are_cut_off(fetcher, server):
+async def test_endless_headers_are_cut_off(fetcher, web):
     headers = b"".join(b"X-%d: y\r\n" % number for number in range(50_000))
-    server.answers = [b"HTTP/1.1 200 OK\r\n" + headers]
-    error = await failure_of(fetcher().fetch(server.url()), FetchFailed)
+    web.answers = [b"HTTP/1.1 200 OK\r\n" + headers]
+    error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
     assert error.text == "too much before the file"
 
 
@@ -176,44 +176,44 @@ async def test_endless_headers_are_cut_off(fetcher, server):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @step
-async def test_redirects_are_followed(fetcher, server, folder, status):
-    server.answers = [redirect("../new/name?x#y", f"{status} Moved"), answer(b"x")]
-    got = await fetcher().fetch(server.url("/old/file.bin"))
+async def test_redirects_are_followed(fetcher, web, folder, status):
+    web.answers = [redirect("../new/name?x#y", f"{status} Moved"), answer(b"x")]
+    got = await fetcher().fetch(web.url("/old/file.bin"))
     assert got.path.name == "name"
-    assert got.url == server.url("/new/name?x")
-    assert [connection.line for connection in server.connections] == [
+    assert got.url == web.url("/new/name?x")
+    assert [connection.line for connection in web.connections] == [
         "GET /old/file.bin HTTP/1.1",
         "GET /new/name?x HTTP/1.1",
     ]
 
 
 @step
-async def test_only_so_many_redirects(fetcher, server, folder):
-    server.answers = [redirect("/") for _ in range(3)] + [answer(b"x")]
-    error = await failure_of(fetcher(max_redirects=2).fetch(server.url()), FetchFailed)
+async def test_only_so_many_redirects(fetcher, web, folder):
+    web.answers = [redirect("/") for _ in range(3)] + [answer(b"x")]
+    error = await failure_of(fetcher(max_redirects=2).fetch(web.url()), FetchFailed)
     assert error.text == "too many redirects"
-    assert len(server.connections) == 3
+    assert len(web.connections) == 3
     assert names(folder) == []
 
 
 @step
-async def test_userinfo_goes_to_its_own_origin_only_and_is_told_nobody(fetcher, server, net):
+async def test_userinfo_goes_to_its_own_origin_only_and_is_told_nobody(fetcher, web, net):
     events = []
     globalLogPublisher.addObserver(events.append)
     net.hosts["other.test"] = ["127.0.0.1"]
-    server.answers = [
+    web.answers = [
         redirect("/same"),
-        redirect(server.url(host="other.test")),
+        redirect(web.url(host="other.test")),
         answer(b"x", status="404 Not Found"),
         answer(b"x"),
     ]
-    url = server.url().replace("//", "//juliet:c%61pulet@")
+    url = web.url().replace("//", "//juliet:c%61pulet@")
     try:
         error = await failure_of(fetcher().fetch(url), FetchFailed)
         got = await fetcher().fetch(url)
     finally:
         globalLogPublisher.removeObserver(events.append)
-    sent = [connection.headers.get("authorization") for connection in server.connections]
+    sent = [connection.headers.get("authorization") for connection in web.connections]
     basic = "Basic anVsaWV0OmNhcHVsZXQ="
     assert sent == [basic, basic, None, basic]
     told = f"{got!r} {error!r} {error} {error.detail} {error.text} {events!r}"
@@ -224,29 +224,29 @@ async def test_userinfo_goes_to_its_own_origin_only_and_is_told_nobody(fetcher, 
 
 
 @step
-async def test_no_connection_and_no_call_is_left(fetcher, server, net):
+async def test_no_connection_and_no_call_is_left(fetcher, web, net):
     before = set(net.getDelayedCalls())
-    server.answers = [
+    web.answers = [
         redirect("/x"),
         answer(b"x"),
         answer(status="404 No"),
         answer(length=10**12),
         then_close(answer(b"short", length=6)),
     ]
-    await fetcher().fetch(server.url())
+    await fetcher().fetch(web.url())
     for _ in range(3):
-        await failure_of(fetcher().fetch(server.url()))
-    for connection in server.connections:
+        await failure_of(fetcher().fetch(web.url()))
+    for connection in web.connections:
         await connection.lost
     assert set(net.getDelayedCalls()) <= before
 
 
 @step
-async def test_many_at_once_keep_apart(fetcher, server, folder):
+async def test_many_at_once_keep_apart(fetcher, web, folder):
     ours = fetcher()
     contents = [bytes([number]) * (100_000 + number) for number in range(20)]
-    server.answers = [answer(content) for content in contents]
-    waiting = [ours.fetch(server.url()) for _ in contents]
+    web.answers = [answer(content) for content in contents]
+    waiting = [ours.fetch(web.url()) for _ in contents]
     got = [await fetching for fetching in waiting]
     assert sorted(file.path.read_bytes() for file in got) == sorted(contents)
     assert len(names(folder)) == len(contents)

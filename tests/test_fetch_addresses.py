@@ -40,70 +40,70 @@ pytest_plugins = ["tests.fetching"]
     ],
 )
 @step
-async def test_a_forbidden_address_is_never_tried(fetcher, server, net, url):
-    fetching = fetcher(allow_networks=()).fetch(url.format(port=server.port))
+async def test_a_forbidden_address_is_never_tried(fetcher, web, net, url):
+    fetching = fetcher(allow_networks=()).fetch(url.format(port=web.port))
     error = await failure_of(fetching, Forbidden)
     assert error.text == "this address is not allowed"
     assert net.tried == []
-    assert server.connections == []
+    assert web.connections == []
 
 
 @step
-async def test_a_name_with_one_forbidden_address_is_refused_wholly(fetcher, server, net):
+async def test_a_name_with_one_forbidden_address_is_refused_wholly(fetcher, web, net):
     net.hosts["two.test"] = ["127.0.0.1", "10.0.0.1"]
-    await failure_of(fetcher().fetch(server.url(host="two.test")), Forbidden)
+    await failure_of(fetcher().fetch(web.url(host="two.test")), Forbidden)
     assert net.tried == []
 
 
 @step
-async def test_every_hop_is_judged_anew(fetcher, server, net, folder):
+async def test_every_hop_is_judged_anew(fetcher, web, net, folder):
     net.hosts["inside.test"] = ["169.254.169.254"]
-    server.answers = [redirect("http://inside.test/"), redirect("http://169.254.169.254/")]
+    web.answers = [redirect("http://inside.test/"), redirect("http://169.254.169.254/")]
     for _ in range(2):
-        error = await failure_of(fetcher().fetch(server.url()), Forbidden)
+        error = await failure_of(fetcher().fetch(web.url()), Forbidden)
         assert error.text == "this address is not allowed"
     assert {host for host, _ in net.tried} == {"127.0.0.1"}
 
 
 @step
-async def test_a_name_that_resolves_anew_meets_the_judged_address(fetcher, server, net):
+async def test_a_name_that_resolves_anew_meets_the_judged_address(fetcher, web, net):
     net.hosts["rebinding.test"] = [["127.0.0.1"], ["10.0.0.1"]]
-    server.answers = [answer(b"x")]
-    await fetcher().fetch(server.url(host="rebinding.test"))
+    web.answers = [answer(b"x")]
+    await fetcher().fetch(web.url(host="rebinding.test"))
     assert net.resolved == ["rebinding.test"]
-    assert net.tried == [("127.0.0.1", server.port)]
-    assert server.connections[0].headers["host"] == f"rebinding.test:{server.port}"
+    assert net.tried == [("127.0.0.1", web.port)]
+    assert web.connections[0].headers["host"] == f"rebinding.test:{web.port}"
 
 
 @step
-async def test_a_name_that_resolves_anew_is_judged_on_the_next_hop(fetcher, server, net):
+async def test_a_name_that_resolves_anew_is_judged_on_the_next_hop(fetcher, web, net):
     net.hosts["rebinding.test"] = [["127.0.0.1"], ["10.0.0.1"]]
-    server.answers = [redirect("/again")]
-    await failure_of(fetcher().fetch(server.url(host="rebinding.test")), Forbidden)
-    assert net.tried == [("127.0.0.1", server.port)]
+    web.answers = [redirect("/again")]
+    await failure_of(fetcher().fetch(web.url(host="rebinding.test")), Forbidden)
+    assert net.tried == [("127.0.0.1", web.port)]
 
 
 @step
-async def test_every_judged_address_is_tried(fetcher, server, net):
+async def test_every_judged_address_is_tried(fetcher, web, net):
     net.hosts["many.test"] = ["127.0.0.2", "127.0.0.1"]
-    server.answers = [answer(b"x")]
-    await fetcher().fetch(server.url(host="many.test"))
-    assert net.tried == [("127.0.0.2", server.port), ("127.0.0.1", server.port)]
+    web.answers = [answer(b"x")]
+    await fetcher().fetch(web.url(host="many.test"))
+    assert net.tried == [("127.0.0.2", web.port), ("127.0.0.1", web.port)]
 
 
 @step
-async def test_an_allowed_ipv4_network_is_reached_in_its_ipv6_form(fetcher, server):
-    server.answers = [answer(b"x")]
-    await fetcher().fetch(server.url(host="[::ffff:127.0.0.1]"))
+async def test_an_allowed_ipv4_network_is_reached_in_its_ipv6_form(fetcher, web):
+    web.answers = [answer(b"x")]
+    await fetcher().fetch(web.url(host="[::ffff:127.0.0.1]"))
 
 
 @step
-async def test_no_proxy_of_the_environment_is_used(fetcher, server, net, monkeypatch):
+async def test_no_proxy_of_the_environment_is_used(fetcher, web, net, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
-    server.answers = [answer(b"x")]
-    await fetcher().fetch(server.url())
-    assert net.tried == [("127.0.0.1", server.port)]
+    web.answers = [answer(b"x")]
+    await fetcher().fetch(web.url())
+    assert net.tried == [("127.0.0.1", web.port)]
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://", "nonsense"])
@@ -146,14 +146,14 @@ def certificate():
 
 @pytest_twisted.async_yield_fixture
 async def tls_server(net, certificate):
-    server = HostileServer(net, tls=certificate.options())
+    web = HostileServer(net, tls=certificate.options())
     net.hosts["files.test"] = net.hosts["wrong.test"] = ["127.0.0.1"]
-    yield server
-    await end(server)
+    yield web
+    await end(web)
 
 
-def tls_url(server, host="files.test"):
-    return f"https://{host}:{server.port}/file.bin"
+def tls_url(web, host="files.test"):
+    return f"https://{host}:{web.port}/file.bin"
 
 
 @step
@@ -187,34 +187,34 @@ async def test_https_to_an_unverified_server_fails(
 
 
 @step
-async def test_never_from_https_down_to_http(fetcher, tls_server, server, certificate):
-    tls_server.answers = [redirect(server.url())]
+async def test_never_from_https_down_to_http(fetcher, tls_server, web, certificate):
+    tls_server.answers = [redirect(web.url())]
     roots = BrowserLikePolicyForHTTPS(trustRoot=certificate)
     error = await failure_of(fetcher(tls_policy=roots).fetch(tls_url(tls_server)), Forbidden)
     assert error.text == "a redirect from https to http is not allowed"
-    assert server.connections == []
+    assert web.connections == []
 
 
 @step
-async def test_a_server_that_speaks_no_tls(fetcher, server):
-    fetching = fetcher().fetch(server.url().replace("http:", "https:"))
-    connection = await first_connection(server)
+async def test_a_server_that_speaks_no_tls(fetcher, web):
+    fetching = fetcher().fetch(web.url().replace("http:", "https:"))
+    connection = await first_connection(web)
     connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     error = await failure_of(fetching, FetchFailed)
     assert error.text == "no secure connection to the server"
 
 
-def first_connection(server):
+def first_connection(web):
     """Fires with the next connection as soon as it sends a byte."""
     arrived = Deferred()
-    build = server.buildProtocol
+    build = web.buildProtocol
 
     def building(address):
         connection = build(address)
         connection.dataReceived = lambda data: arrived.called or arrived.callback(connection)
         return connection
 
-    server.buildProtocol = building
+    web.buildProtocol = building
     return arrived
 
 

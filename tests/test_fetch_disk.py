@@ -22,7 +22,7 @@ pytest_plugins = ["tests.fetching"]
 
 
 @step
-async def test_only_threads_touch_the_disk(fetcher, server, monkeypatch):
+async def test_only_threads_touch_the_disk(fetcher, web, monkeypatch):
     seen = {}
 
     def spy(name):
@@ -34,21 +34,21 @@ async def test_only_threads_touch_the_disk(fetcher, server, monkeypatch):
 
         monkeypatch.setattr(os, name, spying)
 
-    server.answers = [answer(b"x" * 600_000), answer(b"short", length=1_000_000)]
+    web.answers = [answer(b"x" * 600_000), answer(b"short", length=1_000_000)]
     ours = fetcher()
     for name in ("open", "write", "fsync", "link", "unlink"):
         spy(name)
-    await ours.fetch(server.url())
-    fetching = ours.fetch(server.url())
-    await server.arrivals.get()
-    (await server.arrivals.get()).close()
+    await ours.fetch(web.url())
+    fetching = ours.fetch(web.url())
+    await web.arrivals.get()
+    (await web.arrivals.get()).close()
     await failure_of(fetching, FetchFailed)
     assert set(seen) >= {"open", "write", "fsync", "link"}
     assert threading.main_thread() not in set.union(*seen.values())
 
 
 @step
-async def test_memory_does_not_grow_with_the_file(fetcher, server):
+async def test_memory_does_not_grow_with_the_file(fetcher, web):
     size = 32 * 1024 * 1024
     block = bytes(64 * 1024)
 
@@ -71,11 +71,11 @@ async def test_memory_does_not_grow_with_the_file(fetcher, server):
         connection.write(answer(length=size))
         connection.transport.registerProducer(Producer(connection.transport), False)
 
-    server.answers = [reply]
+    web.answers = [reply]
     ours = fetcher()
     tracemalloc.start()
     try:
-        got = await ours.fetch(server.url())
+        got = await ours.fetch(web.url())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -86,11 +86,11 @@ async def test_memory_does_not_grow_with_the_file(fetcher, server):
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
 @pytest.mark.parametrize("name", ["write", "fsync", "link"])
 @step
-async def test_no_room(*, fetcher, server, folder, monkeypatch, name, code):
+async def test_no_room(*, fetcher, web, folder, monkeypatch, name, code):
     def failing(*args, **kwargs):
         raise OSError(getattr(errno, code), "full")
 
-    server.answers = [answer(b"x" * 600_000)]
+    web.answers = [answer(b"x" * 600_000)]
     if name == "write":
         real = os.write  # the reactor wakes itself with single bytes
         monkeypatch.setattr(
@@ -98,50 +98,50 @@ async def test_no_room(*, fetcher, server, folder, monkeypatch, name, code):
         )
     else:
         monkeypatch.setattr(os, name, failing)
-    error = await failure_of(fetcher().fetch(server.url()), NoRoom)
+    error = await failure_of(fetcher().fetch(web.url()), NoRoom)
     assert error.condition == "resource-constraint"
     monkeypatch.undo()
     assert names(folder) == []
 
 
 @step
-async def test_no_descriptor_left_for_a_connection(fetcher, server, net, monkeypatch):
+async def test_no_descriptor_left_for_a_connection(fetcher, web, net, monkeypatch):
     from twisted.internet import tcp  # it installs a reactor
 
     def failing(*args):
         raise OSError(errno.EMFILE, "Too many open files")
 
     ours = fetcher()
-    url = server.url()
+    url = web.url()
     monkeypatch.setattr(tcp.Client, "createInternetSocket", failing)
     await failure_of(ours.fetch(url), NoRoom)
 
 
 @step
-async def test_other_trouble_with_the_disk_is_told_as_it_is(fetcher, server, folder, monkeypatch):
+async def test_other_trouble_with_the_disk_is_told_as_it_is(fetcher, web, folder, monkeypatch):
     def failing(*args, **kwargs):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    server.answers = [answer(b"x")]
+    web.answers = [answer(b"x")]
     monkeypatch.setattr(os, "link", failing)
-    error = await failure_of(fetcher().fetch(server.url()), OSError)
+    error = await failure_of(fetcher().fetch(web.url()), OSError)
     assert error.errno == errno.EROFS
     assert names(folder) == []
 
 
 @step
 async def test_a_file_that_cannot_be_removed_is_logged_and_the_error_stays(
-    fetcher, server, monkeypatch
+    fetcher, web, monkeypatch
 ):
     def failing(*args, **kwargs):
         raise OSError(errno.EIO, "broken")
 
     events = []
-    server.answers = [then_close(answer(b"x", length=2))]
+    web.answers = [then_close(answer(b"x", length=2))]
     monkeypatch.setattr(Landing, "discard", failing)
     globalLogPublisher.addObserver(events.append)
     try:
-        await failure_of(fetcher().fetch(server.url()), FetchFailed)
+        await failure_of(fetcher().fetch(web.url()), FetchFailed)
     finally:
         globalLogPublisher.removeObserver(events.append)
     assert [event["log_failure"].value.errno for event in events if "log_failure" in event] == [
@@ -150,13 +150,13 @@ async def test_a_file_that_cannot_be_removed_is_logged_and_the_error_stays(
 
 
 @step
-async def test_a_bug_is_told_as_it_is(fetcher, server, folder, monkeypatch):
+async def test_a_bug_is_told_as_it_is(fetcher, web, folder, monkeypatch):
     def failing(*args, **kwargs):
         raise ZeroDivisionError
 
-    server.answers = [answer(b"x")]
+    web.answers = [answer(b"x")]
     monkeypatch.setattr(fetch, "file_name", failing)
-    await failure_of(fetcher().fetch(server.url()), ZeroDivisionError)
+    await failure_of(fetcher().fetch(web.url()), ZeroDivisionError)
     assert names(folder) == []
 
 
@@ -174,11 +174,11 @@ def test_a_relative_folder_stays_where_it_was(net, folder, monkeypatch):
 
 
 @step
-async def test_leftovers_are_not_the_transfers_of_now(fetcher, server, folder, bodies):
+async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, bodies):
     ours = fetcher()
     (folder / f".oob-{0:032x}.part").write_bytes(b"left")
-    fetching = ours.fetch(server.url())
-    connection = await server.arrivals.get()
+    fetching = ours.fetch(web.url())
+    connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"x", length=2))
     await received

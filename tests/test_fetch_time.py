@@ -32,9 +32,9 @@ async def wait_and_fail(fetching, clock, seconds, connection=None):
 
 
 @step
-async def test_a_server_that_never_answers_times_out(fetcher, server, clock):
-    fetching = fetcher(stall_timeout=7).fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_a_server_that_never_answers_times_out(fetcher, web, clock):
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    connection = await web.arrivals.get()
     await wait_and_fail(fetching, clock, 7, connection)
 
 
@@ -73,9 +73,9 @@ class Silent:
 
 
 @step
-async def test_every_byte_puts_the_stall_off(fetcher, server, clock, bodies, folder):
-    fetching = fetcher(stall_timeout=7).fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_every_byte_puts_the_stall_off(fetcher, web, clock, bodies, folder):
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"0", length=9))
     await received
@@ -89,9 +89,9 @@ async def test_every_byte_puts_the_stall_off(fetcher, server, clock, bodies, fol
 
 
 @step
-async def test_a_trickle_ends_at_the_limit_for_the_whole(fetcher, server, clock, bodies, folder):
-    fetching = fetcher(stall_timeout=7, timeout=20).fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_a_trickle_ends_at_the_limit_for_the_whole(fetcher, web, clock, bodies, folder):
+    fetching = fetcher(stall_timeout=7, timeout=20).fetch(web.url())
+    connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"0", length=9))
     await received
@@ -105,18 +105,18 @@ async def test_a_trickle_ends_at_the_limit_for_the_whole(fetcher, server, clock,
 
 
 @step
-async def test_redirects_do_not_put_the_limit_for_the_whole_off(fetcher, server, clock):
-    fetching = fetcher(stall_timeout=7, timeout=10).fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_redirects_do_not_put_the_limit_for_the_whole_off(fetcher, web, clock):
+    fetching = fetcher(stall_timeout=7, timeout=10).fetch(web.url())
+    connection = await web.arrivals.get()
     clock.advance(6)
     connection.write(redirect("/"))
-    connection = await server.arrivals.get()
+    connection = await web.arrivals.get()
     await wait_and_fail(fetching, clock, 4, connection)
 
 
 @step
 async def test_a_slow_disk_pauses_the_server_and_is_no_stall(
-    *, fetcher, server, clock, bodies, gate, monkeypatch
+    *, fetcher, web, clock, bodies, gate, monkeypatch
 ):
     size = 24 * 1024 * 1024
     pieces = []
@@ -125,8 +125,8 @@ async def test_a_slow_disk_pauses_the_server_and_is_no_stall(
         Landing, "write", lambda self, data: (pieces.append(len(data)), write(self, data))
     )
     gated = gate(Landing, "write")
-    server.answers = [answer(bytes(size))]
-    fetching = fetcher(stall_timeout=7).fetch(server.url())
+    web.answers = [answer(bytes(size))]
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
     ends = ends_of(fetching)
     await gated.entered
     await bodies.paused
@@ -142,10 +142,10 @@ async def test_a_slow_disk_pauses_the_server_and_is_no_stall(
 
 
 @step
-async def test_after_a_pause_a_stall_counts_again(fetcher, server, clock, bodies, gate):
+async def test_after_a_pause_a_stall_counts_again(fetcher, web, clock, bodies, gate):
     gated = gate(Landing, "write")
-    fetching = fetcher(stall_timeout=7).fetch(server.url())
-    connection = await server.arrivals.get()
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    connection = await web.arrivals.get()
     connection.write(answer(bytes(2_000_000), length=2_000_001))
     await gated.entered
     await bodies.paused
@@ -158,14 +158,14 @@ async def test_after_a_pause_a_stall_counts_again(fetcher, server, clock, bodies
 
 
 @step
-async def test_a_slow_disk_counts_for_the_limit_of_the_whole(fetcher, server, clock, gate, folder):
+async def test_a_slow_disk_counts_for_the_limit_of_the_whole(fetcher, web, clock, gate, folder):
     gated = gate(Landing, "write")
-    server.answers = [answer(b"x" * 300_000, length=300_001)]
-    fetching = fetcher(timeout=20).fetch(server.url())
+    web.answers = [answer(b"x" * 300_000, length=300_001)]
+    fetching = fetcher(timeout=20).fetch(web.url())
     ends = ends_of(fetching)
     await gated.entered
     clock.advance(20)
-    await server.connections[0].lost
+    await web.connections[0].lost
     assert not ends  # the thread still has the file
     gated.open()
     error = await failure_of(fetching, FetchFailed)
@@ -189,8 +189,8 @@ async def test_cancelled_while_resolving(fetcher, net):
 
 
 @step
-async def test_cancelled_while_connecting(fetcher, net, server):
-    fetching = fetcher().fetch(server.url())
+async def test_cancelled_while_connecting(fetcher, net, web):
+    fetching = fetcher().fetch(web.url())
     connecting = Deferred()
     net.on_try = lambda: net.callLater(0, connecting.callback, None)
     await connecting
@@ -198,18 +198,18 @@ async def test_cancelled_while_connecting(fetcher, net, server):
 
 
 @step
-async def test_cancelled_while_waiting_for_the_answer(fetcher, server):
-    fetching = fetcher().fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_cancelled_while_waiting_for_the_answer(fetcher, web):
+    fetching = fetcher().fetch(web.url())
+    connection = await web.arrivals.get()
     await cancel(fetching, 2)
     await connection.lost
     assert connection.aborted
 
 
 @step
-async def test_cancelled_within_the_file(fetcher, server, folder, bodies):
-    fetching = fetcher().fetch(server.url())
-    connection = await server.arrivals.get()
+async def test_cancelled_within_the_file(fetcher, web, folder, bodies):
+    fetching = fetcher().fetch(web.url())
+    connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"x", length=2))
     await received
@@ -221,19 +221,17 @@ async def test_cancelled_within_the_file(fetcher, server, folder, bodies):
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("owner", ["open", "write", "fsync", "link", "_sync_directory", "publish"])
 @step
-async def test_cancelled_while_a_thread_has_the_file(
-    *, fetcher, server, folder, gate, owner, times
-):
+async def test_cancelled_while_a_thread_has_the_file(*, fetcher, web, folder, gate, owner, times):
     places = {"open": Landing, "write": Landing, "publish": Landing, "_sync_directory": landing}
     gated = gate(places.get(owner, os), owner)
     size = 300_001 if owner in {"open", "write"} else 300_000
-    server.answers = [answer(b"x" * 300_000, length=size)]
-    fetching = fetcher().fetch(server.url())
+    web.answers = [answer(b"x" * 300_000, length=size)]
+    fetching = fetcher().fetch(web.url())
     ends = ends_of(fetching)
     await gated.entered
     for _ in range(times):
         fetching.cancel()
-    await server.connections[0].lost  # at once, not when the thread is done
+    await web.connections[0].lost  # at once, not when the thread is done
     assert not ends
     gated.open()
     await failure_of(fetching, CancelledError)
@@ -241,9 +239,9 @@ async def test_cancelled_while_a_thread_has_the_file(
 
 
 @step
-async def test_cancelled_after_the_end_nothing_happens(fetcher, server, folder):
-    server.answers = [answer(b"x")]
-    fetching = fetcher().fetch(server.url())
+async def test_cancelled_after_the_end_nothing_happens(fetcher, web, folder):
+    web.answers = [answer(b"x")]
+    fetching = fetcher().fetch(web.url())
     got = await fetching
     fetching.cancel()
     assert got.path.exists()
