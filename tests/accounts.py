@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.words.protocols.jabber.component import componentFactory
 from twisted.words.protocols.jabber.jid import JID
 
-from tests.servers import ACCOUNTS, DOMAIN, PEER_COMPONENT, SECRET
+from tests.servers import ACCOUNTS, COMPONENTS, DOMAIN, SECRET
 from twisted_oob import (
     NS_IQ_OOB,
     Fetcher,
@@ -23,8 +23,10 @@ from twisted_oob.connection import StreamService
 from wokkel.subprotocols import XMPPHandler  # isort: skip
 
 USER = "ours"
+RESOURCE = "desk"
 LOOPBACK = ip_network("127.0.0.0/8")
 MAX_SIZE = 1000
+PATIENCE = 20
 
 
 class RefusedError(Exception):
@@ -34,9 +36,10 @@ class RefusedError(Exception):
 class Arrivals(XMPPHandler):
     """Knows when there is a stream, and what was offered on it."""
 
-    def __init__(self):
+    def __init__(self, reactor):
         super().__init__()
         self.offered = []
+        self._reactor = reactor
         self._is_up = False
         self._waiting = []
 
@@ -56,7 +59,7 @@ class Arrivals(XMPPHandler):
 
     def ready(self):
         """Wait until there is a stream."""
-        ready = Deferred()
+        ready = Deferred().addTimeout(PATIENCE, self._reactor)
         if self._is_up:
             ready.callback(None)
         else:
@@ -77,9 +80,9 @@ class Ours:
     """
 
     def __init__(self, reactor, server, mode, *, port=None, password=None):
-        self.arrivals = Arrivals()
+        self.arrivals = Arrivals(reactor)
         if mode == "client":
-            account = JID(f"{USER}@{DOMAIN}")
+            account = JID(f"{USER}@{DOMAIN}/{RESOURCE}")
             password = password or ACCOUNTS[USER]
             self.factory = client_factory(account, password, ca_file=server.ca_file)
             port = port or server.client_port
@@ -114,7 +117,7 @@ class Ours:
         policy = FetchPolicy(allow_networks=(LOOPBACK,), max_size=MAX_SIZE)
         self.responder = OOBResponder(
             Fetcher(self._reactor, policy, folder),
-            allow_from=[DOMAIN, PEER_COMPONENT],
+            allow_from=[DOMAIN, *COMPONENTS],
             reactor=self._reactor,
         )
         self.responder.attach(self.service)

@@ -25,6 +25,7 @@ ORDER = [
     "handler",
     "keepalive",
     "landing",
+    "tls_names",
     "connect",
     "fetch",
     "serve",

@@ -116,11 +116,11 @@ async def test_other_urls_are_forbidden(fetcher, net, url):
 # --- TLS
 
 
-def make_certificate(host):
+def make_certificate(host, *, named=True):
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -128,10 +128,12 @@ def make_certificate(host):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    if named:
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(host)])
+        builder = builder.add_extension(alternatives, critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     pem = serialization.Encoding.PEM
     private = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -184,6 +186,21 @@ async def test_https_to_an_unverified_server_fails(
     error = await failure_of(fetching, FetchFailed)
     assert error.text == "no secure connection to the server"
     assert names(folder) == []
+
+
+@step
+async def test_a_certificate_for_no_name_is_good_for_none(fetcher, net, folder):
+    nameless = make_certificate("files.test", named=False)
+    web = HostileServer(net, tls=nameless.options())
+    web.answers = [answer(b"forged")]
+    net.hosts["files.test"] = ["127.0.0.1"]
+    roots = BrowserLikePolicyForHTTPS(trustRoot=nameless)
+    url = tls_url(web).replace("//", "//me:hunter2@")
+    error = await failure_of(fetcher(tls_policy=roots).fetch(url), FetchFailed)
+    assert error.text == "no secure connection to the server"
+    assert [connection.request for connection in web.connections] == [b""]
+    assert names(folder) == []
+    await end(web)
 
 
 @step

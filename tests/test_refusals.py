@@ -72,7 +72,7 @@ def test_what_a_server_says_is_told_in_one_line_of_bounded_length():
     text = explain(Failure(StreamError("not-authorized", text=said))).text
 
     assert text.startswith(
-        "the secret is wrong, or the server does not let us in (not-authorized): "
+        "the secret is wrong, or the server does not know this component (not-authorized): "
         '"Given token does not match [31m xxx'
     )
     assert text.endswith("...")

@@ -8,10 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-import idna
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -21,6 +19,7 @@ from twisted.logger import Logger
 from twisted.names import client as dns_client
 from twisted.names import dns
 from twisted.words.protocols.jabber import client
+from twisted.words.protocols.jabber.ijabber import IInitiatingInitializer
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import (
     ConnectAuthenticator,
@@ -33,6 +32,7 @@ from zope.interface import implementer
 from twisted_oob.errors import NoService, StreamRefused, Unencrypted
 from twisted_oob.scram import SaslInitializer
 from twisted_oob.stanza import parse_jid
+from twisted_oob.tls_names import is_address, verify_name
 
 PORT: Final = 5222
 """Of a server for its clients, where neither DNS nor an operator says otherwise."""
@@ -83,7 +83,7 @@ def client_endpoint(
     ``host``, ``port``: where to connect whatever DNS says; the port is 5222 by default.
     ``resolver``: an IResolver for SRV records; None for the platform's name servers.
     """
-    if host is None and port is None and not (isIPAddress(domain) or isIPv6Address(domain)):
+    if host is None and port is None and not is_address(domain):
         return _ServiceEndpoint(reactor, domain, resolver)
     return HostnameEndpoint(reactor, host or domain, port or PORT)
 
@@ -110,6 +110,7 @@ class _AccountAuthenticator(ConnectAuthenticator):
         xs.initializers = [
             client.CheckVersionInitializer(xs),
             _StartTLS(xs, required=True, configurationForTLS=self._tls),  # type: ignore[no-untyped-call]
+            _VerifyName(xs, self._account.host),
             SaslInitializer(xs, user, self._password),
             _Bind(xs, required=True),  # type: ignore[no-untyped-call]
             _Session(xs),  # type: ignore[no-untyped-call]
@@ -127,6 +128,18 @@ class _StartTLS(TLSInitiatingInitializer):
         self.xmlstream.features = {}
         self.xmlstream.otherEntity = JID(self.xmlstream.authenticator.otherHost)
         TLSInitiatingInitializer.onProceed(self, obj)
+
+
+@implementer(IInitiatingInitializer)
+class _VerifyName:
+    """Verifies once more whom the certificate is for, now that it is here (see tls_names.py)."""
+
+    def __init__(self, xs: Any, domain: str) -> None:
+        self.xmlstream = xs
+        self._domain = domain
+
+    def initialize(self) -> None:
+        verify_name(self.xmlstream.transport.getHandle(), self._domain)
 
 
 class _Bind(client.BindInitializer):
@@ -178,8 +191,7 @@ class _ServiceEndpoint:
         """Look the servers up; none where DNS says that there is no service."""
         if self._resolver is None:
             self._resolver = dns_client.Resolver("/etc/resolv.conf", reactor=self._reactor)
-        domain = self._domain
-        name = _SERVICE + (domain if domain.isascii() else idna.encode(domain).decode())
+        name = _SERVICE + self._domain
         try:
             answers, _, _ = await self._resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
         except CancelledError:

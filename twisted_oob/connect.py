@@ -11,17 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionLost,
+)
 from twisted.internet.interfaces import (
+    IHandshakeListener,
     IHostnameResolver,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -36,6 +43,7 @@ from zope.interface import implementer
 from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.landing import NO_ROOM
 from twisted_oob.policy import FetchPolicy
+from twisted_oob.tls_names import verify_name
 
 _NO_TLS: Final = "no secure connection to the server"
 _DETAIL: Final = 300  # characters of a foreign error in our own log
@@ -73,7 +81,7 @@ class JudgedEndpoints:
             creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
         except UnicodeError:
             raise FetchFailed(_NO_TLS, detail=f"no certificate can name {uri.host!r}") from None
-        return wrapClientTLS(creator, endpoint)
+        return _VerifiedEndpoint(wrapClientTLS(creator, endpoint), uri.host.decode("ascii"))
 
     async def connect(self, host: str, port: int, factory: Any) -> Any:
         """Resolve a host, judge all it resolves to, and connect to one of exactly those.
@@ -128,6 +136,56 @@ class _JudgedEndpoint:
 
     def connect(self, factory: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._endpoints.connect(self._host, self._port, factory))
+
+
+@implementer(IStreamClientEndpoint)
+class _VerifiedEndpoint:
+    """TLS to a server whose name is verified once more before a byte of the request goes out."""
+
+    def __init__(self, endpoint: Any, host: str) -> None:
+        self._endpoint = endpoint
+        self._host = host
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._connect(factory))
+
+    async def _connect(self, factory: Any) -> Any:
+        gate = await self._endpoint.connect(Factory.forProtocol(_Gate))
+        await gate.open
+        verify_name(gate.transport.getHandle(), self._host)
+        return gate.let_in(factory)
+
+
+@implementer(IHandshakeListener)
+class _Gate(Protocol):
+    """Keeps the real protocol out until the handshake is over."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.open: Deferred[None] = Deferred()
+        self._inside: Any = None
+
+    def handshakeCompleted(self) -> None:  # noqa: N802  # the interface's
+        self.open.callback(None)
+
+    def let_in(self, factory: Any) -> Any:
+        self._inside = factory.buildProtocol(self.transport.getPeer())
+        self._inside.makeConnection(self.transport)
+        return self._inside
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inside is None:
+            # A server that talks before it was asked speaks no HTTP.
+            self.transport.abortConnection()
+        else:
+            self._inside.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._inside is not None:
+            self._inside.connectionLost(reason)
+        elif not self.open.called:
+            self.open.errback(reason)
 
 
 class _Wire(ProtocolWrapper):
@@ -224,7 +282,7 @@ def explained(error: Exception) -> Exception:
         return error
     if any(getattr(root, "osError", None) in NO_ROOM for root in roots):
         return NoRoom("no room for the file now", detail=causes(error))
-    if among(SSL.Error, VerificationError):
+    if among(SSL.Error, VerificationError, CertificateError):
         text = _NO_TLS
     elif among(ConnectError):
         text = "the server could not be reached"
@@ -234,10 +292,15 @@ def explained(error: Exception) -> Exception:
 
 
 _NETWORK_ERRORS: Final = (
+    CertificateError,
     ConnectError,
+    ConnectionDone,
+    ConnectionLost,
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
+    SSL.Error,
+    VerificationError,
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import BaseError, StanzaError, StreamError
@@ -42,7 +42,8 @@ _MEANING: Final = {
     "connection-timeout": "the server has not heard from us for too long",
     "host-gone": "the server does not serve this domain any more",
     "host-unknown": "the server does not know this domain",
-    "not-authorized": "the secret is wrong, or the server does not let us in",
+    # Ejabberd's answer to a component that it does not know; Prosody's is host-unknown.
+    "not-authorized": "the secret is wrong, or the server does not know this component",
     "policy-violation": "the server's policy does not allow it",
     "remote-connection-failed": "the server lacks another one that it depends on",
     "resource-constraint": "the server has too much to do",
@@ -52,6 +53,7 @@ _MEANING: Final = {
 
 _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (VerificationError, "the server's certificate is for another name", True),
+    (CertificateError, "the server's certificate is for no name, or for none that is one", True),
     (SSL.Error, "no TLS: the server's certificate is not trusted, or has expired", True),
     (TLSFailed, "the server could not begin TLS", False),
     (FeatureNotAdvertized, "the server lacks a feature that clients need", True),
@@ -82,7 +84,7 @@ def explain(failure: Failure) -> Refusal:
 
     ``failure``: what an endpoint's ``connect``, INIT_FAILED_EVENT, STREAM_ERROR_EVENT or
     STREAM_END_EVENT gave. Where several did, the first is the cause. A certificate that is
-    refused shows in STREAM_END_EVENT alone.
+    refused mostly shows in STREAM_END_EVENT alone.
     """
     reason = failure.value
     if isinstance(reason, StreamRefused):

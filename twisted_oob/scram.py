@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection
 from typing import Any, Final
 
-from scramp import ScramClient, ScramException  # type: ignore[import-untyped]
+from scramp import ScramClient, ScramException
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.threads import deferToThread
@@ -30,6 +30,7 @@ MOST_ITERATIONS: Final = 2_000_000
 """About a second of one core; a server could ask for billions. Prosody uses 10,000, ejabberd 4096;
 the most that anybody advises is 1.4 million, for SHA-1."""
 
+_FORBIDDEN: Final = "the name or password has characters that SASLprep (RFC 4013) forbids"
 _SASL_ELEMENT: Final = f"/*[@xmlns='{NS_XMPP_SASL}']"
 _MAY_PASS: Final = ("temporary-auth-failure", "aborted")
 _MEANING: Final = {
@@ -47,7 +48,8 @@ class Scram:
     ``name``: one of SCRAM_MECHANISMS. ``user``: the localpart of the account's JID.
     ``nonce``: the client's, for tests; None for a random one.
 
-    Raises AuthenticationFailed where SASLprep (RFC 4013) forbids the name or password.
+    Raises AuthenticationFailed, maybe only from ``getResponse``, where the password is empty or
+    SASLprep (RFC 4013) forbids it or the name.
     """
 
     def __init__(self, name: str, user: str, password: str, *, nonce: str | None = None) -> None:
@@ -57,9 +59,7 @@ class Scram:
         try:
             self._client = ScramClient([name], user, password, c_nonce=nonce)
         except ScramException:
-            raise AuthenticationFailed(
-                "the name or password has characters that SASLprep (RFC 4013) forbids"
-            ) from None
+            raise AuthenticationFailed(_FORBIDDEN) from None
         self._proved = False
         self._verified = False
 
@@ -81,9 +81,12 @@ class Scram:
             message = challenge.decode()
             _check_iterations(message)
             self._client.set_server_first(message)
-            final: str = self._client.get_client_final()
         except (ScramException, ValueError, LookupError):
             raise _nonsense("its first SCRAM message is wrong") from None
+        try:
+            final: str = self._client.get_client_final()
+        except ScramException:  # until scramp 1.5, which looks at the password before
+            raise AuthenticationFailed(_FORBIDDEN) from None
         self._proved = True
         return final.encode()
 
@@ -155,19 +158,17 @@ class SaslInitializer(BaseFeatureInitiatingInitializer):
         return Reset
 
     async def _exchange(self, mechanism: Scram | Plain) -> None:
-        self._send("auth", mechanism.getInitialResponse(), mechanism=mechanism.name)
-        while True:
-            element = await self._next()
-            if element.name == "failure":
-                raise _refusal(element)
-            if element.name == "success":
-                if isinstance(mechanism, Scram):
-                    mechanism.finish(_data(element))
-                return
-            if element.name != "challenge" or not isinstance(mechanism, Scram):
-                raise _nonsense(f"it sent a {element.name} out of turn")
+        element = await self._ask("auth", mechanism.getInitialResponse(), mechanism=mechanism.name)
+        while element.name == "challenge" and isinstance(mechanism, Scram):
             # In a thread, as the server chooses how much there is to compute.
-            self._send("response", await deferToThread(mechanism.getResponse, _data(element)))
+            response = await deferToThread(mechanism.getResponse, _data(element))
+            element = await self._ask("response", response)
+        if element.name == "failure":
+            raise _refusal(element)
+        if element.name != "success":
+            raise _nonsense(f"it sent a {element.name} out of turn")
+        if isinstance(mechanism, Scram):
+            mechanism.finish(_data(element))
 
     def _send(self, name: str, data: bytes | None = None, **attributes: str) -> None:
         element = domish.Element((NS_XMPP_SASL, name))
@@ -176,11 +177,13 @@ class SaslInitializer(BaseFeatureInitiatingInitializer):
             element.addContent(b64encode(data).decode())
         self.xmlstream.send(element)
 
-    async def _next(self) -> domish.Element:
+    async def _ask(self, name: str, data: bytes, **attributes: str) -> domish.Element:
+        """Send an element, and wait for the server's next."""
         if self._out_of_turn:
             raise _nonsense("it did not wait for its turn")
-        self._waiting = Deferred()
-        return await self._waiting
+        waiting = self._waiting = Deferred()
+        self._send(name, data, **attributes)
+        return await waiting
 
     def _heard(self, element: domish.Element) -> None:
         waiting, self._waiting = self._waiting, None

@@ -145,7 +145,7 @@ class ResponderService(Service):
         stop_with_status(self._reactor, 1)
 
     def _give_up(self, failure: Failure) -> None:
-        if failure.check(CannotListenError, OSError):
+        if failure.check(CannotListenError, OSError, ValueError):
             self._log.critical("Could not start: {reason}", reason=failure.getErrorMessage())
         else:
             self._log.failure("Could not start", failure=failure)
