@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import ensureDeferred
 
+from tests.certificates import Authority
+from tests.matrix import CELL, matrix
 from tests.network import Network
+from tests.servers import DOMAIN, SERVERS
 from tests.streams import logged
 
 
@@ -26,3 +30,45 @@ async def network(tmp_path):
     made = Network(reactor, folder)
     yield made
     await made.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """A certificate authority; nobody else trusts it."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def server_maker(certificates, tmp_path_factory):
+    """Makes a server that is not started yet, by its name."""
+    from twisted.internet import reactor
+
+    certificate = certificates.issue(DOMAIN)
+
+    def make(name):
+        folder = tmp_path_factory.mktemp(name)
+        return SERVERS[name](reactor, folder, certificate, certificates.file)
+
+    return make
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def server(request, server_maker):
+    """A real server; each is started once, and must be left as it was found."""
+    made = server_maker(request.param)
+    pytest_twisted.blockon(ensureDeferred(made.start()))
+    yield made
+    pytest_twisted.blockon(ensureDeferred(made.stop()))
+
+
+def pytest_collection_modifyitems(items):
+    """Let each report of a cell of the matrix know which cell it is."""
+    for item in items:
+        if item.path.stem == "test_interop":
+            item.user_properties.append((CELL, (item.originalname, item.callspec.params)))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the matrix, where any of its tests ran."""
+    for line in matrix(terminalreporter.stats):
+        terminalreporter.write_line(line)
