@@ -23,6 +23,7 @@ ORDER = [
     "tracker",
     "offers",
     "handler",
+    "discovery",
     "keepalive",
     "landing",
     "tls_names",

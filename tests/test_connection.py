@@ -53,7 +53,8 @@ class Server:
     def connect(self, factory):
         self.attempts += 1
         if self.refusing is None:
-            return Deferred()
+            # As HostnameEndpoint does: what it says of a cancelled attempt is not CancelledError.
+            return Deferred(lambda attempt: attempt.errback(error.ConnectingCancelledError(None)))
         if self.refusing:
             return fail(REFUSED)
         self.transport = Transport()

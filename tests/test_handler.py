@@ -543,3 +543,12 @@ def test_secrets_of_a_url_are_not_logged(log):
     wire.answer(wire.sent()[-1], from_="evil@evil.example")
     assert not [event for event in log if "secret" in formatEvent(event)]
     assert len(log.failures()) == 1
+
+
+def test_message_that_can_not_be_written_is_refused_at_once():
+    handler, wire = connected()
+    unwritable = JID(PEER)
+    unwritable.resource = "\ud800"
+    with pytest.raises(ValueError, match="surrogates"):
+        handler.send_message(unwritable, URL)
+    assert wire.sent() == []

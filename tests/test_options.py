@@ -88,12 +88,15 @@ def test_good_values(words, name, value):
         *[
             (option, wrong, "seconds above 0")
             for option in ("--timeout", "--stall-timeout")
-            for wrong in ("", "0", "0.0", "-1", "nan", "inf", "1e3", "soon")
+            for wrong in ("", "0", "0.0", "-1", "nan", "inf", "1e3", "soon", "9" * 400)
         ],
         *[("--grace", wrong, "seconds, 0 or more") for wrong in ("", "-1", "x")],
         *[("--jid", wrong, "files@example.org") for wrong in ("", "example.org", "a@", "@b")],
         *[("--component", wrong, "oob.example.org") for wrong in ("", "a@b")],
-        *[("--host", wrong, "name or address") for wrong in ("", "a b", "a/b", "u@h")],
+        *[
+            ("--host", wrong, "name or address")
+            for wrong in ("", "a b", "a/b", "u@h", "a..b", "a:1", "x" * 70)
+        ],
         *[("--port", wrong, "1 to 65535") for wrong in ("", "0", "65536", "-1", "x")],
         *[
             (option, "/none/such", "a file that is there")
@@ -101,7 +104,10 @@ def test_good_values(words, name, value):
         ],
         *[("--concurrency", wrong, "whole number above 0") for wrong in ("0", "-1", "1.5", "many")],
         *[("--domain", wrong, "oob.example.org") for wrong in ("", "a@b", "a/b", "a b")],
-        *[("--listen", wrong, "tcp:5347") for wrong in ("", "5347", "tcp:port", "bogus:1")],
+        *[
+            ("--listen", wrong, "tcp:5347")
+            for wrong in ("", "5347", "tcp:port", "bogus:1", "tcp:99999", "tcp:-1")
+        ],
         *[("--allow-from", wrong, "a JID, a domain or *") for wrong in ("", "a@b@c d", "@")],
         *[("--allow-network", wrong, "10.0.0.0/8") for wrong in ("", "10", "10.0.0.1/8", "a/8")],
     ],
@@ -126,7 +132,28 @@ def test_defaults_of_a_component():
     assert options["allow-from"] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--ca-file", "empty"], "no certificate in PEM format"),
+        (["--jid", f"a@{'x' * 70}.example"], "no certificate can name"),
+    ],
+)
+def test_what_no_account_can_be_made_of_ends_before_anything_starts(tmp_path, options, part):
+    for name in ("empty", "password"):
+        (tmp_path / name).write_text("secret\n" if name == "password" else "")
+        (tmp_path / name).chmod(0o600)
+    given = ["--jid", "a@b.example"] if "--jid" not in options else []
+    given += ["--password-file", str(tmp_path / "password")]
+    given += [str(tmp_path / one) if one == "empty" else one for one in options]
+    with pytest.raises(SystemExit) as raised:
+        tap.makeService(parsed(*given))
+    assert part in raised.value.code
+    assert "\n" not in raised.value.code
+
+
 def test_a_download_dir_that_is_a_file_is_refused(tmp_path):
+    assert "--download-dir" in refusal("--download-dir", "")
     file = tmp_path / "file"
     file.touch()
     for path in (file, file / "below"):
@@ -148,7 +175,7 @@ def test_a_secret_file_that_can_not_be_is_refused(tmp_path):
         (["--jid", "a@b"], "--password-file must be given with --jid"),
         (["--component", "a.b"], "--secret-file must be given with --component"),
         (["--component", "a.b", "--secret-file", "s"], "--allow-from must be given"),
-        (["--component", "a.b", "--jid", "a@b"], "--component goes with --component, not"),
+        (["--component", "a.b", "--jid", "a@b"], "--jid and --component are two ways"),
         (["--jid", "a@b", "--listen", "tcp:0"], "--listen goes with the embedded router, not"),
         (["--jid", "a@b", "--secret-file", "s"], "--secret-file goes with the embedded router or"),
         (["--component", "a.b", "--ca-file", __file__], "--ca-file goes with --jid, not"),

@@ -46,7 +46,7 @@ from twisted_oob.refusals import explain
         (ParserError("not well-formed"), True, "does not speak XMPP"),
         (VerificationError(errors=[]), True, "certificate is for another name"),
         (SSL.Error([("SSL routines", "", "certificate verify failed")]), True, "certificate"),
-        (error.DNSLookupError("x"), False, "no address"),
+        (error.DNSLookupError("x"), True, "no address"),
         (error.ConnectionRefusedError(), False, "refused"),
         (error.TimeoutError(), False, "in time"),
         (error.TCPTimedOutError(), False, "connection failed"),

@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import formatEvent
+from twisted.words.protocols.jabber import jid
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
@@ -19,6 +20,7 @@ from tests.network import DOMAIN, SENDER, Watcher
 from twisted_oob import DISCO_FEATURES, AllowList, ServedStream, __version__
 
 NS_DISCO_INFO = "http://jabber.org/protocol/disco#info"
+NS_DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
 
 
 def iq(kind, namespace, name):
@@ -322,3 +324,29 @@ async def test_version_and_ping_are_answered_and_all_else_is_unavailable(network
         other = await sender.request(iq(kind, "urn:example:other", "query"))
         assert other["type"] == "error"
         assert other.error.firstChildElement().name == "service-unavailable"
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_who_asks_is_remembered(network):
+    sender = await network.start()
+    interned = vars(jid)["__internJIDs"]
+    before = set(interned)
+
+    for number in range(3):
+        for namespace in (NS_DISCO_INFO, NS_DISCO_ITEMS, "jabber:iq:version", "urn:example:other"):
+            request = iq("get", namespace, "query")
+            request["from"] = f"asker@{SENDER}/{number}"
+            await sender.request(request)
+
+    assert not [address for address in set(interned) - before if "asker" in address]
+
+
+@pytest_twisted.ensureDeferred
+async def test_disco_of_a_node_that_is_not_there(network):
+    sender = await network.start()
+    request = iq("get", NS_DISCO_INFO, "query")
+    request.query["node"] = "none"
+    answered = await sender.request(request)
+    assert answered.error.firstChildElement().name == "item-not-found"
+    items = await sender.request(iq("get", NS_DISCO_ITEMS, "query"))
+    assert (items["type"], list(items.query.elements())) == ("result", [])

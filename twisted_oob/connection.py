@@ -120,9 +120,10 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         self._reason = self._up_since = None
         try:
             await self._endpoint.connect(self.factory)
-        except CancelledError:
-            raise
         except Exception:
+            if not self.running:
+                # Endpoints have their own exceptions for an attempt that was cancelled.
+                raise CancelledError from None
             return Failure()
         if self.xmlstream is not None:
             await self._end()

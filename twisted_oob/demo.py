@@ -21,6 +21,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, textFileLogObserver
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
@@ -84,12 +85,19 @@ class Demo(Service):
     def _start(self) -> None:
         self._run = ensureDeferred(self._report())
         self._run.addTimeout(TIME_LIMIT, self._reactor)
-        self._run.addErrback(lambda failure: self._log.failure("demo: failed", failure=failure))
+        self._run.addErrback(self._failed)
         self._run.addCallback(self._ended)
+
+    def _failed(self, failure: Failure) -> None:
+        if self.running:
+            self._log.failure("demo: failed", failure=failure)
+        else:
+            self._log.info("demo: stopped before its end")
 
     def _ended(self, good: bool | None) -> None:
         self._run = None
-        stop_with_status(self._reactor, 0 if good else 1)
+        if self.running:
+            stop_with_status(self._reactor, 0 if good else 1)
 
     async def _report(self) -> bool:
         stage = _Stage(self._reactor)

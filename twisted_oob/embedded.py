@@ -35,8 +35,8 @@ class EmbeddedResponder:
 
     async def start(self) -> Any:
         """Begin to listen; gives the IListeningPort. Fails as the endpoint's ``listen`` does."""
-        self._port = await self._endpoint.listen(self._factory)
         self._responder.startService()
+        self._port = await self._endpoint.listen(self._factory)
         self._component.startService()
         return self._port
 

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
 from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
 
 
 def stop_with_status(reactor: Any, status: int) -> None:
@@ -18,7 +21,12 @@ def stop_with_status(reactor: Any, status: int) -> None:
     ``status``: 0 to 255. May be called before the reactor runs.
     """
     atexit.register(_exit, status)
-    reactor.callWhenRunning(reactor.stop)
+    reactor.callWhenRunning(_stop, reactor)
+
+
+def _stop(reactor: Any) -> None:
+    with contextlib.suppress(ReactorNotRunning):  # something else has stopped it already
+        reactor.stop()
 
 
 def exit_cleanly_on_sigterm(reactor: Any) -> None:
@@ -29,7 +37,7 @@ def exit_cleanly_on_sigterm(reactor: Any) -> None:
 
     def stop(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(_stop, reactor)
 
     # The reactor installs its own handler when it begins to run.
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)

@@ -196,6 +196,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         message["type"] = message_type
         message.addElement("body", content=text)
         message.addChild(data.to_element(NS_X_OOB))
+        # What can't be written would hold up all that waits behind it.
+        message.toXml().encode()
         if self._stream is None:
             self._unsent.append(message)
         else:
@@ -211,9 +213,12 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._book = OfferBook(stream, self._deadlines)
         for query, observer in self._observers:
             self.xmlstream.addObserver(query, observer)
-        while self._unsent:
-            stream.send(self._unsent[0])
-            self._unsent.popleft()
+        try:
+            while self._unsent:
+                stream.send(self._unsent[0])
+                self._unsent.popleft()
+        except Exception:
+            self._log.failure("Messages could not be sent: they wait for the next stream")
         self._tracker.stream_opened(stream)
 
     def connectionLost(self, reason: Failure | None) -> None:

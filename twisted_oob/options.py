@@ -16,8 +16,11 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted_oob.demo import REPORT_OBSERVER
 from twisted_oob.responder import EVERYBODY, AllowList
 from twisted_oob.stanza import parse_jid
+from twisted_oob.tls_names import is_address
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 # Which way the responder is reached, and the options that make sense only there.
 EMBEDDED: Final = "embedded"
@@ -48,7 +51,7 @@ def parse_size(text: str) -> int:
 
 def parse_seconds(text: str) -> float:
     """Read a number of seconds above 0."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is None or not float(text):
+    if _SECONDS.fullmatch(text) is None or not float(text):
         raise ValueError("a number of seconds above 0")
     return float(text)
 
@@ -92,7 +95,10 @@ def parse_endpoint(text: str) -> str:
     """Read the description of a server endpoint."""
     from twisted.internet import reactor  # noqa: PLC0415  (installs one)
 
+    port = re.match(r"(?:tcp6?|ssl|tls):(?:port=)?(-?[0-9]+)", text)
     try:
+        if port is not None and not 0 <= int(port[1]) <= _HIGHEST_PORT:
+            raise ValueError(f"a port is 0 to {_HIGHEST_PORT}")
         serverFromString(reactor, text)
     except Exception as error:
         # Each kind of endpoint has its own parser, with its own exceptions.
@@ -104,6 +110,8 @@ def parse_endpoint(text: str) -> str:
 
 def parse_directory(text: str) -> Path:
     """Read the path of a folder that is there or can be made."""
+    if not text:
+        raise ValueError("the path of a folder; . is the one it is started in")
     path = Path(text).absolute()
     existing = path
     while not existing.exists() and existing != existing.parent:
@@ -146,7 +154,15 @@ def parse_account(text: str) -> JID:
 
 def parse_host(text: str) -> str:
     """Read the name or address of a host."""
-    if re.fullmatch(r"[^\s/@\x00-\x20]{1,253}", text) is None:
+    if is_address(text):
+        return text
+    try:
+        # It raises where a label is empty or too long.
+        text.encode("idna")
+        valid = re.search(r"[\s/@:\x00-\x20]", text) is None
+    except UnicodeError:
+        valid = False
+    if not text or not valid:
         raise ValueError("the name or address of a host")
     return text
 
@@ -160,7 +176,7 @@ def parse_port(text: str) -> int:
 
 def parse_grace(text: str) -> float:
     """Read a number of seconds, 0 or more."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is None:
+    if _SECONDS.fullmatch(text) is None:
         raise ValueError("a number of seconds, 0 or more")
     return float(text)
 
@@ -282,6 +298,8 @@ class Options(usage.Options):
         """Judge what only all options together can tell, and fill in what depends on others."""
         if self["demo"]:
             self._prepare_demo()
+        if self._given >= {"--jid", "--component"}:
+            raise usage.UsageError("--jid and --component are two ways: give one of them")
         way = self.way
         for option in sorted(self._given):
             if way not in _ONLY_FOR.get(option, (way,)):

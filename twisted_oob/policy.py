@@ -211,7 +211,8 @@ _IPV4_IN_IPV6: Final[tuple[tuple[IPv6Network, tuple[tuple[int, int], ...]], ...]
 
 def _stands_for(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
     """The IPv4 addresses an IPv6 address is only another way to reach; None where it is its own."""
-    if address.is_unspecified or address.is_loopback:
+    # :: and ::1; is_loopback differs between Pythons for what hides an IPv4 address.
+    if int(address) in (0, 1):
         return None
     for network, places in _IPV4_IN_IPV6:
         if address in network:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.xish import domish
 from wokkel.disco import DiscoFeature, DiscoIdentity
@@ -15,6 +15,7 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
+from twisted_oob.discovery import everything
 from twisted_oob.stanza import parse_jid
 
 if TYPE_CHECKING:
@@ -61,25 +62,18 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     ) -> Deferred[list[object]]:
         """Give our own feature or, for the node that our presence names, what everybody gives."""
         if nodeIdentifier and nodeIdentifier == self._node:
-            return ensureDeferred(self._everything(requestor, target))
+            return ensureDeferred(everything(self.parent, "getDiscoInfo", requestor, target, ""))
         return succeed([] if nodeIdentifier else [DiscoFeature(NS_CAPS)])
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
         """Give no items: presence has none."""
         return []
 
-    async def _everything(self, requestor: JID, target: JID) -> list[object]:
-        """Gather what disco answers without a node."""
-        found: list[object] = []
-        for handler in self.parent:
-            if IDisco.providedBy(handler):
-                found += await maybeDeferred(handler.getDiscoInfo, requestor, target, "")
-        return found
-
     async def _announce(self) -> None:
         stream = self.xmlstream
         me = stream.authenticator.jid
-        ver = verification_string(await self._everything(me, me))
+        info = await everything(self.parent, "getDiscoInfo", me, me, "")
+        ver = verification_string(info)
         self._node = f"{NODE}#{ver}"
         presence = domish.Element((None, "presence"))
         caps = presence.addElement((NS_CAPS, "c"))
@@ -88,7 +82,7 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _on_subscription(self, presence: domish.Element) -> None:
         try:
-            contact = parse_jid(presence.getAttribute("from")).userhostJID()
+            contact = parse_jid(parse_jid(presence.getAttribute("from")).userhost())
         except ValueError:
             return
         if presence["type"] == "unsubscribe":

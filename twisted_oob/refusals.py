@@ -58,7 +58,7 @@ _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (TLSFailed, "the server could not begin TLS", False),
     (FeatureNotAdvertized, "the server lacks a feature that clients need", True),
     (ParserError, "what answers there does not speak XMPP", True),
-    (error.DNSLookupError, "no address was found for the server's name", False),
+    (error.DNSLookupError, "no address was found for the server's name", True),
     (error.ConnectionRefusedError, "nothing listens there: the connection was refused", False),
     (error.TimeoutError, "the server did not answer in time", False),
     (IQTimeoutError, "the server did not answer in time", False),

@@ -15,20 +15,12 @@ from twisted.internet.defer import (
 )
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.disco import (
-    NS_DISCO_INFO,
-    NS_DISCO_ITEMS,
-    DiscoFeature,
-    DiscoHandler,
-    DiscoIdentity,
-)
 from wokkel.generic import FallbackHandler, VersionHandler
-from wokkel.iwokkel import IDisco
 from wokkel.ping import PingHandler
 from wokkel.subprotocols import XMPPHandler
-from zope.interface import implementer
 
 from twisted_oob._version import __version__
+from twisted_oob.discovery import DiscoveryHandler
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler
@@ -124,8 +116,7 @@ class OOBResponder(Service):
         for handler in (
             _GuardHandler(),
             offers,
-            _IdentityHandler(*identity),
-            DiscoHandler(),
+            DiscoveryHandler(*identity, "Out of Band responder"),
             VersionHandler("twisted_oob", __version__),
             PingHandler(),
             FallbackHandler(),
@@ -272,29 +263,3 @@ class _GuardHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _guard(self, stanza: domish.Element) -> None:
         if not is_safe(stanza):
             stanza.children = []
-
-
-@implementer(IDisco)
-class _IdentityHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """What the responder says that it is; Wokkel's DiscoHandler does not even name disco.
-
-    An identity and disco#info are what every entity must have (XEP-0030 section 3.1).
-    """
-
-    def __init__(self, category: str, kind: str) -> None:
-        XMPPHandler.__init__(self)
-        self._identity = DiscoIdentity(category, kind, "Out of Band responder")
-
-    def getDiscoInfo(
-        self, requestor: JID, target: JID, nodeIdentifier: str = ""
-    ) -> list[DiscoIdentity | DiscoFeature]:
-        if nodeIdentifier:
-            return []
-        return [
-            self._identity,
-            DiscoFeature(NS_DISCO_INFO),
-            DiscoFeature(NS_DISCO_ITEMS),
-        ]
-
-    def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
-        return []

@@ -29,11 +29,18 @@ def read_secret(path: Path) -> str:
 
 def read_or_create_secret(path: Path) -> str:
     """Read a secret, or put a random one into a new file, mode 0600, where there is none."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
+    if os.path.lexists(path):
         return read_secret(path)
     secret = secrets.token_urlsafe(32)
-    with os.fdopen(fd, "w") as file:
-        file.write(f"{secret}\n")
+    # It gets its name when it is whole: a process killed meanwhile leaves no empty secret.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(f"{secret}\n")
+        os.link(unfinished, path)
+    except FileExistsError:
+        return read_secret(path)
+    finally:
+        unfinished.unlink()
     return secret

@@ -19,7 +19,7 @@ from twisted_oob.demo import Demo
 from twisted_oob.embedded import EmbeddedResponder
 from twisted_oob.exit_status import exit_cleanly_on_sigterm, stop_with_status
 from twisted_oob.fetch import Fetcher
-from twisted_oob.options import ACCOUNT, EMBEDDED, Options, refuse
+from twisted_oob.options import ACCOUNT, COMPONENT, EMBEDDED, Options, refuse
 from twisted_oob.policy import FetchPolicy
 from twisted_oob.presence import PresenceHandler
 from twisted_oob.refusals import Refusal
@@ -42,7 +42,10 @@ def makeService(options: Options) -> Service:
         secret = read(path)
     except (OSError, ValueError) as error:
         refuse(f"--{option} {str(path)!r} is wrong: {error}")
-    return ResponderService(options, secret, reactor)
+    try:
+        return ResponderService(options, secret, reactor)
+    except (OSError, ValueError) as error:
+        refuse(str(error))
 
 
 class ResponderService(Service):
@@ -56,6 +59,18 @@ class ResponderService(Service):
         self._reactor = reactor
         self._embedded: EmbeddedResponder | None = None
         self._served: ServedStream | None = None
+        self._policy = FetchPolicy(
+            max_size=options["max-size"],
+            allow_networks=tuple(options["allow-network"]),
+            timeout=options["timeout"],
+            stall_timeout=options["stall-timeout"],
+        )
+        # What is wrong with these shows before anything starts.
+        self._factory: Any = None
+        if options.way == ACCOUNT:
+            self._factory = client_factory(options["jid"], secret, ca_file=options["ca-file"])
+        elif options.way == COMPONENT:
+            self._factory = componentFactory(options["component"], secret)
 
     def startService(self) -> None:
         """Begin to serve; where that fails, say why and end the process with status 1."""
@@ -77,14 +92,8 @@ class ResponderService(Service):
         options = self._options
         # Not before now: twistd may have changed its user meanwhile.
         options["download-dir"].mkdir(mode=0o700, parents=True, exist_ok=True)
-        policy = FetchPolicy(
-            max_size=options["max-size"],
-            allow_networks=tuple(options["allow-network"]),
-            timeout=options["timeout"],
-            stall_timeout=options["stall-timeout"],
-        )
         return OOBResponder(
-            Fetcher(self._reactor, policy, options["download-dir"]),
+            Fetcher(self._reactor, self._policy, options["download-dir"]),
             allow_from=options["allow-from"],
             concurrency=options["concurrency"],
             grace=options["grace"],
@@ -121,7 +130,7 @@ class ResponderService(Service):
         options = self._options
         jid = options["jid"]
         stream = StreamService(
-            client_factory(jid, self._secret, ca_file=options["ca-file"]),
+            self._factory,
             client_endpoint(self._reactor, jid.host, host=options["host"], port=options["port"]),
             name=jid.full(),
             reactor=self._reactor,
@@ -133,7 +142,7 @@ class ResponderService(Service):
     def _component(self) -> StreamService:
         options = self._options
         return StreamService(
-            componentFactory(options["component"], self._secret),
+            self._factory,
             HostnameEndpoint(self._reactor, options["host"], options["port"]),
             name=options["component"],
             reactor=self._reactor,

@@ -1,0 +1,112 @@
+"""DiscoveryHandler: answers what we are and what we can do (XEP-0030).
+
+Wokkel's DiscoHandler keeps the address of everybody who ever asked, for good; this one keeps none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.words.protocols.jabber.error import StanzaError
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.xish import domish
+from wokkel.disco import (
+    DISCO_INFO,
+    DISCO_ITEMS,
+    NS_DISCO_INFO,
+    NS_DISCO_ITEMS,
+    DiscoFeature,
+    DiscoIdentity,
+    DiscoInfo,
+    DiscoItems,
+)
+from wokkel.iwokkel import IDisco
+from wokkel.subprotocols import XMPPHandler
+from zope.interface import implementer
+
+from twisted_oob.offers import error_response, result_response
+from twisted_oob.stanza import parse_jid
+
+
+async def everything(
+    manager: Any, method: str, requestor: Any, target: Any, node: str
+) -> list[Any]:
+    """Gather what all handlers of a stream give.
+
+    ``method``: of IDisco, ``'getDiscoInfo'`` or ``'getDiscoItems'``, with its three arguments.
+    """
+    found: list[Any] = []
+    for handler in manager:
+        if IDisco.providedBy(handler):
+            found += await maybeDeferred(getattr(handler, method), requestor, target, node)
+    return found
+
+
+@implementer(IDisco)
+class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Answers disco#info and disco#items with what the stream's handlers give (IDisco).
+
+    ``category``, ``kind`` and ``name``: our identity (XEP-0030 section 3.1).
+    """
+
+    _log = Logger()
+
+    parent: Any
+    xmlstream: Any
+
+    def __init__(self, category: str, kind: str, name: str) -> None:
+        XMPPHandler.__init__(self)
+        self._identity = DiscoIdentity(category, kind, name)
+
+    def connectionInitialized(self) -> None:
+        """Begin to answer."""
+        self.xmlstream.addObserver(DISCO_INFO, self._asked, 0, "getDiscoInfo", DiscoInfo)
+        self.xmlstream.addObserver(DISCO_ITEMS, self._asked, 0, "getDiscoItems", DiscoItems)
+
+    def getDiscoInfo(
+        self, requestor: JID, target: JID, nodeIdentifier: str = ""
+    ) -> list[DiscoIdentity | DiscoFeature]:
+        """Give our identity, and disco itself; nothing for a node."""
+        if nodeIdentifier:
+            return []
+        return [self._identity, DiscoFeature(NS_DISCO_INFO), DiscoFeature(NS_DISCO_ITEMS)]
+
+    def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
+        """Give no items."""
+        return []
+
+    def _asked(self, method: str, kind: Any, iq: Any) -> None:
+        iq.handled = True
+        ensureDeferred(self._answer(self.xmlstream, method, kind, iq)).addErrback(
+            lambda failure: self._log.failure("A disco request was not answered", failure=failure)
+        )
+
+    async def _answer(self, xmlstream: Any, method: str, kind: Any, iq: domish.Element) -> None:
+        try:
+            response = result_response(iq)
+            response.addChild((await self._found(method, kind, iq)).toElement())
+        except StanzaError as error:
+            response = error_response(iq, error)
+        except Exception:
+            self._log.failure("A disco request failed")
+            response = error_response(iq, StanzaError("internal-server-error"))
+        xmlstream.send(response)
+
+    async def _found(self, method: str, kind: Any, iq: domish.Element) -> Any:
+        try:
+            requestor, target = (
+                None if iq.getAttribute(name) is None else parse_jid(iq.getAttribute(name))
+                for name in ("from", "to")
+            )
+        except ValueError:
+            raise StanzaError("jid-malformed") from None
+        query = next(iq.elements())
+        found = kind()
+        found.nodeIdentifier = query.getAttribute("node", "")
+        for item in await everything(self.parent, method, requestor, target, found.nodeIdentifier):
+            found.append(item)
+        if kind is DiscoInfo and found.nodeIdentifier and not (found.identities or found.features):
+            raise StanzaError("item-not-found")
+        return found
