@@ -57,6 +57,12 @@ class Process(ProcessProtocol):
     def kill(self, signal):
         self.transport.signalProcess(signal)
 
+    def turn(self):
+        """Let a moment pass, in which something outside can happen."""
+        later = Deferred()
+        self._reactor.callLater(0.01, later.callback, None)
+        return later
+
 
 class Operator:
     """Starts responders in a folder, and things around them."""
@@ -120,6 +126,7 @@ async def test_sigterm_answers_removes_what_is_unfinished_and_closes_the_stream(
 
     answered = await fired
     await process.ended
+    assert process.status == 0
     assert operator.reactor.seconds() - began < 5
     assert answered.error.condition == "resource-constraint"
     assert list(operator.landed.iterdir()) == []
@@ -138,7 +145,7 @@ async def test_kill_leaves_no_visible_file_and_the_next_start_removes_the_hidden
     connection.write(answer(b"x" * 1_000_000, length=2_000_000))
     # The folder gets its file once the headers are in; a ping can't tell, so look.
     while not list(operator.landed.iterdir()):
-        await _turn(operator.reactor)
+        await process.turn()
 
     process.kill("KILL")
     await process.ended
@@ -149,12 +156,6 @@ async def test_kill_leaves_no_visible_file_and_the_next_start_removes_the_hidden
     restarted, _sender = await operator.start()
     assert "Removed 1 unfinished" in restarted.output
     assert list(operator.landed.iterdir()) == []
-
-
-def _turn(reactor):
-    later = Deferred()
-    reactor.callLater(0.01, later.callback, None)
-    return later
 
 
 @pytest_twisted.ensureDeferred
