@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 
 import pytest
 from twisted.internet import error
@@ -13,8 +14,10 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT
 
-from tests.streams import COMPONENT, outcome
+from tests.streams import COMPONENT, ME, outcome
 from twisted_oob import OOBHandler
 from twisted_oob.connection import CLOSE_LIMIT, LONGEST_PAUSE, NEGOTIATION_LIMIT, StreamService
 from twisted_oob.keepalive import INTERVAL, PATIENCE
@@ -36,6 +39,16 @@ class Transport(StringTransport):
     """A transport in memory; ``aborted`` tells whether it was cut."""
 
     aborted = False
+
+    def __init__(self):
+        super().__init__()
+        self.socket = socket.socket()
+
+    def getHandle(self):
+        return self.socket
+
+    def setTcpKeepAlive(self, on):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, on)
 
     def abortConnection(self):
         self.aborted = True
@@ -70,8 +83,10 @@ class Server:
         self.transport.clear()
         return xml
 
-    def accept(self):
+    def accept(self, account=None):
         self.send(HEADER)
+        if account is not None:
+            self.xmlstream.authenticator.jid = JID(account)
         self.send("<handshake/>")
         self.transport.clear()
 
@@ -229,28 +244,28 @@ def ping_of(world):
     """Give the id of the ping that was sent."""
     xml = world.server.received()
     assert xml.count("urn:xmpp:ping") == 1
-    assert f"to='{COMPONENT}'" in xml
+    assert "to='home.example'" in xml
     return xml.partition("id='")[2].partition("'")[0]
 
 
 @pytest.mark.parametrize("kind", ["result", "error"])
 def test_any_answer_to_a_ping_is_a_sign_of_life(world, kind):
     world.stream.startService()
-    world.server.accept()
+    world.server.accept(ME)
     for _ in range(3):
         world.clock.advance(INTERVAL)
         id_ = ping_of(world)
-        world.server.send(f"<iq type='{kind}' id='{id_}' from='{COMPONENT}' to='{COMPONENT}'/>")
+        world.server.send(f"<iq type='{kind}' id='{id_}' from='home.example' to='{ME}'/>")
         world.clock.advance(PATIENCE)
         assert not world.server.transport.aborted
         world.clock.advance(INTERVAL - PATIENCE)
         id_ = ping_of(world)
-        world.server.send(f"<iq type='{kind}' id='{id_}' from='{COMPONENT}' to='{COMPONENT}'/>")
+        world.server.send(f"<iq type='{kind}' id='{id_}' from='home.example' to='{ME}'/>")
 
 
 def test_a_dead_connection_is_found_within_two_minutes(world):
     world.stream.startService()
-    world.server.accept()
+    world.server.accept(ME)
     world.clock.advance(INTERVAL)
     world.clock.advance(PATIENCE)
     assert world.server.transport.aborted
@@ -258,6 +273,61 @@ def test_a_dead_connection_is_found_within_two_minutes(world):
     world.server.hang_up()
     world.next_pause()
     assert world.server.attempts == 2
+
+
+def test_a_component_sends_white_space_that_must_be_acknowledged_in_time(world):
+    world.stream.startService()
+    world.server.accept()
+    handle = world.server.transport.getHandle()
+    timeout = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert timeout == PATIENCE * 1000
+    for _ in range(3):
+        world.clock.advance(INTERVAL)
+        assert world.server.received() == " "
+    world.server.hang_up()
+    world.next_pause()
+
+
+def test_a_header_that_is_no_header_is_one_failure_and_no_traceback(world, log):
+    world.stream.startService()
+    world.server.send(HEADER.replace(COMPONENT, "@@"))
+    assert world.server.transport.disconnecting
+    world.server.hang_up(ConnectionDone)
+    assert len(world.refusals) == 1
+    assert log.failures() == []
+
+
+@pytest.mark.parametrize("state", ["up", "negotiating"])
+def test_stopping_twice_closes_the_stream_once(world, state):
+    world.stream.startService()
+    if state == "up":
+        world.server.accept()
+    stopped = [world.stream.stopService(), world.stream.stopService()]
+    assert world.server.received().count("</stream:stream>") == (state == "up")
+    world.server.hang_up(ConnectionDone)
+    assert [outcome(one) for one in stopped] == [None, None]
+
+
+def test_started_while_it_stops_it_waits_for_the_end(world):
+    world.stream.startService()
+    world.server.accept()
+    stopped = world.stream.stopService()
+    world.stream.startService()
+    assert world.server.attempts == 1
+    world.server.hang_up(ConnectionDone)
+    assert outcome(stopped) is None
+    assert world.server.attempts == 2
+
+
+def test_a_late_failure_of_a_stream_that_is_gone_does_not_touch_the_next(world):
+    world.stream.startService()
+    gone = world.server.xmlstream
+    world.server.hang_up()
+    gone.dispatch(Failure(ValueError("late")), INIT_FAILED_EVENT)
+    world.next_pause()
+    gone.dispatch(Failure(ValueError("later")), INIT_FAILED_EVENT)
+    assert not world.server.transport.aborted
+    assert world.refusals == []
 
 
 def test_stopping_closes_the_stream_and_waits_for_its_end(world):

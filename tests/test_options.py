@@ -160,6 +160,13 @@ def test_a_download_dir_that_is_a_file_is_refused(tmp_path):
         assert "--download-dir" in refusal("--download-dir", str(path))
 
 
+@pytest.mark.parametrize(
+    "option", ["--download-dir", "--secret-file", "--password-file", "--ca-file"]
+)
+def test_a_path_that_can_not_be_looked_at_is_refused(option):
+    assert "File name too long" in refusal(option, "x" * 300)
+
+
 def test_a_secret_file_that_can_not_be_is_refused(tmp_path):
     assert "folder" in refusal("--secret-file", str(tmp_path))
     assert "folder" in refusal("--secret-file", str(tmp_path / "no" / "secret"))

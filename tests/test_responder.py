@@ -326,6 +326,27 @@ async def test_version_and_ping_are_answered_and_all_else_is_unavailable(network
         assert other.error.firstChildElement().name == "service-unavailable"
 
 
+@pytest.mark.parametrize("children", [[], [NS_DISCO_INFO, NS_DISCO_ITEMS], ["urn:a", "urn:b"]])
+@pytest_twisted.ensureDeferred
+async def test_a_request_with_not_just_one_child_gets_one_answer(network, children):
+    sender = await network.start()
+    request = domish.Element((None, "iq"))
+    request["type"], request["id"], request["to"] = "get", "q1", DOMAIN
+    for namespace in children:
+        request.addElement((namespace, "query"))
+    answers = []
+    sender.component.xmlstream.addObserver("/iq[@id='q1']", answers.append)
+
+    refused = await sender.request(request)
+    # What is answered after it would have come before the answer to this.
+    later = iq("get", "urn:xmpp:ping", "ping")
+    later["id"] = "q2"
+    await sender.request(later)
+
+    assert refused.error.firstChildElement().name == "bad-request"
+    assert len(answers) == 1
+
+
 @pytest_twisted.ensureDeferred
 async def test_nobody_who_asks_is_remembered(network):
     sender = await network.start()

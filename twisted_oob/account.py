@@ -183,7 +183,8 @@ class _ServiceEndpoint:
         for host, port in await self._targets():
             try:
                 return await HostnameEndpoint(self._reactor, host, port).connect(factory)
-            except (ConnectError, DNSLookupError) as error:  # noqa: PERF203  (each must be tried)
+            # A ValueError is of a target that is no host name.
+            except (ConnectError, DNSLookupError, ValueError) as error:  # noqa: PERF203
                 failed = error
         raise failed
 

@@ -150,7 +150,9 @@ class _VerifiedEndpoint:
         return Deferred.fromCoroutine(self._connect(factory))
 
     async def _connect(self, factory: Any) -> Any:
-        gate = await self._endpoint.connect(Factory.forProtocol(_Gate))
+        gates = Factory.forProtocol(_Gate)
+        gates.noisy = False
+        gate = await self._endpoint.connect(gates)
         await gate.open
         verify_name(gate.transport.getHandle(), self._host)
         return gate.let_in(factory)

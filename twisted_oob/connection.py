@@ -13,7 +13,7 @@ from twisted.internet.error import TimeoutError as ConnectionTimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT
+from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT, STREAM_ERROR_EVENT
 from wokkel.subprotocols import StreamManager
 
 from twisted_oob.keepalive import KeepAlive
@@ -66,6 +66,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         self._reason: Failure | None = None
         self._up_since: float | None = None
         self._was_up = False
+        self._closing = False
         self.addHandler(KeepAlive(reactor))
 
     def startService(self) -> None:
@@ -86,6 +87,9 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         if self.xmlstream is None:
             return succeed(None)
         transport = self.xmlstream.transport
+        if self._closing:
+            return self._end()
+        self._closing = True
         if not self._initialized:
             ended = self._end()
             transport.abortConnection()
@@ -95,6 +99,9 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         return self._end().addCallback(lambda _: limit.cancel() if limit.active() else None)
 
     async def _stay_up(self) -> None:
+        if self.xmlstream is not None:
+            # It was stopped a moment ago, and that stream has not ended yet.
+            await self._end()
         attempt = 0
         while True:
             refusal = explain(await self._one_stream())
@@ -136,9 +143,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         return ended
 
     def initializationFailed(self, reason: Failure) -> None:
-        """Give up a stream that could not be negotiated."""
-        self._note(reason)
-        self.xmlstream.transport.abortConnection()
+        """Leave it to the observer of each stream: what one fails of may show after its end."""
+
+    def _give_up(self, xs: Any, reason: Failure) -> None:
+        if self.xmlstream is xs:
+            self._note(reason)
+            xs.transport.abortConnection()
 
     def _note(self, reason: Failure) -> None:
         # What comes first is the cause; the loss of the connection is but its effect.
@@ -149,12 +159,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         late = Failure(
             ConnectionTimeoutError(f"no stream {NEGOTIATION_LIMIT:g} s after connecting")
         )
-        self._negotiation = self._reactor.callLater(
-            NEGOTIATION_LIMIT, self.initializationFailed, late
-        )
+        xs.addObserver(INIT_FAILED_EVENT, lambda reason: self._give_up(xs, reason))
+        self._negotiation = self._reactor.callLater(NEGOTIATION_LIMIT, self._give_up, xs, late)
 
     def _authd(self, xs: Any) -> None:
-        self._negotiation.cancel()
+        if self._negotiation.active():
+            self._negotiation.cancel()
         self._was_up = True
         self._up_since = self._reactor.seconds()
         self._log.info("{name}: connected", name=self._peer)
@@ -163,6 +173,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
     def _disconnected(self, reason: Any) -> None:
         if self._negotiation.active():
             self._negotiation.cancel()
+        self._closing = False
         StreamManager._disconnected(self, reason)
         self._note(reason)
         waiting, self._waiting_for_end = self._waiting_for_end, []

@@ -78,6 +78,8 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         return []
 
     def _asked(self, method: str, kind: Any, iq: Any) -> None:
+        if iq.handled is True:
+            return
         iq.handled = True
         ensureDeferred(self._answer(self.xmlstream, method, kind, iq)).addErrback(
             lambda failure: self._log.failure("A disco request was not answered", failure=failure)
@@ -102,7 +104,7 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
             )
         except ValueError:
             raise StanzaError("jid-malformed") from None
-        query = next(iq.elements())
+        query = next(one for one in iq.elements() if one.uri in (NS_DISCO_INFO, NS_DISCO_ITEMS))
         found = kind()
         found.nodeIdentifier = query.getAttribute("node", "")
         for item in await everything(self.parent, method, requestor, target, found.nodeIdentifier):

@@ -1,7 +1,8 @@
-"""KeepAlive: finds a stream whose other end is gone without a word (XEP-0199)."""
+"""KeepAlive: finds a stream whose other end is gone without a word."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -23,10 +24,12 @@ PATIENCE: Final = 30.0
 
 
 class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Pings through the server, and cuts a connection on which nothing comes back.
+    """Cuts a connection on which nothing comes back.
 
-    A client pings its server; a component pings itself, which takes the way through the server
-    and back. Any answer is a sign of life, an error too. ``clock``: what tells the time.
+    A client pings its server (XEP-0199); any answer is a sign of life, an error too. A component
+    has nobody to ping whose answer is sure to come back on the same connection, as several may
+    share its domain: it sends white space (RFC 6120 section 4.6.1), which the system must see
+    acknowledged in time (TCP_USER_TIMEOUT, where there is one). ``clock``: what tells the time.
     """
 
     _log = Logger()
@@ -41,6 +44,10 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def connectionInitialized(self) -> None:
         """Begin to ping."""
         stream = BoundStream(self.xmlstream, self.parent)
+        if stream.me is not None and stream.me.user is None:
+            _bound_silence(self.xmlstream.transport)
+            self._timer = self._clock.callLater(INTERVAL, self._send_space)
+            return
         self._to = JID(stream.me.host) if stream.me is not None else None
         for kind in ("result", "error"):
             self.xmlstream.addObserver(f"/iq[@type='{kind}']", self._on_answer)
@@ -54,6 +61,10 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             self._timer.cancel()
             self._timer = None
         self._tracker.stream_lost(reason)
+
+    def _send_space(self) -> None:
+        self._timer = self._clock.callLater(INTERVAL, self._send_space)
+        self.xmlstream.send(" ")
 
     def _ping(self) -> None:
         self._timer = None
@@ -77,3 +88,12 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _on_answer(self, iq: Any) -> None:
         if not iq.handled and self._tracker.take_answer(iq):
             iq.handled = True
+
+
+def _bound_silence(transport: Any) -> None:
+    """Let the system cut a connection that acknowledges nothing for as long as a ping may take."""
+    transport.setTcpKeepAlive(True)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = int(PATIENCE * 1000)
+        handle = transport.getHandle()
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -347,6 +347,8 @@ class Options(usage.Options):
             parsed = parse(value)
         except ValueError as error:
             raise usage.UsageError(f"{option} {value!r} is wrong: it takes {error}") from None
+        except OSError as error:
+            raise usage.UsageError(f"{option} {value!r} is wrong: {error.strerror}") from None
         if repeatable:
             self[name].append(parsed)
         elif option in self._given:

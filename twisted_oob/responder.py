@@ -15,7 +15,7 @@ from twisted.internet.defer import (
 )
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.generic import FallbackHandler, VersionHandler
+from wokkel.generic import VersionHandler
 from wokkel.ping import PingHandler
 from wokkel.subprotocols import XMPPHandler
 
@@ -24,17 +24,17 @@ from twisted_oob.discovery import DiscoveryHandler
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler
+from twisted_oob.offers import error_response
 from twisted_oob.stanza import parse_jid, without_userinfo
-from twisted_oob.xmlguard import is_safe
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
-    from twisted.words.xish import domish
 
-    from twisted_oob.deadlines import Clock
+    from twisted_oob.deadlines import Clock, Timer
     from twisted_oob.offers import Offer
 
 EVERYBODY: Final = "*"
+_ANY_REQUEST: Final = "/iq[@type='get' or @type='set']"
 WAITING_PER_TRANSFER: Final = 8
 """How many offers may wait their turn for each transfer that may run."""
 
@@ -102,6 +102,7 @@ class OOBResponder(Service):
         self._open: set[_Work] = set()
         self._accepting = True
         self._on_idle: Deferred[None] | None = None
+        self._last_call: Timer | None = None
 
     def attach(self, manager: Any, *, identity: tuple[str, str] = ("component", "generic")) -> None:
         """Serve a stream: a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``.
@@ -114,12 +115,12 @@ class OOBResponder(Service):
         # The fetcher has its own deadline for each transfer, which does not begin with the offer.
         offers.answer_timeout = None
         for handler in (
-            _GuardHandler(),
+            _OneChildHandler(),
             offers,
             DiscoveryHandler(*identity, "Out of Band responder"),
             VersionHandler("twisted_oob", __version__),
             PingHandler(),
-            FallbackHandler(),
+            _FallbackHandler(),
         ):
             handler.setHandlerParent(manager)
 
@@ -129,6 +130,7 @@ class OOBResponder(Service):
         if removed:
             self._log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
         self._accepting = True
+        self._forget_last_call()
         Service.startService(self)
 
     def stopService(self) -> Deferred[None]:
@@ -151,11 +153,16 @@ class OOBResponder(Service):
                 count=len(self._open),
                 grace=self._grace,
             )
-            last_call = self._clock.callLater(self._grace, self._cancel_all)
-            idle.addCallback(lambda _: last_call.cancel() if last_call.active() else None)
+            self._forget_last_call()
+            self._last_call = self._clock.callLater(self._grace, self._cancel_all)
         else:
             self._cancel_all()
         return idle
+
+    def _forget_last_call(self) -> None:
+        if self._last_call is not None and self._last_call.active():
+            self._last_call.cancel()
+        self._last_call = None
 
     def _cancel_all(self) -> None:
         for work in list(self._open):
@@ -212,6 +219,7 @@ class OOBResponder(Service):
             if not self._open and self._on_idle is not None:
                 # After the answer, which is sent when this coroutine's caller has ended.
                 idle, self._on_idle = self._on_idle, None
+                self._forget_last_call()
                 self._clock.callLater(0, idle.callback, None)
 
     async def _in_turn(self, work: _Work, url: str) -> FetchedFile:
@@ -254,12 +262,29 @@ def _stopping() -> ResourceConstraint:
     return ResourceConstraint("the responder is stopping; try again later")
 
 
-class _GuardHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Empties stanzas that Wokkel's handlers would echo as something else (see xmlguard.py)."""
+class _OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Refuses IQ requests that have not just one child (RFC 6120 section 8.2.3).
+
+    Several handlers would each answer their own.
+    """
 
     def connectionInitialized(self) -> None:
-        self.xmlstream.addObserver("/*", self._guard, 100)
+        self.xmlstream.addObserver(_ANY_REQUEST, self._check, 100)
 
-    def _guard(self, stanza: domish.Element) -> None:
-        if not is_safe(stanza):
-            stanza.children = []
+    def _check(self, iq: Any) -> None:
+        if sum(1 for _ in iq.elements()) != 1:
+            self.xmlstream.send(error_response(iq, StanzaError("bad-request")))
+            # So that it matches no other observer, and the last one leaves it alone.
+            iq.children = []
+            iq.handled = True
+
+
+class _FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Answers requests that nobody else did; Wokkel's echoes what is not safe (see xmlguard.py)."""
+
+    def connectionInitialized(self) -> None:
+        self.xmlstream.addObserver(_ANY_REQUEST, self._answer, -1)
+
+    def _answer(self, iq: Any) -> None:
+        if iq.handled is not True:
+            self.xmlstream.send(error_response(iq, StanzaError("service-unavailable")))

@@ -2,14 +2,18 @@
 
 Twisted's serialiser does not escape namespace names, and expat lets any character into them. So a
 stranger's element with a quote in a namespace, sent on or echoed in an error, would become
-markup: stanzas of the stranger's choice, under our own address.
+markup: stanzas of the stranger's choice, under our own address. And one prefix means one namespace
+to it, in a whole stanza: where an element binds a prefix anew, or one that the serialiser takes as
+its own, what goes out is not well-formed, and the server closes the stream.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.words.protocols.jabber.xmlstream import XmlStream
+from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.jid import InvalidFormat
+from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT, XmlStream
 from twisted.words.xish import domish
 
 MAX_DEPTH: Final = 128
@@ -21,12 +25,19 @@ _MARKUP: Final = frozenset("<>&'\"")
 def is_safe(element: domish.Element) -> bool:
     """Whether an element can be sent on as what it is."""
     depth, level = 0, [element]
+    bound: dict[str, str] = {}
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             return False
         below: list[domish.Element] = []
         for one in level:
+            for prefix, uri in one.localPrefixes.items():
+                # It makes up xn0, xn1, ..., and takes every part of "stream" as declared.
+                if prefix in "stream" or prefix.startswith("xn"):
+                    return False
+                if bound.setdefault(prefix, uri) != uri:
+                    return False
             names = [one.uri, one.defaultUri, *one.localPrefixes.values()]
             names += [key[0] for key in one.attributes if isinstance(key, tuple)]
             if any(name and not _MARKUP.isdisjoint(name) for name in names):
@@ -48,6 +59,16 @@ def parse_promptly(xmlstream: Any) -> None:
 
 class PromptXmlStream(XmlStream):
     """An XmlStream that gives each stanza as soon as it is there, also while it negotiates."""
+
+    transport: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        """Parse what comes; what Twisted can't take ends the stream like XML that is none."""
+        try:
+            XmlStream.dataReceived(self, data)
+        except (InvalidFormat, IndexError, KeyError):
+            XmlStream.dispatch(self, Failure(), STREAM_ERROR_EVENT)
+            self.transport.loseConnection()
 
     def _initializeStream(self) -> None:  # noqa: N802  (Twisted's name)
         XmlStream._initializeStream(self)
