@@ -327,6 +327,7 @@ def test_a_late_failure_of_a_stream_that_is_gone_does_not_touch_the_next(world):
     world.next_pause()
     gone.dispatch(Failure(ValueError("later")), INIT_FAILED_EVENT)
     assert not world.server.transport.aborted
+    world.server.hang_up()
     assert world.refusals == []
 
 
@@ -360,6 +361,7 @@ def test_stopping_at_any_moment_leaves_nothing(world, state):
         world.server.hang_up()
     assert outcome(stopped) is None
     assert world.clock.getDelayedCalls() == []
+    assert world.refusals == []
 
 
 def test_it_can_be_started_again(world):

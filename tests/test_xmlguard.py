@@ -22,7 +22,7 @@ HOSTILE = {
     "prefixed element": f"<p:a xmlns:p={quoteattr(EVIL)}/>",
     "prefixed attribute": f"<a xmlns:p={quoteattr(EVIL)} p:b='c'/>",
     "rebound prefix": (
-        "<q xmlns='x' xmlns:c='u1'><r xmlns:a='u1'><s xmlns:a='u2' a:x='1' c:x='2'/></r></q>"
+        "<q xmlns='x' xmlns:c='u1'><r xmlns:p='u1'><s xmlns:p='u2' p:x='1' c:x='2'/></r></q>"
     ),
     "the serialiser's prefix": "<q xmlns:xn0='u1' xmlns:b='u2' xn0:x='1' b:x='2'/>",
     "a part of stream": "<q xmlns:s='u1' s:x='1'/>",
