@@ -142,9 +142,6 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         self._waiting_for_end.append(ended)
         return ended
 
-    def initializationFailed(self, reason: Failure) -> None:
-        """Leave it to the observer of each stream: what one fails of may show after its end."""
-
     def _give_up(self, xs: Any, reason: Failure) -> None:
         if self.xmlstream is xs:
             self._note(reason)
@@ -159,6 +156,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         late = Failure(
             ConnectionTimeoutError(f"no stream {NEGOTIATION_LIMIT:g} s after connecting")
         )
+        # For each stream its own: what one fails of may show only after its end.
         xs.addObserver(INIT_FAILED_EVENT, lambda reason: self._give_up(xs, reason))
         self._negotiation = self._reactor.callLater(NEGOTIATION_LIMIT, self._give_up, xs, late)
 
