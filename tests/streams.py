@@ -200,6 +200,12 @@ WIRES = {
 }
 
 
+class Sharing(OOBHandler):
+    """Lets the stream's other observers see every stanza."""
+
+    direct = False
+
+
 def connected(on_offer=None, on_message=None, *, wire=ClientWire, handler=OOBHandler, **options):
     """Give a handler with a clock of its own, and the open stream that it is on."""
     made = handler(on_offer, on_message, reactor=Clock(), **options)

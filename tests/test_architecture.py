@@ -16,9 +16,12 @@ PACKAGE = ROOT / "twisted_oob"
 ORDER = [
     "_version",
     "errors",
+    "iq",
     "stanza",
     "policy",
     "xmlguard",
+    "wire",
+    "intake",
     "deadlines",
     "tracker",
     "offers",
@@ -47,7 +50,7 @@ ORDER = [
     "cli",
     "_compat",
 ]
-PURE = ("stanza", "policy")
+PURE = ("iq", "stanza", "policy")
 PURE_MAY_IMPORT = ("twisted.words.xish", "twisted.words.protocols.jabber.jid")
 
 

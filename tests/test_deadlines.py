@@ -24,6 +24,7 @@ class Item:
     def settle(self):
         self.settled = True
         self.queue.settle()
+        self.queue.rest()
 
     def expire(self):
         self.expired_at = self.clock.seconds()
@@ -94,6 +95,22 @@ def test_no_timer_before_the_first_item_and_after_the_last(add, clock):
     assert clock.getDelayedCalls() == []
     add(1).settle()
     assert clock.getDelayedCalls() == []
+
+
+def test_timer_stays_for_what_follows_before_the_queue_rests(queue, clock):
+    first = Item(queue, clock)
+    queue.add(first, 10)
+    (timer,) = clock.getDelayedCalls()
+    clock.advance(1)
+    first.settled = True
+    queue.settle()
+    queue.add(second := Item(queue, clock), 10)
+    queue.rest()
+    assert clock.getDelayedCalls() == [timer]
+    clock.advance(9.5)
+    assert second.expired_at is None
+    clock.advance(0.5)
+    assert (first.expired_at, second.expired_at) == (None, 11)
 
 
 def test_earlier_deadline_takes_over_the_timer(add, clock):

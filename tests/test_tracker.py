@@ -24,6 +24,7 @@ from tests.streams import (
     URL,
     ClientWire,
     ComponentWire,
+    Sharing,
     canonical,
     clock_of,
     connected,
@@ -33,6 +34,7 @@ from tests.streams import (
 )
 from twisted_oob import ErrorCondition, OOBHandler
 from twisted_oob.deadlines import DeadlineQueue
+from twisted_oob.iq import element_from_xml, iq_xml
 from twisted_oob.tracker import RequestTracker
 
 # Wokkel's own imports need what importing twisted_oob puts back.
@@ -326,14 +328,18 @@ def test_component_counts_answers_to_the_address_it_sent_from():
 
 
 class OpenStream:
-    """A stream that keeps what is sent."""
+    """A stream that keeps what is sent, as elements."""
 
     def __init__(self, me=None):
         self.me = me
         self.sent = []
 
-    def send(self, stanza):
-        self.sent.append(stanza)
+    def send_iq(self, *parts):
+        self.sent.append(element_from_xml(iq_xml(*parts)))
+
+
+def ask(tracker, recipient=PEER, **options):
+    return tracker.request("set", query(), recipient, **options)
 
 
 @pytest.mark.parametrize("me", [JID(ME), None])
@@ -342,7 +348,7 @@ def test_own_server_is_asked_without_an_address(me, answerer):
     tracker = RequestTracker(DeadlineQueue(Clock()))
     stream = OpenStream(me)
     tracker.stream_opened(stream)
-    answer = tracker.request(domish.Element((None, "iq")), None)
+    answer = ask(tracker, None)
     (sent,) = stream.sent
     assert not sent.hasAttribute("to")
     iq = parseXml(stanza("iq", type="result", id=sent["id"], from_=answerer).encode())
@@ -386,7 +392,7 @@ def test_answer_with_a_child_called_handled_counts():
 
 
 def test_answer_that_another_handler_took_is_left_alone():
-    handler, wire = connected()
+    handler, wire = connected(handler=Sharing)
     answer = handler.send_url(PEER, URL)
     sent = wire.sent_one()
 
@@ -399,7 +405,7 @@ def test_answer_that_another_handler_took_is_left_alone():
 
 
 def test_answer_is_marked_as_handled_and_a_strangers_is_not():
-    handler, wire = connected()
+    handler, wire = connected(handler=Sharing)
     handler.send_url(PEER, URL)
     sent = wire.sent_one()
     seen = []
@@ -441,7 +447,7 @@ def test_any_error_is_an_answer(children):
     tracker = RequestTracker(DeadlineQueue(Clock()))
     stream = OpenStream()
     tracker.stream_opened(stream)
-    answer = tracker.request(domish.Element((None, "iq")), JID(PEER))
+    answer = ask(tracker)
     iq.attributes.update({"id": stream.sent[0]["id"], "from": PEER, "type": "error"})
     assert tracker.take_answer(iq)
     error = outcome(answer)
@@ -644,20 +650,22 @@ def test_waiting_requests_survive_a_stream_that_never_opens():
 
 def test_answer_before_the_request_was_sent_does_not_count():
     tracker = RequestTracker(DeadlineQueue(Clock()))
-    answer = tracker.request(iq := domish.Element((None, "iq")), JID(PEER))
-    early = parseXml(stanza("iq", type="result", id=iq["id"], from_=PEER).encode())
+    answer = ask(tracker)
+    (id_,) = tracker.ids
+    early = parseXml(stanza("iq", type="result", id=id_, from_=PEER).encode())
     assert not tracker.take_answer(early)
+    assert not tracker.take_empty_result(early.attributes)
     assert not answer.called
 
 
 def test_request_cancelled_by_the_sending_of_another_is_not_sent():
     """What runs while the waiting ones are sent may end one of them."""
     tracker = RequestTracker(DeadlineQueue(Clock()))
-    answers = [tracker.request(domish.Element((None, "iq")), JID(PEER)) for _ in range(3)]
+    answers = [ask(tracker) for _ in range(3)]
 
     class Cancelling(OpenStream):
-        def send(self, stanza):
-            OpenStream.send(self, stanza)
+        def send_iq(self, *parts):
+            OpenStream.send_iq(self, *parts)
             answers[1].cancel()
 
     tracker.stream_opened(stream := Cancelling())
@@ -667,11 +675,11 @@ def test_request_cancelled_by_the_sending_of_another_is_not_sent():
 
 def test_stream_lost_while_the_waiting_are_sent_keeps_the_rest_for_the_next():
     tracker = RequestTracker(DeadlineQueue(Clock()))
-    answers = [tracker.request(domish.Element((None, "iq")), JID(PEER)) for _ in range(3)]
+    answers = [ask(tracker) for _ in range(3)]
 
     class Dying(OpenStream):
-        def send(self, stanza):
-            OpenStream.send(self, stanza)
+        def send_iq(self, *parts):
+            OpenStream.send_iq(self, *parts)
             tracker.stream_lost(Failure(ConnectionLost()))
 
     tracker.stream_opened(first := Dying())
@@ -689,9 +697,7 @@ def test_stream_lost_while_the_waiting_are_sent_keeps_the_rest_for_the_next():
 def test_ten_thousand_unanswered_requests_end_with_one_timer(end):
     tracker = RequestTracker(DeadlineQueue(clock := Clock()))
     tracker.stream_opened(stream := OpenStream(JID(ME)))
-    answers = [
-        tracker.request(domish.Element((None, "iq")), JID(PEER), timeout=900) for _ in range(10_000)
-    ]
+    answers = [ask(tracker, timeout=900) for _ in range(10_000)]
     results = []
     for answer in answers:
         answer.addBoth(results.append)
@@ -710,7 +716,7 @@ def test_ten_thousand_unanswered_requests_end_with_one_timer(end):
     assert len(results) == 10_000
     assert clock.getDelayedCalls() == []
     assert tracker._requests == {}
-    assert tracker._deadlines._heap == []
+    assert tracker.deadlines._heap == []
 
 
 def test_nothing_of_an_ended_request_is_kept():

@@ -82,12 +82,18 @@ class DeadlineQueue:
     def settle(self) -> None:
         """Count one of the items as settled; to be called once for each, after it became so."""
         self._live -= 1
+        if len(self._heap) > 2 * self._live + _SWEEP_FROM:
+            self._heap = [entry for entry in self._heap if not entry[2].settled]
+            heapq.heapify(self._heap)
+
+    def rest(self) -> None:
+        """Stop the timer where nothing needs it; to be called after ``settle``.
+
+        Not at once, as what is settled is often followed by the next.
+        """
         if not self._live:
             self._heap.clear()
             self._disarm()
-        elif len(self._heap) > 2 * self._live + _SWEEP_FROM:
-            self._heap = [entry for entry in self._heap if not entry[2].settled]
-            heapq.heapify(self._heap)
 
     def _arm(self, due: float) -> None:
         self._disarm()

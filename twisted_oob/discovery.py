@@ -11,6 +11,7 @@ from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import toResponse
 from twisted.words.xish import domish
 from wokkel.disco import (
     DISCO_INFO,
@@ -26,7 +27,7 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
-from twisted_oob.offers import error_response, result_response
+from twisted_oob.offers import error_response
 from twisted_oob.stanza import parse_jid
 
 
@@ -87,7 +88,7 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
 
     async def _answer(self, xmlstream: Any, method: str, kind: Any, iq: domish.Element) -> None:
         try:
-            response = result_response(iq)
+            response = toResponse(iq, "result")
             response.addChild((await self._found(method, kind, iq)).toElement())
         except StanzaError as error:
             response = error_response(iq, error)

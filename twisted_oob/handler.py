@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +21,8 @@ from zope.interface import implementer
 
 from twisted_oob.deadlines import Clock, DeadlineQueue
 from twisted_oob.errors import ErrorCondition, InvalidOOBData
+from twisted_oob.intake import Intake, can_take_from
+from twisted_oob.iq import IQ, parts_of
 from twisted_oob.offers import OfferBook, OfferCallback, as_deferred
 from twisted_oob.stanza import (
     DISCO_FEATURES,
@@ -31,7 +33,8 @@ from twisted_oob.stanza import (
     oob_elements,
     parse_jid,
 )
-from twisted_oob.tracker import BoundStream, RequestTracker, new_id
+from twisted_oob.tracker import RequestTracker, new_id
+from twisted_oob.wire import BoundStream
 
 MESSAGE_TYPES = ("chat", "groupchat", "headline", "normal")
 
@@ -94,6 +97,12 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     timeout: float | None
     answer_timeout: float | None = 3600.0
     """Seconds until an offer that nobody answered gets internal-server-error; None for never."""
+    direct: bool = True
+    """Whether offers and results of the usual form are taken before the stream's observers.
+
+    That saves most of the time that a stanza takes, and observers don't see what was taken. Set it
+    False, before the stream opens, where others on the same stream are to see every stanza.
+    """
 
     def __init__(
         self,
@@ -117,6 +126,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._tracker = RequestTracker(self._deadlines)
         self._stream: BoundStream | None = None
         self._book: OfferBook | None = None
+        self._intake: Intake | None = None
         self._unsent: deque[domish.Element] = deque()
         self._observers: tuple[tuple[str, Callable[[domish.Element], None]], ...] = (
             (f"/iq[@type='get' or @type='set']/query[@xmlns='{NS_IQ_OOB}']", self._on_request),
@@ -152,18 +162,18 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         address can't be sent; nothing is sent then.
         """
         try:
-            to = parse_jid(recipient)
-            from_ = None if sender is None else parse_jid(sender)
-            data = OOBData(url, desc, sid)
-            seconds = self.timeout if timeout is None else _checked_timeout(timeout)
+            if recipient is None:
+                raise ValueError("recipient must be a JID or a str, not None")
+            return self._tracker.request(
+                "set",
+                OOBData(url, desc, sid).to_xml(NS_IQ_OOB),
+                recipient,
+                sender=sender,
+                timeout=self.timeout if timeout is None else _checked_timeout(timeout),
+                refused=ErrorCondition,
+            )
         except ValueError:
             return fail(Failure())
-        iq = domish.Element((None, "iq"))
-        iq["type"] = "set"
-        iq.addChild(data.to_element(NS_IQ_OOB))
-        answer: Deferred[Any] = self._tracker.request(iq, to, sender=from_, timeout=seconds)
-        answer.addCallbacks(_whole_file, _error_condition)
-        return answer
 
     def send_message(
         self,
@@ -213,6 +223,13 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._book = OfferBook(stream, self._deadlines)
         for query, observer in self._observers:
             self.xmlstream.addObserver(query, observer)
+        if self.direct and can_take_from(self.xmlstream):
+            self._intake = Intake(
+                self.xmlstream,
+                self._tracker.ids,
+                self._tracker.take_empty_result,
+                self._take_request,
+            )
         try:
             while self._unsent:
                 stream.send(self._unsent[0])
@@ -249,6 +266,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             return
         for query, observer in self._observers:
             stream.xmlstream.removeObserver(query, observer)
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            intake.remove()
         self._tracker.stream_lost(reason)
         book.stream_lost()
 
@@ -260,25 +280,31 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             iq.handled = True
 
     def _on_request(self, iq: Any) -> None:
-        stream, book = self._stream, self._book
-        if iq.handled is True or stream is None or book is None:
+        if iq.handled is True:
             return
         iq.handled = True
+        query = next(oob_elements(iq, NS_IQ_OOB))
+        self._take_request(IQ(iq.attributes, query.attributes, parts_of(query), element=iq))
+
+    def _take_request(self, iq: IQ) -> None:
+        stream, book = self._stream, self._book
+        if stream is None or book is None:
+            return
+        attributes = iq.attributes
         try:
-            if iq["type"] == "get":
+            if attributes["type"] == "get":
                 raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
-            query = next(oob_elements(iq, NS_IQ_OOB))
             try:
-                data = OOBData.from_element(query)
+                data = OOBData.from_parts(iq.query, iq.parts)
             except InvalidOOBData as error:
                 raise StanzaError("bad-request", text=str(error)) from error
             own = stream.me
-            sender = _address(iq, "from", own.userhostJID() if own is not None else None)
-            recipient = _address(iq, "to", own)
+            sender = _address(attributes, "from", own.userhostJID() if own is not None else None)
+            recipient = _address(attributes, "to", own)
         except StanzaError as error:
             self._log.debug(
                 "Refused a request of {sender}: {error}",
-                sender=iq.getAttribute("from"),
+                sender=attributes.get("from"),
                 error=error,
             )
             book.send_answer(iq, error)
@@ -310,23 +336,14 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._log.failure("on_message failed", failure=failure)
 
 
-def _whole_file(_iq: domish.Element) -> None:
-    return None
-
-
-def _error_condition(failure: Failure) -> ErrorCondition | Failure:
-    error = failure.value
-    return ErrorCondition(error) if isinstance(error, StanzaError) else failure
-
-
 def _checked_timeout(seconds: float | None) -> float | None:
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise ValueError(f"timeout is a number of seconds above 0, or None, not {seconds!r}")
     return seconds
 
 
-def _address(iq: domish.Element, attribute: str, default: JID | None) -> JID | None:
-    text = iq.getAttribute(attribute)
+def _address(attributes: Mapping[str, str], attribute: str, default: JID | None) -> JID | None:
+    text = attributes.get(attribute)
     if text is None:
         return default
     try:

@@ -10,12 +10,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
-from twisted.words.xish import domish
 from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.deadlines import Clock, DeadlineQueue, Timer
-from twisted_oob.tracker import BoundStream, RequestTracker
+from twisted_oob.tracker import RequestTracker
+from twisted_oob.wire import BoundStream
 
 INTERVAL: Final = 60.0
 """Seconds from an answer to the next ping."""
@@ -68,10 +68,8 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _ping(self) -> None:
         self._timer = None
-        iq = domish.Element((None, "iq"))
-        iq["type"] = "get"
-        iq.addElement((NS_PING, "ping"))
-        answer: Deferred[Any] = self._tracker.request(iq, self._to, timeout=PATIENCE)
+        ping = f"<ping xmlns='{NS_PING}'/>"
+        answer: Deferred[Any] = self._tracker.request("get", ping, self._to, timeout=PATIENCE)
         answer.addBoth(self._answered)
 
     def _answered(self, result: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from twisted.words.xish import domish
 
     from twisted_oob.deadlines import DeadlineQueue
+    from twisted_oob.iq import IQ
     from twisted_oob.stanza import OOBData
-    from twisted_oob.tracker import BoundStream
+    from twisted_oob.wire import BoundStream
 
 _ERROR_TYPES: Final = ("auth", "cancel", "continue", "modify", "wait")
 
@@ -48,13 +50,12 @@ class Offer:
     ``data``: what is offered, an OOBData; ``url``, ``desc`` and ``sid`` are its parts.
     ``sender``: the JID that offers. ``recipient``: the JID it was sent to, one of ours.
     Either is None only on a stream that neither names it nor knows who we are.
-    ``element``: the whole ``<iq/>`` as it came.
 
     It gets exactly one answer: by the end of what ``on_offer`` returned, or by
     ``reply_success`` or ``reply_failure``.
     """
 
-    __slots__ = ("_book", "_state", "_timed", "_work", "data", "element", "recipient", "sender")
+    __slots__ = ("_book", "_iq", "_state", "_timed", "_work", "data", "recipient", "sender")
 
     def __init__(
         self,
@@ -62,12 +63,12 @@ class Offer:
         data: OOBData,
         sender: JID | None,
         recipient: JID | None,
-        element: domish.Element,
+        iq: IQ,
     ) -> None:
         self.data = data
         self.sender = sender
         self.recipient = recipient
-        self.element = element
+        self._iq = iq
         self._book = book
         self._state = _State.OPEN
         self._work: Deferred[Any] | None = None
@@ -87,6 +88,11 @@ class Offer:
     def sid(self) -> str | None:
         """The stream identifier of version 1.5 of the standard; None where there is none."""
         return self.data.sid
+
+    @property
+    def element(self) -> domish.Element:
+        """The whole ``<iq/>`` as it came."""
+        return self._iq.element
 
     @property
     def settled(self) -> bool:
@@ -125,7 +131,7 @@ class Offer:
         if self._state is _State.LOST:
             raise OfferLost(f"the stream that brought the offer of {self.sender} is gone")
         self._settle(_State.ANSWERED)
-        self._book.send_answer(self.element, error)
+        self._book.send_answer(self._iq, error)
 
     def _settle(self, state: _State) -> None:
         self._state = state
@@ -148,6 +154,13 @@ class Offer:
             work = as_deferred(returned)
         except Exception:
             self._work_failed(Failure())
+            return
+        if work.called and not work.paused and not isinstance(work.result, (Failure, Deferred)):
+            # It is done already: what a callback would do, without one.
+            try:
+                self._work_done(None)
+            except Exception:
+                _log.failure("Could not answer an offer")
             return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
@@ -194,7 +207,7 @@ class OfferBook:
         data: OOBData,
         sender: JID | None,
         recipient: JID | None,
-        element: domish.Element,
+        iq: IQ,
         *,
         on_offer: OfferCallback | None,
         timeout: float | None,
@@ -204,31 +217,34 @@ class OfferBook:
         ``timeout``: seconds until it gets internal-server-error, None for never.
         """
         if on_offer is None:
-            self.send_answer(element, Rejected())
+            self.send_answer(iq, Rejected())
             return
-        offer = Offer(self, data, sender, recipient, element)
+        offer = Offer(self, data, sender, recipient, iq)
         self._open.add(offer)
-        if timeout is not None:
+        offer._start(on_offer)
+        # What was answered at once needs no deadline.
+        if timeout is not None and not offer.settled:
             offer._timed = True
             self._deadlines.add(offer, timeout)
-        offer._start(on_offer)
 
     def settle(self, offer: Offer, *, timed: bool) -> None:
         """Take an offer off the book."""
         self._open.discard(offer)
         if timed:
             self._deadlines.settle()
+            self._deadlines.rest()
 
-    def send_answer(self, iq: domish.Element, error: StanzaError | None) -> None:
+    def send_answer(self, iq: IQ, error: StanzaError | None) -> None:
         """Answer an IQ set with a result, or with an error and what it held."""
         if error is None:
-            response = result_response(iq)
-        else:
-            try:
-                response = error_response(iq, error)
-            except (TypeError, ValueError):
-                _log.failure("An offer was to be answered with an error that no peer could parse")
-                response = error_response(iq, StanzaError("internal-server-error"))
+            given = iq.attributes.get
+            self._stream.send_iq("result", given("id"), given("from"), given("to"))
+            return
+        try:
+            response = error_response(iq.element, error)
+        except (TypeError, ValueError):
+            _log.failure("An offer was to be answered with an error that no peer could parse")
+            response = error_response(iq.element, StanzaError("internal-server-error"))
         self._stream.send(response)
 
     def stream_lost(self) -> None:
@@ -242,6 +258,8 @@ def as_deferred(awaitable: object) -> Deferred[Any]:
     """Make a Deferred of a coroutine, a Deferred or any other awaitable; else a TypeError."""
     if isinstance(awaitable, Deferred):
         return awaitable
+    if isinstance(awaitable, CoroutineType):
+        return Deferred.fromCoroutine(awaitable)
     if not isinstance(awaitable, Awaitable):
         raise TypeError(f"an awaitable or None must be returned, not {awaitable!r}")
 
@@ -249,12 +267,6 @@ def as_deferred(awaitable: object) -> Deferred[Any]:
         return await awaitable
 
     return ensureDeferred(wait())
-
-
-def result_response(stanza: domish.Element) -> domish.Element:
-    """Build the empty result that answers an IQ (RFC 6120 section 8.2.3)."""
-    response: domish.Element = toResponse(stanza, "result")
-    return response
 
 
 def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:

@@ -9,7 +9,7 @@ and may hold a ``<desc/>``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
@@ -19,6 +19,7 @@ from twisted.words.protocols.jabber.jid import JID, InvalidFormat
 from twisted.words.xish import domish
 
 from twisted_oob.errors import InvalidOOBData
+from twisted_oob.iq import element_from_xml, escaped, parts_of
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"
@@ -74,25 +75,43 @@ class OOBData:
     def __post_init__(self) -> None:
         """Refuse what no peer could parse."""
         _check_url(self.url)
-        for name in ("desc", "sid"):
-            text = getattr(self, name)
-            if text is not None:
-                check_text(name, text)
-                if not text:
-                    object.__setattr__(self, name, None)
+        if self.desc is not None:
+            check_text("desc", self.desc)
+            if not self.desc:
+                object.__setattr__(self, "desc", None)
+        if self.sid is not None:
+            check_text("sid", self.sid)
+            if not self.sid:
+                object.__setattr__(self, "sid", None)
 
-    def to_element(self, namespace: str) -> domish.Element:
-        """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
+    def to_xml(self, namespace: str) -> str:
+        """Write ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
         name = _ELEMENT_NAMES.get(namespace)
         if name is None:
             raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
-        element = domish.Element((namespace, name))
-        if self.sid is not None:
-            element["sid"] = self.sid
-        element.addElement("url", content=self.url)
-        if self.desc is not None:
-            element.addElement("desc", content=self.desc)
-        return element
+        sid = "" if self.sid is None else f" sid='{escaped(self.sid)}'"
+        desc = "" if self.desc is None else f"<desc>{escaped(self.desc)}</desc>"
+        return f"<{name} xmlns='{namespace}'{sid}><url>{escaped(self.url)}</url>{desc}</{name}>"
+
+    def to_element(self, namespace: str) -> domish.Element:
+        """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
+        return element_from_xml(self.to_xml(namespace))
+
+    @classmethod
+    def from_parts(cls, attributes: Mapping[str, str], parts: Iterable[tuple[str, str]]) -> OOBData:
+        """Read what ``<query/>`` or ``<x/>`` has: its attributes, its children's names and texts.
+
+        Unknown ones are ignored. Raises InvalidOOBData where its ``<url/>`` is missing or unusable.
+        """
+        url = desc = None
+        for name, text in parts:
+            if name == "url" and url is None:
+                url = text
+            elif name == "desc" and desc is None:
+                desc = text
+        if url is None:
+            raise InvalidOOBData("the <url/> is missing")
+        return cls(url, desc, attributes.get("sid"))
 
     @classmethod
     def from_element(cls, element: domish.Element) -> OOBData:
@@ -104,10 +123,7 @@ class OOBData:
             raise InvalidOOBData(
                 f"<{element.name} xmlns={element.uri!r}/> is neither jabber:iq:oob nor jabber:x:oob"
             )
-        url = _child_text(element, "url")
-        if url is None:
-            raise InvalidOOBData("the <url/> is missing")
-        return cls(url, _child_text(element, "desc"), element.getAttribute("sid"))
+        return cls.from_parts(element.attributes, parts_of(element))
 
 
 def is_oob(element: domish.Element, namespace: str | None = None) -> bool:
@@ -165,15 +181,21 @@ def _parsed_jid(text: str) -> JID:
         raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
 
 
+def normalized_jid(address: JID | str) -> str:
+    """Give an XMPP address as text, after stringprep. Raises a ValueError as ``parse_jid`` does."""
+    return _normalized_jid(address) if isinstance(address, str) else parse_jid(address).full()
+
+
+# What is asked for is kept with every request: one text for all to the same peer.
+@lru_cache(maxsize=4096)
+def _normalized_jid(text: str) -> str:
+    full: str = _parsed_jid(text).full()
+    return full
+
+
 def replace_non_xml(text: str) -> str:
     """Put U+FFFD for every character that no XML document may hold (XML 1.0 section 2.2)."""
     return _NOT_XML.sub("\ufffd", text)
-
-
-def _child_text(element: domish.Element, name: str) -> str | None:
-    for child in element.elements(element.uri, name):
-        return "".join(text for text in child.children if isinstance(text, str))
-    return None
 
 
 def check_text(name: str, text: object) -> None:
@@ -190,12 +212,12 @@ def check_text(name: str, text: object) -> None:
 def _check_url(url: object) -> None:
     if not isinstance(url, str):
         raise InvalidOOBData(f"url must be a str, not {type(url).__name__}")
-    if not url.strip():
-        raise InvalidOOBData("url is blank; it must be an absolute URI (RFC 3986)")
     if len(url) > MAX_URL_LENGTH:
         raise InvalidOOBData(f"url has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
     match = _URI.fullmatch(url)
     if match is None:
+        if not url.strip():
+            raise InvalidOOBData("url is blank; it must be an absolute URI (RFC 3986)")
         raise InvalidOOBData(f"url is no absolute URI (RFC 3986): {_why_not_uri(url)}")
     if "%" in url:
         bad = _BAD_PERCENT.search(url)

@@ -7,85 +7,75 @@ counts only from the entity that was asked (RFC 6120 section 8.1.2.1).
 
 from __future__ import annotations
 
+import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob.errors import error_from_stanza
-from twisted_oob.stanza import parse_jid
-from twisted_oob.xmlguard import parse_promptly
+from twisted_oob.stanza import normalized_jid, parse_jid
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
     from twisted.words.xish import domish
 
     from twisted_oob.deadlines import DeadlineQueue
+    from twisted_oob.wire import BoundStream
 
 
-class BoundStream:
-    """An initialized XML stream, and who we are on it.
-
-    ``xmlstream``: what a handler is given by its ``manager``.
-    ``me``: what was bound for a client, the domain of a component; None where nothing tells.
-    """
-
-    def __init__(self, xmlstream: Any, manager: Any) -> None:
-        self.xmlstream = xmlstream
-        # Wokkel's InternalComponent has several domains and no stream that would name one.
-        domains = getattr(manager, "domains", None)
-        authenticator = getattr(xmlstream, "authenticator", None)
-        jid = getattr(authenticator, "jid", None) or getattr(xmlstream, "thisEntity", None)
-        self.me: JID | None = parse_jid(min(domains)) if domains else jid
-        parse_promptly(xmlstream)
-
-    def send(self, stanza: domish.Element) -> None:
-        """Send a stanza; a component's gets its ``from``, as no server adds it (XEP-0114)."""
-        me = self.me
-        if me is not None and me.user is None and not stanza.hasAttribute("from"):
-            stanza["from"] = me.full()
-        self.xmlstream.send(stanza)
+_ID_DIGITS: Final = 24
+_ids: list[str] = []
+# Two processes must not have the same ids.
+os.register_at_fork(after_in_child=_ids.clear)
 
 
 def new_id() -> str:
     """Make a stanza id that nobody can guess (96 random bits)."""
-    return secrets.token_urlsafe(12)
+    if not _ids:
+        # To ask the system for them one by one costs more than the rest of a request's bookkeeping.
+        digits = secrets.token_hex(_ID_DIGITS * 32)
+        _ids.extend(digits[i : i + _ID_DIGITS] for i in range(0, len(digits), _ID_DIGITS))
+    return _ids.pop()
 
 
-class _Request:
-    """One request, from the moment it was asked for to its answer."""
+_Refused = Callable[[StanzaError], object]
 
-    __slots__ = ("deferred", "id", "recipient", "sender", "stanza", "timed", "tracker")
+
+class _Request(Deferred[Any]):
+    """One request: the Deferred of its answer, and what it takes to know that."""
+
+    # Most of these are the same for most requests.
+    from_: str | None = None
+    refused: _Refused | None = None
+    settled = False
+    timed = False
 
     def __init__(
-        self,
-        tracker: RequestTracker,
-        stanza: domish.Element,
-        recipient: JID | None,
-        sender: JID | None,
+        self, tracker: RequestTracker, kind: str, id_: str, to: str | None, payload: str
     ) -> None:
+        Deferred.__init__(self, _cancelled)
         self.tracker = tracker
-        self.id = new_id()
-        self.recipient = recipient
-        self.sender = sender
-        # None once it was sent: nothing of it need stay in memory then.
-        self.stanza: domish.Element | None = stanza
-        # None once it is settled.
-        self.deferred: Deferred[domish.Element] | None = Deferred(self._cancelled)
-        self.timed = False
-
-    @property
-    def settled(self) -> bool:
-        return self.deferred is None
+        self.kind = kind
+        self.id = id_
+        self.to = to
+        # None once it was sent: it need not stay in memory then.
+        self.payload: str | None = payload
 
     def expire(self) -> None:
-        self.tracker.settle(self).errback(IQTimeoutError("no answer to the IQ in time"))
-
-    def _cancelled(self, _deferred: Deferred[domish.Element]) -> None:
         self.tracker.settle(self)
+        self.errback(IQTimeoutError("no answer to the IQ in time"))
+
+
+def _cancelled(request: Deferred[Any]) -> None:
+    assert isinstance(request, _Request)  # noqa: S101  (it is nobody else's canceller)
+    request.tracker.settle(request)
+    request.tracker.deadlines.rest()
 
 
 class RequestTracker:
@@ -98,103 +88,138 @@ class RequestTracker:
     _log = Logger()
 
     def __init__(self, deadlines: DeadlineQueue) -> None:
-        self._deadlines = deadlines
-        self._requests: dict[str, _Request] = {}
+        self.deadlines = deadlines
+        self._requests: dict[str | None, _Request] = {}
         self._stream: BoundStream | None = None
+
+    @property
+    def ids(self) -> Container[str | None]:
+        """The ids of all requests without an answer, as they come and go."""
+        return self._requests.keys()
 
     def request(
         self,
-        stanza: domish.Element,
-        recipient: JID | None,
+        kind: str,
+        payload: str,
+        recipient: JID | str | None,
         *,
-        sender: JID | None = None,
+        sender: JID | str | None = None,
         timeout: float | None = None,
-    ) -> Deferred[domish.Element]:
-        """Send an IQ of type get or set, now or with the next stream.
+        refused: _Refused | None = None,
+    ) -> Deferred[Any]:
+        """Send an IQ, now or with the next stream.
 
-        ``stanza``: the IQ with its payload; id, to and from are set here.
+        ``kind``: ``'get'`` or ``'set'``. ``payload``: what it holds, as XML.
         ``recipient``: who is asked; None for our own server. ``sender``: None for ourselves.
         ``timeout``: seconds from now until it fails, None for never.
+        ``refused``: makes what it fires with out of the StanzaError that a peer answered; None to
+            fail with that.
 
-        Fires with the IQ result. Fails with the StanzaError that the peer answered,
-        with TimeoutError, with CancelledError, or with the reason that the stream was lost for.
+        Fires with the result of a get, an element, or None where that is empty; with None for the
+        result of a set. Fails with TimeoutError, with CancelledError, or with the reason that the
+        stream was lost for. Raises a ValueError where an address is none.
         """
-        request = _Request(self, stanza, recipient, sender)
-        stanza["id"] = request.id
-        if recipient is not None:
-            stanza["to"] = recipient.full()
-        if sender is not None:
-            stanza["from"] = sender.full()
-        deferred = request.deferred
-        assert deferred is not None  # noqa: S101  (it is new)
-        self._requests[request.id] = request
+        to = None if recipient is None else normalized_jid(recipient)
+        from_ = None if sender is None else normalized_jid(sender)
+        id_ = new_id()
+        request = _Request(self, kind, id_, to, payload)
+        if from_ is not None:
+            request.from_ = from_
+        if refused is not None:
+            request.refused = refused
+        self._requests[id_] = request
         if timeout is not None:
             request.timed = True
-            self._deadlines.add(request, timeout)
+            self.deadlines.add(request, timeout)
         if self._stream is not None:
             self._send(self._stream, request)
-        return deferred
+        return request
 
     def stream_opened(self, stream: BoundStream) -> None:
         """Send what has been waiting, in order, and from now on all there is."""
         self._stream = stream
         for request in list(self._requests.values()):
-            if request.stanza is not None and not request.settled and self._stream is stream:
+            if request.payload is not None and self._stream is stream:
                 self._send(stream, request)
 
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
         for request in list(self._requests.values()):
-            if request.stanza is None and not request.settled:
-                self.settle(request).errback(reason)
+            if request.payload is None and not request.settled:
+                self.settle(request)
+                request.errback(reason)
+        self.deadlines.rest()
 
     def take_answer(self, iq: domish.Element) -> bool:
         """Settle the request that this IQ result or error answers; False where it answers none.
 
         An answer from anyone but the one who was asked is none.
         """
-        request = self._requests.get(iq.getAttribute("id"))
-        if request is None or request.stanza is not None:
+        attributes = iq.attributes
+        request = self._requests.get(attributes.get("id"))
+        if request is None or request.payload is not None:
             return False
-        if not self._comes_from_asked(iq.getAttribute("from"), request):
+        if not self._comes_from_asked(attributes.get("from"), request):
             self._log.warn(
                 "Ignored an answer from {sender}: {recipient} was asked",
-                sender=iq.getAttribute("from"),
-                recipient=request.recipient,
+                sender=attributes.get("from"),
+                recipient=request.to,
             )
             return False
-        deferred = self.settle(request)
-        if iq.getAttribute("type") == "error":
-            deferred.errback(error_from_stanza(iq))
+        self.settle(request)
+        if attributes.get("type") == "error":
+            error = error_from_stanza(iq)
+            if request.refused is None:
+                request.errback(error)
+            else:
+                request.callback(request.refused(error))
         else:
-            deferred.callback(iq)
+            request.callback(iq if request.kind == "get" and iq.children else None)
+        self.deadlines.rest()
         return True
 
-    def settle(self, request: _Request) -> Deferred[domish.Element]:
-        """Forget the request; gives the Deferred that is now to be fired."""
-        deferred = request.deferred
-        assert deferred is not None  # noqa: S101  (nothing is settled twice)
-        request.deferred = request.stanza = None
+    def take_empty_result(self, attributes: Mapping[str, str]) -> bool:
+        """Settle the request that an IQ result with these attributes, and no more, answers.
+
+        False where it answers none; whose answer counts is as for ``take_answer``.
+        """
+        request = self._requests.get(attributes.get("id"))
+        if request is None or request.payload is not None:
+            return False
+        sender = attributes.get("from")
+        if (sender is None or sender != request.to) and not self._comes_from_asked(sender, request):
+            return False
+        self.settle(request)
+        request.callback(None)
+        self.deadlines.rest()
+        return True
+
+    def settle(self, request: _Request) -> None:
+        """Forget a request; it is then to be fired, and ``deadlines`` to rest."""
+        request.settled = True
+        request.payload = None
         del self._requests[request.id]
         if request.timed:
-            self._deadlines.settle()
-        return deferred
+            self.deadlines.settle()
 
     def _send(self, stream: BoundStream, request: _Request) -> None:
-        stanza, request.stanza = request.stanza, None
-        assert stanza is not None  # noqa: S101  (nothing is sent twice)
+        payload, request.payload = request.payload, None
+        assert payload is not None  # noqa: S101  (nothing is sent twice)
         try:
-            stream.send(stanza)
+            stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
         except Exception:
             if not request.settled:
-                self.settle(request).errback(Failure())
+                self.settle(request)
+                request.errback()
+                self.deadlines.rest()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
-        asked = request.recipient
-        if sender is not None and asked is not None and sender == asked.full():
-            return True
-        me = request.sender or (self._stream.me if self._stream is not None else None)
+        asked = None if request.to is None else parse_jid(request.to)
+        if request.from_ is not None:
+            me: JID | None = parse_jid(request.from_)
+        else:
+            me = self._stream.me if self._stream is not None else None
         # Our server may answer for our own account under any of our names, or none at all.
         own = asked is None or (me is not None and asked == me.userhostJID())
         if sender is None:

@@ -1,0 +1,233 @@
+"""Intake: takes our stanzas off a stream where its parser is, before a tree is built of them.
+
+An offer of the usual form, or an empty result with the id of a request of ours, is recognised by
+what expat tells of it. Any other stanza goes the ordinary way, from its first event on: Twisted
+builds its element and gives it to the stream's observers. So an Intake makes a difference only in
+cost, and in that observers don't see what it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any, Final
+
+from twisted.words.protocols.jabber.xmlstream import XmlStream
+from twisted.words.xish.domish import Element, ExpatElementStream
+from twisted.words.xish.utility import EventDispatcher
+from twisted.words.xish.xmlstream import XmlStream as XishXmlStream
+
+from twisted_oob.iq import IQ
+from twisted_oob.stanza import MAX_URL_LENGTH, NS_IQ_OOB
+
+_QUERY: Final = f"{NS_IQ_OOB} query"
+_PARTS: Final = {f"{NS_IQ_OOB} {name}": name for name in ("url", "desc")}
+_MOST_PARTS: Final = 4
+
+_HANDLERS: Final = (
+    "StartElementHandler",
+    "EndElementHandler",
+    "CharacterDataHandler",
+    "StartNamespaceDeclHandler",
+    "EndNamespaceDeclHandler",
+)
+
+# Where we are: between stanzas; in a result; in an offer, its query, a part of that.
+_BETWEEN, _IN_RESULT, _IN_OFFER, _IN_QUERY, _IN_PART = range(5)
+
+
+class Intake:
+    """Takes offers and results off one stream, for which ``can_take_from`` must be true.
+
+    ``awaited``: the ids of results that may be for us.
+    ``take_result``: takes an empty IQ result with these attributes; False where it is not for us.
+    ``take_offer``: takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``.
+    Neither may raise.
+    """
+
+    def __init__(
+        self,
+        xmlstream: Any,
+        awaited: Container[str | None],
+        take_result: Callable[[dict[str, str]], bool],
+        take_offer: Callable[[IQ], None],
+    ) -> None:
+        self._awaited = awaited
+        self._take_result = take_result
+        self._take_offer = take_offer
+        self._namespace: str = xmlstream.namespace
+        self._iq = f"{self._namespace} iq"
+        self._uris = (self._namespace, NS_IQ_OOB)
+        self._stream: Any = xmlstream.stream
+        self._parser = self._stream.parser
+        self._ordinary = tuple(getattr(self._parser, name) for name in _HANDLERS)
+        self._start, self._end, self._text, self._start_ns, self._end_ns = self._ordinary
+        self._own = (
+            self._on_start,
+            self._on_end,
+            self._on_text,
+            self._on_start_ns,
+            self._on_end_ns,
+        )
+        self._depth = _BETWEEN
+        # Of the stanza that we are in:
+        self._attributes: dict[str, str] = {}
+        self._declared = False  # the query's namespace is, and has not ended
+        self._query: dict[str, str] | None = None  # its attributes, once it has begun
+        self._parts: list[tuple[str, str]] = []
+        self._part = self._part_text = ""
+        self._dispatch: Callable[[Element], None] = self._stream.ElementEvent
+        xmlstream.setDispatchFn(self._on_element)
+        self._handle(self._own)
+
+    def remove(self) -> None:
+        """Leave the stream as it was found."""
+        self._give_back()
+        if self._stream.ElementEvent == self._on_element:
+            self._stream.ElementEvent = self._dispatch
+
+    def _handle(self, handlers: tuple[Any, ...]) -> None:
+        parser = self._parser
+        (
+            parser.StartElementHandler,
+            parser.EndElementHandler,
+            parser.CharacterDataHandler,
+            parser.StartNamespaceDeclHandler,
+            parser.EndNamespaceDeclHandler,
+        ) = handlers
+
+    def _on_element(self, element: Element) -> None:
+        """Be on watch again at the end of a stanza that went the ordinary way."""
+        self._handle(self._own)
+        self._dispatch(element)
+
+    def _on_start(self, name: str, attributes: dict[str, str]) -> None:
+        depth = self._depth
+        if depth == _BETWEEN:
+            kind = attributes.get("type")
+            stream = self._stream
+            if (
+                name == self._iq
+                and (kind == "set" or (kind == "result" and attributes.get("id") in self._awaited))
+                and not stream.localPrefixes
+                and stream.defaultNsStack[-1] == self._namespace
+            ):
+                self._depth = _IN_OFFER if kind == "set" else _IN_RESULT
+                self._attributes = attributes
+                return
+        elif depth == _IN_QUERY:
+            part = _PARTS.get(name)
+            if part is not None and not attributes and len(self._parts) < _MOST_PARTS:
+                self._depth = _IN_PART
+                self._part = part
+                self._part_text = ""
+                return
+        elif depth == _IN_OFFER and name == _QUERY and self._declared:
+            self._depth = _IN_QUERY
+            self._query = attributes
+            return
+        self._give_back()
+        self._start(name, attributes)
+
+    def _on_text(self, text: str) -> None:
+        if self._depth == _IN_PART and len(self._part_text) <= MAX_URL_LENGTH:
+            self._part_text += text
+        elif self._depth != _BETWEEN:
+            self._give_back()
+            self._text(text)
+
+    def _on_start_ns(self, prefix: str | None, uri: str) -> None:
+        if self._depth == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
+            self._declared = True
+        else:
+            if self._depth != _BETWEEN:
+                self._give_back()
+            self._start_ns(prefix, uri)
+
+    def _on_end_ns(self, prefix: str | None) -> None:
+        if self._depth == _IN_OFFER:
+            self._declared = False
+        else:
+            self._end_ns(prefix)
+
+    def _on_end(self, name: str) -> None:
+        depth = self._depth
+        if depth == _IN_PART:
+            self._parts.append((self._part, self._part_text))
+            self._depth = _IN_QUERY
+        elif depth == _IN_QUERY:
+            self._depth = _IN_OFFER
+        elif depth == _BETWEEN:
+            self._end(name)
+        elif not self._took():
+            self._give_back()
+            self._end(name)
+
+    def _took(self) -> bool:
+        """Take the stanza that ends here, if it is of the usual form.
+
+        Application code may run then, and remove us.
+        """
+        attributes = self._attributes
+        if self._depth == _IN_RESULT:
+            self._depth = _BETWEEN
+            if not self._take_result(attributes):
+                self._depth = _IN_RESULT
+                return False
+        else:
+            query, parts = self._query, self._parts
+            if query is None:
+                return False
+            self._depth = _BETWEEN
+            self._query = None
+            self._parts = []
+            self._take_offer(IQ(attributes, query, tuple(parts), uris=self._uris))
+        # Twisted counts a stanza's bytes from the last end that it saw.
+        self._stream.stanzaSize = 0
+        return True
+
+    def _give_back(self) -> None:
+        """Let Twisted go on, with all that there was of the stanza so far."""
+        depth, query, parts = self._depth, self._query, self._parts
+        self._handle(self._ordinary)
+        if depth == _BETWEEN:
+            return
+        self._depth = _BETWEEN
+        self._query = None
+        self._parts = []
+        declared, self._declared = self._declared, False
+        self._start(self._iq, self._attributes)
+        if declared or query is not None:
+            self._start_ns(None, NS_IQ_OOB)
+        if query is None:
+            return
+        self._start(_QUERY, query)
+        for part, text in parts:
+            self._start_part(part, text)
+            self._end(part)
+        if depth == _IN_PART:
+            self._start_part(self._part, self._part_text)
+        elif depth == _IN_OFFER:
+            self._end(_QUERY)
+            if not declared:
+                self._end_ns(None)
+
+    def _start_part(self, part: str, text: str) -> None:
+        self._start(f"{NS_IQ_OOB} {part}", {})
+        if text:
+            self._text(text)
+
+
+def can_take_from(xmlstream: Any) -> bool:
+    """Whether a stream is one of Twisted's whose stanzas go to its observers and nowhere else.
+
+    Not so where somebody else has a hand in it already, and relies on seeing every stanza.
+    """
+    stream = getattr(xmlstream, "stream", None)
+    if not isinstance(xmlstream, XmlStream) or type(stream) is not ExpatElementStream:
+        return False
+    handlers = [getattr(stream.parser, name) for name in _HANDLERS]
+    return (
+        getattr(stream.ElementEvent, "__func__", None) is XishXmlStream.onElement
+        and getattr(xmlstream.dispatch, "__func__", None) is EventDispatcher.dispatch
+        and all(getattr(handler, "__self__", None) is stream for handler in handlers)
+    )

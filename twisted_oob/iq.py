@@ -1,0 +1,105 @@
+"""IQ stanzas as we read and write them: written as text, read as what expat tells of them.
+
+Twisted's elements are made for any XML. Building, matching and serialising a tree of them costs
+several times all else that is done for a stanza, so here one is made only where it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twisted.words.xish.domish import Element, elementStream, escapeToXml
+
+
+class IQ:
+    """An IQ that was received, with Out of Band Data in it.
+
+    ``attributes``: of ``<iq/>``.
+    ``query``: the attributes of its ``<query/>``.
+    ``parts``: local name and text of each child of that in the same namespace.
+    """
+
+    __slots__ = ("_element", "_uris", "attributes", "parts", "query")
+
+    def __init__(
+        self,
+        attributes: Mapping[str, str],
+        query: Mapping[str, str],
+        parts: Sequence[tuple[str, str]],
+        *,
+        uris: tuple[str, str] = ("", ""),
+        element: Element | None = None,
+    ) -> None:
+        self.attributes = attributes
+        self.query = query
+        self.parts = parts
+        self._uris = uris
+        self._element = element
+
+    @property
+    def element(self) -> Element:
+        """The whole stanza; always the same object."""
+        if self._element is None:
+            iq_uri, query_uri = self._uris
+            self._element = Element((iq_uri, "iq"), attribs=_qualified(self.attributes))
+            query = self._element.addElement((query_uri, "query"))
+            query.attributes = _qualified(self.query)
+            for name, text in self.parts:
+                query.addElement(name, content=text or None)
+        return self._element
+
+
+def _qualified(attributes: Mapping[str, str]) -> dict[str | tuple[str, ...], str]:
+    """Name attributes as Twisted does; expat puts a space between namespace and name."""
+    return {
+        tuple(name.rsplit(" ", 1)) if " " in name else name: value
+        for name, value in attributes.items()
+    }
+
+
+def parts_of(element: Element) -> list[tuple[str, str]]:
+    """Give local name and text of each child that has the same namespace."""
+    return [
+        (child.name, "".join([text for text in child.children if isinstance(text, str)]))
+        for child in element.elements()
+        if child.uri == element.uri
+    ]
+
+
+def iq_xml(kind: str, id_: str | None, to: str | None, from_: str | None, payload: str = "") -> str:
+    """Write an IQ in the stream's namespace. ``payload``: XML that holds its own namespace."""
+    xml = f"<iq type='{kind}'"
+    if id_:
+        xml += f" id='{escaped(id_)}'"
+    if to:
+        xml += f" to='{escaped(to)}'"
+    if from_:
+        xml += f" from='{escaped(from_)}'"
+    return f"{xml}>{payload}</iq>" if payload else f"{xml}/>"
+
+
+def escaped(text: str) -> str:
+    """Write text so that it can stand between tags, or in an attribute."""
+    # Most has nothing to escape, and looking for it is faster than replacing it.
+    if "&" in text or "<" in text or ">" in text or "'" in text or '"' in text:
+        xml: str = escapeToXml(text, 1)
+        return xml
+    return text
+
+
+def element_from_xml(xml: str) -> Element:
+    """Make an element of what was written here; without a namespace, it takes the stream's."""
+    found: list[Element] = []
+    stream = elementStream()
+    stream.DocumentStartEvent = stream.DocumentEndEvent = lambda *_: None
+    stream.ElementEvent = found.append
+    stream.parse(f"<stream>{xml}</stream>".encode())
+    [element] = found
+    below = [element]
+    while below:
+        one = below.pop()
+        # To Twisted, None is the namespace of what it will stand in, and "" is none.
+        one.uri = one.uri or None
+        one.defaultUri = one.defaultUri or None
+        below.extend(one.elements())
+    return element

@@ -1,0 +1,77 @@
+"""BoundStream: who we are on an XML stream, and how stanzas go out on it."""
+
+from __future__ import annotations
+
+from inspect import getclosurevars
+from typing import TYPE_CHECKING, Any
+
+from twisted.words.protocols.jabber.xmlstream import XmlStream
+
+from twisted_oob.iq import element_from_xml, iq_xml
+from twisted_oob.stanza import parse_jid
+from twisted_oob.xmlguard import parse_promptly
+
+if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
+    from twisted.words.xish import domish
+
+
+class BoundStream:
+    """An initialized XML stream, and who we are on it.
+
+    ``xmlstream``: what a handler is given by its ``manager``.
+    ``me``: what was bound for a client, the domain of a component; None where nothing tells.
+    """
+
+    def __init__(self, xmlstream: Any, manager: Any) -> None:
+        self.xmlstream = xmlstream
+        # Wokkel's InternalComponent has several domains and no stream that would name one.
+        domains = getattr(manager, "domains", None)
+        authenticator = getattr(xmlstream, "authenticator", None)
+        jid = getattr(authenticator, "jid", None) or getattr(xmlstream, "thisEntity", None)
+        self.me: JID | None = parse_jid(min(domains)) if domains else jid
+        # A component's stanzas need a "from", as no server adds it (XEP-0114).
+        self._from = self.me.full() if self.me is not None and self.me.user is None else None
+        self._writes = _sends_plainly(xmlstream)
+        self._replaced = getattr(xmlstream, "__dict__", {}).get("send")
+        parse_promptly(xmlstream)
+
+    def send(self, stanza: domish.Element) -> None:
+        """Send a stanza."""
+        if self._from is not None and not stanza.hasAttribute("from"):
+            stanza["from"] = self._from
+        self.xmlstream.send(stanza)
+
+    def send_iq(
+        self, kind: str, id_: str | None, to: str | None, from_: str | None, payload: str = ""
+    ) -> None:
+        """Send an IQ, without making an element of it where nobody needs one.
+
+        ``kind``: its type. ``from_``: None for the stream's. ``payload``: XML.
+        """
+        xml = iq_xml(kind, id_, to, from_ or self._from, payload)
+        xmlstream = self.xmlstream
+        # Somebody may have put a "send" of their own on the stream since it was bound.
+        if not self._writes or xmlstream.__dict__.get("send") is not self._replaced:
+            xmlstream.send(element_from_xml(xml))
+            return
+        data = xml.encode()
+        if xmlstream.rawDataOutFn:
+            xmlstream.rawDataOutFn(data)
+        xmlstream.transport.write(data)
+
+
+def _sends_plainly(xmlstream: Any) -> bool:
+    """Whether ``xmlstream.send`` only serialises, shows it to the traffic log, and writes.
+
+    That is Twisted's own, also inside the one that Wokkel's Component puts around it, which adds
+    a "from". Any other, such as one that counts stanzas, must see every one.
+    """
+    send: Any = getattr(xmlstream, "send", None)
+    if getattr(send, "__module__", None) == "wokkel.component":
+        send = getclosurevars(send).nonlocals.get("old_send")
+    return (
+        isinstance(xmlstream, XmlStream)
+        and getattr(send, "__func__", None) is XmlStream.send
+        and getattr(send, "__self__", None) is xmlstream
+    )
