@@ -149,3 +149,26 @@ for name in {modules!r}:
 def test_the_plugin_imports_nothing_of_ours():
     code = "import sys, twisted.plugins.twisted_oob_plugin; print('twisted_oob' in sys.modules)"
     assert run(code) == ["False"]
+
+
+def test_import_brings_no_http_client_before_it_is_needed():
+    code = """
+import sys, twisted_oob
+print("twisted.web.client" in sys.modules, "Fetcher" in dir(twisted_oob))
+from twisted_oob import Fetcher
+print("twisted.web.client" in sys.modules, Fetcher is twisted_oob.Fetcher)
+"""
+    assert run(code) == ["False", "True", "True", "True"]
+
+
+def test_every_public_name_is_there_and_no_other():
+    code = """
+import twisted_oob
+from twisted_oob import *
+print(set(twisted_oob.__all__) <= set(globals()), set(twisted_oob.__all__) <= set(dir(twisted_oob)))
+try:
+    twisted_oob.Fetched
+except AttributeError as error:
+    print("Fetched" in str(error))
+"""
+    assert run(code) == ["True", "True", "True"]

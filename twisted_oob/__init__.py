@@ -7,6 +7,9 @@ and makes all of Wokkel 18 importable on today's Twisted.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from twisted_oob import _compat  # noqa: F401  (before anything imports Wokkel)
 from twisted_oob._version import __version__
 from twisted_oob.errors import (
@@ -23,11 +26,8 @@ from twisted_oob.errors import (
     ResourceConstraint,
     TooLarge,
 )
-from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler, OOBMessage
 from twisted_oob.offers import Offer
-from twisted_oob.policy import FetchPolicy
-from twisted_oob.responder import AllowList, OOBResponder, ServedStream
 from twisted_oob.stanza import (
     DISCO_FEATURES,
     NS_IQ_OOB,
@@ -35,6 +35,11 @@ from twisted_oob.stanza import (
     OOBData,
     url_from_element,
 )
+
+if TYPE_CHECKING:
+    from twisted_oob.fetch import FetchedFile, Fetcher
+    from twisted_oob.policy import FetchPolicy
+    from twisted_oob.responder import AllowList, OOBResponder, ServedStream
 
 __all__ = [
     "DISCO_FEATURES",
@@ -65,3 +70,27 @@ __all__ = [
     "__version__",
     "url_from_element",
 ]
+
+# With these comes an HTTP client, which takes longer to import than all the rest: they are
+# imported when they are first asked for.
+_FETCHING = {
+    "AllowList": "responder",
+    "FetchPolicy": "policy",
+    "FetchedFile": "fetch",
+    "Fetcher": "fetch",
+    "OOBResponder": "responder",
+    "ServedStream": "responder",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _FETCHING.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FETCHING})
