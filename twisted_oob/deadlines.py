@@ -8,8 +8,8 @@ entries are the majority; then they are swept out at once, which makes settling 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, Protocol
 
@@ -74,7 +74,7 @@ class DeadlineQueue:
     def add(self, item: Expiring, seconds: float) -> None:
         """Call ``item.expire()`` in so many seconds, unless ``settle`` is called before."""
         due = self._clock.seconds() + seconds
-        heapq.heappush(self._heap, (due, next(self._order), item))
+        heappush(self._heap, (due, next(self._order), item))
         self._live += 1
         if self._timer is None or due < self._timer_due:
             self._arm(due)
@@ -84,7 +84,7 @@ class DeadlineQueue:
         self._live -= 1
         if len(self._heap) > 2 * self._live + _SWEEP_FROM:
             self._heap = [entry for entry in self._heap if not entry[2].settled]
-            heapq.heapify(self._heap)
+            heapify(self._heap)
 
     def rest(self) -> None:
         """Stop the timer where nothing needs it; to be called after ``settle``.
@@ -109,7 +109,7 @@ class DeadlineQueue:
         self._timer = None
         now = self._clock.seconds()
         while self._heap and (self._heap[0][2].settled or self._heap[0][0] <= now):
-            item = heapq.heappop(self._heap)[2]
+            item = heappop(self._heap)[2]
             if not item.settled:
                 try:
                     item.expire()

@@ -31,6 +31,7 @@ from twisted_oob.stanza import (
     OOBData,
     check_text,
     oob_elements,
+    oob_xml,
     parse_jid,
 )
 from twisted_oob.tracker import RequestTracker, new_id
@@ -166,7 +167,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 raise ValueError("recipient must be a JID or a str, not None")
             return self._tracker.request(
                 "set",
-                OOBData(url, desc, sid).to_xml(NS_IQ_OOB),
+                oob_xml(NS_IQ_OOB, url, desc, sid),
                 recipient,
                 sender=sender,
                 timeout=self.timeout if timeout is None else _checked_timeout(timeout),

@@ -69,6 +69,7 @@ class Intake:
             self._on_end_ns,
         )
         self._depth = _BETWEEN
+        self._redeclared = False  # the next stanza changes what names mean
         # Of the stanza that we are in:
         self._attributes: dict[str, str] = {}
         self._declared = False  # the query's namespace is, and has not ended
@@ -103,17 +104,18 @@ class Intake:
     def _on_start(self, name: str, attributes: dict[str, str]) -> None:
         depth = self._depth
         if depth == _BETWEEN:
-            kind = attributes.get("type")
-            stream = self._stream
-            if (
-                name == self._iq
-                and (kind == "set" or (kind == "result" and attributes.get("id") in self._awaited))
-                and not stream.localPrefixes
-                and stream.defaultNsStack[-1] == self._namespace
-            ):
-                self._depth = _IN_OFFER if kind == "set" else _IN_RESULT
-                self._attributes = attributes
-                return
+            if name == self._iq and not self._redeclared:
+                kind = attributes.get("type")
+                if kind == "result":
+                    if attributes.get("id") in self._awaited:
+                        self._depth = _IN_RESULT
+                        self._attributes = attributes
+                        return
+                elif kind == "set":
+                    self._depth = _IN_OFFER
+                    self._attributes = attributes
+                    return
+            self._redeclared = False
         elif depth == _IN_QUERY:
             part = _PARTS.get(name)
             if part is not None and not attributes and len(self._parts) < _MOST_PARTS:
@@ -138,10 +140,12 @@ class Intake:
     def _on_start_ns(self, prefix: str | None, uri: str) -> None:
         if self._depth == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
             self._declared = True
-        else:
-            if self._depth != _BETWEEN:
-                self._give_back()
-            self._start_ns(prefix, uri)
+            return
+        if self._depth != _BETWEEN:
+            self._give_back()
+        elif prefix is not None or uri != self._namespace:
+            self._redeclared = True
+        self._start_ns(prefix, uri)
 
     def _on_end_ns(self, prefix: str | None) -> None:
         if self._depth == _IN_OFFER:
@@ -156,34 +160,24 @@ class Intake:
             self._depth = _IN_QUERY
         elif depth == _IN_QUERY:
             self._depth = _IN_OFFER
-        elif depth == _BETWEEN:
-            self._end(name)
-        elif not self._took():
-            self._give_back()
-            self._end(name)
-
-    def _took(self) -> bool:
-        """Take the stanza that ends here, if it is of the usual form.
-
-        Application code may run then, and remove us.
-        """
-        attributes = self._attributes
-        if self._depth == _IN_RESULT:
+        elif depth == _IN_RESULT:
             self._depth = _BETWEEN
-            if not self._take_result(attributes):
+            # Twisted counts a stanza's bytes from the last end that it saw.
+            self._stream.stanzaSize = 0
+            if not self._take_result(self._attributes):
                 self._depth = _IN_RESULT
-                return False
-        else:
-            query, parts = self._query, self._parts
-            if query is None:
-                return False
+                self._give_back()
+                self._end(name)
+        elif depth == _IN_OFFER and self._query is not None:
+            offer = IQ(self._attributes, self._query, tuple(self._parts), uris=self._uris)
             self._depth = _BETWEEN
             self._query = None
             self._parts = []
-            self._take_offer(IQ(attributes, query, tuple(parts), uris=self._uris))
-        # Twisted counts a stanza's bytes from the last end that it saw.
-        self._stream.stanzaSize = 0
-        return True
+            self._stream.stanzaSize = 0
+            self._take_offer(offer)
+        else:
+            self._give_back()
+            self._end(name)
 
     def _give_back(self) -> None:
         """Let Twisted go on, with all that there was of the stanza so far."""
@@ -227,7 +221,9 @@ def can_take_from(xmlstream: Any) -> bool:
         return False
     handlers = [getattr(stream.parser, name) for name in _HANDLERS]
     return (
-        getattr(stream.ElementEvent, "__func__", None) is XishXmlStream.onElement
+        # In the root: the default namespace is that of stanzas.
+        stream.defaultNsStack[1:2] == [xmlstream.namespace]
+        and getattr(stream.ElementEvent, "__func__", None) is XishXmlStream.onElement
         and getattr(xmlstream.dispatch, "__func__", None) is EventDispatcher.dispatch
         and all(getattr(handler, "__self__", None) is stream for handler in handlers)
     )

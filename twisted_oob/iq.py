@@ -68,13 +68,16 @@ def parts_of(element: Element) -> list[tuple[str, str]]:
 
 def iq_xml(kind: str, id_: str | None, to: str | None, from_: str | None, payload: str = "") -> str:
     """Write an IQ in the stream's namespace. ``payload``: XML that holds its own namespace."""
+    given = f"{id_}{to}{from_}"
+    if escaped(given) is not given:
+        id_, to, from_ = (text and escaped(text) for text in (id_, to, from_))
     xml = f"<iq type='{kind}'"
     if id_:
-        xml += f" id='{escaped(id_)}'"
+        xml += f" id='{id_}'"
     if to:
-        xml += f" to='{escaped(to)}'"
+        xml += f" to='{to}'"
     if from_:
-        xml += f" from='{escaped(from_)}'"
+        xml += f" from='{from_}'"
     return f"{xml}>{payload}</iq>" if payload else f"{xml}/>"
 
 

@@ -51,7 +51,7 @@ _URI: Final = re.compile(
 )
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +75,16 @@ class OOBData:
     def __post_init__(self) -> None:
         """Refuse what no peer could parse."""
         _check_url(self.url)
-        if self.desc is not None:
-            check_text("desc", self.desc)
-            if not self.desc:
-                object.__setattr__(self, "desc", None)
-        if self.sid is not None:
-            check_text("sid", self.sid)
-            if not self.sid:
-                object.__setattr__(self, "sid", None)
-
-    def to_xml(self, namespace: str) -> str:
-        """Write ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
-        name = _ELEMENT_NAMES.get(namespace)
-        if name is None:
-            raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
-        sid = "" if self.sid is None else f" sid='{escaped(self.sid)}'"
-        desc = "" if self.desc is None else f"<desc>{escaped(self.desc)}</desc>"
-        return f"<{name} xmlns='{namespace}'{sid}><url>{escaped(self.url)}</url>{desc}</{name}>"
+        for name in ("desc", "sid"):
+            text = getattr(self, name)
+            if text is not None:
+                check_text(name, text)
+                if not text:
+                    object.__setattr__(self, name, None)
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
-        return element_from_xml(self.to_xml(namespace))
+        return element_from_xml(oob_xml(namespace, self.url, self.desc, self.sid))
 
     @classmethod
     def from_parts(cls, attributes: Mapping[str, str], parts: Iterable[tuple[str, str]]) -> OOBData:
@@ -124,6 +113,28 @@ class OOBData:
                 f"<{element.name} xmlns={element.uri!r}/> is neither jabber:iq:oob nor jabber:x:oob"
             )
         return cls.from_parts(element.attributes, parts_of(element))
+
+
+def oob_xml(namespace: str, url: str, desc: str | None = None, sid: str | None = None) -> str:
+    """Write ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others.
+
+    The rest is as for OOBData, and InvalidOOBData raised where that would.
+    """
+    name = _ELEMENT_NAMES.get(namespace)
+    if name is None:
+        raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
+    _check_url(url)
+    xml = f"<{name} xmlns='{namespace}'"
+    if sid is not None:
+        check_text("sid", sid)
+        if sid:
+            xml += f" sid='{escaped(sid)}'"
+    xml += f"><url>{escaped(url)}</url>"
+    if desc is not None:
+        check_text("desc", desc)
+        if desc:
+            xml += f"<desc>{escaped(desc)}</desc>"
+    return f"{xml}</{name}>"
 
 
 def is_oob(element: domish.Element, namespace: str | None = None) -> bool:
@@ -202,7 +213,8 @@ def check_text(name: str, text: object) -> None:
     """Raise InvalidOOBData, naming it, where this is no str or one that XML can't hold."""
     if not isinstance(text, str):
         raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
-    bad = _NOT_XML.search(text)
+    # All that is printable can be in XML, and is sooner seen.
+    bad = None if text.isprintable() else _NOT_XML.search(text)
     if bad is not None:
         raise InvalidOOBData(
             f"{name} has the character U+{ord(bad[0]):04X} at {bad.start()}, which XML can't hold"

@@ -52,20 +52,17 @@ class _Request(Deferred[Any]):
 
     # Most of these are the same for most requests.
     from_: str | None = None
+    payload: str | None = None  # of one that waits for a stream
     refused: _Refused | None = None
     settled = False
     timed = False
 
-    def __init__(
-        self, tracker: RequestTracker, kind: str, id_: str, to: str | None, payload: str
-    ) -> None:
+    def __init__(self, tracker: RequestTracker, kind: str, id_: str, to: str | None) -> None:
         Deferred.__init__(self, _cancelled)
         self.tracker = tracker
         self.kind = kind
         self.id = id_
         self.to = to
-        # None once it was sent: it need not stay in memory then.
-        self.payload: str | None = payload
 
     def expire(self) -> None:
         self.tracker.settle(self)
@@ -122,7 +119,7 @@ class RequestTracker:
         to = None if recipient is None else normalized_jid(recipient)
         from_ = None if sender is None else normalized_jid(sender)
         id_ = new_id()
-        request = _Request(self, kind, id_, to, payload)
+        request = _Request(self, kind, id_, to)
         if from_ is not None:
             request.from_ = from_
         if refused is not None:
@@ -131,16 +128,21 @@ class RequestTracker:
         if timeout is not None:
             request.timed = True
             self.deadlines.add(request, timeout)
-        if self._stream is not None:
-            self._send(self._stream, request)
+        if self._stream is None:
+            request.payload = payload
+        else:
+            self._send(self._stream, request, payload)
         return request
 
     def stream_opened(self, stream: BoundStream) -> None:
         """Send what has been waiting, in order, and from now on all there is."""
         self._stream = stream
         for request in list(self._requests.values()):
-            if request.payload is not None and self._stream is stream:
-                self._send(stream, request)
+            payload, request.payload = request.payload, None
+            if payload is not None:
+                self._send(stream, request, payload)
+            if self._stream is not stream:
+                break
 
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
@@ -203,9 +205,7 @@ class RequestTracker:
         if request.timed:
             self.deadlines.settle()
 
-    def _send(self, stream: BoundStream, request: _Request) -> None:
-        payload, request.payload = request.payload, None
-        assert payload is not None  # noqa: S101  (nothing is sent twice)
+    def _send(self, stream: BoundStream, request: _Request, payload: str) -> None:
         try:
             stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
         except Exception:
