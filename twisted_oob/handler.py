@@ -299,9 +299,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 data = OOBData.from_parts(iq.query, iq.parts)
             except InvalidOOBData as error:
                 raise StanzaError("bad-request", text=str(error)) from error
-            own = stream.me
-            sender = _address(attributes, "from", own.userhostJID() if own is not None else None)
-            recipient = _address(attributes, "to", own)
+            sender = _address(attributes, "from")
+            recipient = _address(attributes, "to")
         except StanzaError as error:
             self._log.debug(
                 "Refused a request of {sender}: {error}",
@@ -310,6 +309,11 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             )
             book.send_answer(iq, error)
             return
+        own = stream.me
+        if sender is None and own is not None:
+            sender = own.userhostJID()
+        if recipient is None:
+            recipient = own
         book.open(data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
 
     def _on_stanza_with_url(self, stanza: domish.Element) -> None:
@@ -343,10 +347,10 @@ def _checked_timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def _address(attributes: Mapping[str, str], attribute: str, default: JID | None) -> JID | None:
+def _address(attributes: Mapping[str, str], attribute: str) -> JID | None:
     text = attributes.get(attribute)
     if text is None:
-        return default
+        return None
     try:
         return parse_jid(text)
     except ValueError as error:

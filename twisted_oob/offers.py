@@ -155,7 +155,7 @@ class Offer:
         except Exception:
             self._work_failed(Failure())
             return
-        if work.called and not work.paused and not isinstance(work.result, (Failure, Deferred)):
+        if work.called and not work.paused and not isinstance(work.result, Failure):
             # It is done already: what a callback would do, without one.
             try:
                 self._work_done(None)
