@@ -9,8 +9,9 @@ cost, and in that observers don't see what it took.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from twisted.logger import Logger
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 from twisted.words.xish.domish import Element, ExpatElementStream
 from twisted.words.xish.utility import EventDispatcher
@@ -31,6 +32,8 @@ _HANDLERS: Final = (
     "EndNamespaceDeclHandler",
 )
 
+_T = TypeVar("_T")
+
 # Where we are: between stanzas; in a result; in an offer, its query, a part of that.
 _BETWEEN, _IN_RESULT, _IN_OFFER, _IN_QUERY, _IN_PART = range(5)
 
@@ -41,8 +44,9 @@ class Intake:
     ``awaited``: the ids of results that may be for us.
     ``take_result``: takes an empty IQ result with these attributes; False where it is not for us.
     ``take_offer``: takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``.
-    Neither may raise.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -78,7 +82,9 @@ class Intake:
         self._part = self._part_text = ""
         self._dispatch: Callable[[Element], None] = self._stream.ElementEvent
         xmlstream.setDispatchFn(self._on_element)
-        self._handle(self._own)
+        # In the middle of a stanza, we are on watch from its end.
+        if self._stream.currElem is None:
+            self._handle(self._own)
 
     def remove(self) -> None:
         """Leave the stream as it was found."""
@@ -164,7 +170,7 @@ class Intake:
             self._depth = _BETWEEN
             # Twisted counts a stanza's bytes from the last end that it saw.
             self._stream.stanzaSize = 0
-            if not self._take_result(self._attributes):
+            if not self._took(self._take_result, self._attributes):
                 self._depth = _IN_RESULT
                 self._give_back()
                 self._end(name)
@@ -174,10 +180,18 @@ class Intake:
             self._query = None
             self._parts = []
             self._stream.stanzaSize = 0
-            self._take_offer(offer)
+            self._took(self._take_offer, offer)
         else:
             self._give_back()
             self._end(name)
+
+    def _took(self, take: Callable[[_T], bool | None], stanza: _T) -> bool:
+        """Let it be taken. As with observers, an error there is logged, and the stream goes on."""
+        try:
+            return take(stanza) is not False
+        except Exception:
+            self._log.failure("A stanza could not be handled")
+            return True
 
     def _give_back(self) -> None:
         """Let Twisted go on, with all that there was of the stanza so far."""

@@ -7,6 +7,7 @@ several times all else that is done for a stanza, so here one is made only where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from twisted.words.xish.domish import Element, elementStream, escapeToXml
 
@@ -41,20 +42,26 @@ class IQ:
         """The whole stanza; always the same object."""
         if self._element is None:
             iq_uri, query_uri = self._uris
-            self._element = Element((iq_uri, "iq"), attribs=_qualified(self.attributes))
-            query = self._element.addElement((query_uri, "query"))
+            element: Any = Element((iq_uri, "iq"), attribs=_qualified(self.attributes))
+            query = element.addElement((query_uri, "query"))
             query.attributes = _qualified(self.query)
             for name, text in self.parts:
                 query.addElement(name, content=text or None)
+            element.handled = True  # as it is where observers see it
+            self._element = element
         return self._element
 
 
 def _qualified(attributes: Mapping[str, str]) -> dict[str | tuple[str, ...], str]:
-    """Name attributes as Twisted does; expat puts a space between namespace and name."""
-    return {
-        tuple(name.rsplit(" ", 1)) if " " in name else name: value
-        for name, value in attributes.items()
-    }
+    """Name and order attributes as Twisted does; expat puts a space after a namespace."""
+    plain: dict[str | tuple[str, ...], str] = {}
+    qualified: dict[str | tuple[str, ...], str] = {}
+    for name, value in attributes.items():
+        if " " in name:
+            qualified[tuple(name.rsplit(" ", 1))] = value
+        else:
+            plain[name] = value
+    return plain | qualified
 
 
 def parts_of(element: Element) -> list[tuple[str, str]]:
@@ -82,12 +89,15 @@ def iq_xml(kind: str, id_: str | None, to: str | None, from_: str | None, payloa
 
 
 def escaped(text: str) -> str:
-    """Write text so that it can stand between tags, or in an attribute."""
+    """Write text so that it can stand between tags, or in an attribute, and is read as it was."""
     # Most has nothing to escape, and looking for it is faster than replacing it.
-    if "&" in text or "<" in text or ">" in text or "'" in text or '"' in text:
-        xml: str = escapeToXml(text, 1)
-        return xml
-    return text
+    if text.isprintable() and not (
+        "&" in text or "<" in text or ">" in text or "'" in text or '"' in text
+    ):
+        return text
+    xml: str = escapeToXml(text, 1)
+    # A parser makes other white space of these.
+    return xml.replace("\t", "&#9;").replace("\n", "&#10;").replace("\r", "&#13;")
 
 
 def element_from_xml(xml: str) -> Element:

@@ -194,10 +194,17 @@ def _parsed_jid(text: str) -> JID:
 
 def normalized_jid(address: JID | str) -> str:
     """Give an XMPP address as text, after stringprep. Raises a ValueError as ``parse_jid`` does."""
-    return _normalized_jid(address) if isinstance(address, str) else parse_jid(address).full()
+    if isinstance(address, str):
+        return _normalized_jid(address)
+    return _shared(parse_jid(address).full())
 
 
-# What is asked for is kept with every request: one text for all to the same peer.
+# It is kept with every request: one text for all to the same peer.
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    return text
+
+
 @lru_cache(maxsize=4096)
 def _normalized_jid(text: str) -> str:
     full: str = _parsed_jid(text).full()
