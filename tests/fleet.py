@@ -117,8 +117,8 @@ class Web(HostileServer):
 
 
 def content(path):
-    """Give what is served at a path."""
-    return f"the content of {path}\n".encode()
+    """Give what is served at a path; of those with /held/ the first half alone reaches the disk."""
+    return f"the content of {path}\n".encode() * (10_000 if path.startswith("/held/") else 1)
 
 
 class _Talkative(Program):
@@ -210,6 +210,7 @@ class Fleet:
         self.outcomes = {}
         self.answers = Counter()
         self._oob = OOBHandler(reactor=self.clock)
+        self._oob.direct = False  # so that an observer can count the answers
         self._sender = Sender(server.component_port, OWN[0], SECRET)
         self._oob.setHandlerParent(self._sender.component)
         self._lost_before = server.losses(SHARED)
