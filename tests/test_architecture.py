@@ -29,6 +29,7 @@ ORDER = [
     "discovery",
     "keepalive",
     "landing",
+    "publisher",
     "tls_names",
     "connect",
     "fetch",

@@ -224,6 +224,18 @@ async def test_userinfo_goes_to_its_own_origin_only_and_is_told_nobody(fetcher, 
 
 
 @step
+async def test_a_fetch_logs_nothing_by_itself(fetcher, web):
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    web.answers = [redirect("/x"), answer(b"x")]
+    try:
+        await fetcher().fetch(web.url())
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert events == []
+
+
+@step
 async def test_no_connection_and_no_call_is_left(fetcher, web, net):
     before = set(net.getDelayedCalls())
     web.answers = [

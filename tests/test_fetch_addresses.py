@@ -49,6 +49,16 @@ async def test_a_forbidden_address_is_never_tried(fetcher, web, net, url):
 
 
 @step
+async def test_an_address_as_everybody_writes_it_is_not_resolved(fetcher, web, net):
+    web.answers = [answer(b"x"), answer(b"x")]
+    await fetcher().fetch(web.url())
+    assert net.resolved == []
+    await fetcher().fetch(web.url(host="2130706433"))
+    assert net.resolved == ["2130706433"]
+    assert net.tried == [("127.0.0.1", web.port)] * 2
+
+
+@step
 async def test_a_name_with_one_forbidden_address_is_refused_wholly(fetcher, web, net):
     net.hosts["two.test"] = ["127.0.0.1", "10.0.0.1"]
     await failure_of(fetcher().fetch(web.url(host="two.test")), Forbidden)

@@ -12,7 +12,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.fetching import failure_of, names, step
 from tests.hostile_http import answer, then_close
-from twisted_oob import fetch
+from twisted_oob import fetch, landing
 from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.fetch import Fetcher
 from twisted_oob.landing import Landing
@@ -174,14 +174,81 @@ def test_a_relative_folder_stays_where_it_was(net, folder, monkeypatch):
 
 
 @step
-async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, bodies):
+async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate):
     ours = fetcher()
     (folder / f".oob-{0:032x}.part").write_bytes(b"left")
+    gated = gate(os, "fsync")
+    web.answers = [answer(b"x" * 10)]
     fetching = ours.fetch(web.url())
-    connection = await web.arrivals.get()
-    received = bodies.next()
-    connection.write(answer(b"x", length=2))
-    await received
+    await gated.entered
+    assert len(names(folder)) == 2
     assert ours.remove_leftovers() == 1
-    connection.write(b"y")
-    assert (await fetching).path.read_bytes() == b"xy"
+    gated.open()
+    assert (await fetching).path.read_bytes() == b"x" * 10
+
+
+# --- many files at once
+
+
+@step
+async def test_few_threads_publish_and_what_waits_for_them_shares_a_sync(
+    fetcher, web, folder, monkeypatch, gate
+):
+    gated = gate(Landing, "publish")
+    syncs = []
+    sync = landing._sync_directory
+    monkeypatch.setattr(landing, "_sync_directory", lambda path: (syncs.append(path), sync(path)))
+    ours = fetcher()
+    contents = [bytes([number]) * 10 for number in range(20)]
+    web.answers = [answer(content) for content in contents]
+    fetching = [ours.fetch(web.url()) for _ in contents]
+    for connection in [await web.arrivals.get() for _ in contents]:
+        await connection.lost  # the client has what it wants
+    assert gated.calls <= 4
+    gated.open()
+    got = [await each for each in fetching]
+    assert sorted(file.path.read_bytes() for file in got) == contents
+    assert len({file.path for file in got}) == 20
+    assert 4 <= len(syncs) <= 12
+    assert set(syncs) == {folder}
+
+
+@step
+async def test_large_files_keep_no_small_one_from_being_published(
+    fetcher, web, folder, monkeypatch
+):
+    held = threading.Event()
+    sync = Landing.sync
+
+    def slow(self):
+        assert self.size < 300_000 or held.wait(10)
+        sync(self)
+
+    monkeypatch.setattr(Landing, "sync", slow)
+    ours = fetcher()
+    web.answers = [answer(b"x" * 300_000)] * 5
+    large = [ours.fetch(web.url("/large")) for _ in range(5)]
+    for connection in [await web.arrivals.get() for _ in large]:
+        await connection.lost
+    web.answers = [answer(b"x")]
+    assert (await ours.fetch(web.url("/small"))).path.name == "small"
+    held.set()
+    for each in large:
+        await each
+    assert len(names(folder)) == 6
+
+
+@step
+async def test_after_trouble_the_threads_publish_again(fetcher, web, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "full")
+
+    ours = fetcher()
+    web.answers = [answer(b"x") for _ in range(12)]
+    monkeypatch.setattr(os, "link", failing)
+    for _ in range(6):
+        await failure_of(ours.fetch(web.url()), NoRoom)
+    monkeypatch.undo()
+    for each in [ours.fetch(web.url()) for _ in range(6)]:
+        await each
+    assert len(names(folder)) == 6

@@ -136,8 +136,9 @@ async def test_a_slow_disk_pauses_the_server_and_is_no_stall(
     got = await fetching
     assert got.size == size
     assert sum(pieces) == size
-    assert min(pieces[:-1]) >= 256 * 1024
-    assert max(pieces) <= 1024 * 1024
+    *full, _rest = filter(None, pieces)
+    assert min(full) >= 256 * 1024
+    assert max(full) < 512 * 1024
     assert bodies.resumes
 
 
@@ -146,15 +147,15 @@ async def test_after_a_pause_a_stall_counts_again(fetcher, web, clock, bodies, g
     gated = gate(Landing, "write")
     fetching = fetcher(stall_timeout=7).fetch(web.url())
     connection = await web.arrivals.get()
-    connection.write(answer(bytes(2_000_000), length=2_000_001))
+    connection.write(answer(bytes(300_000), length=300_002))
     await gated.entered
     await bodies.paused
     clock.advance(100)
     received = bodies.next()
     gated.open()
+    connection.write(b"x")
     await received
-    clock.advance(600 - 100 - 1)
-    await failure_of(fetching, FetchFailed)
+    await wait_and_fail(fetching, clock, 7, connection)
 
 
 @step
@@ -190,9 +191,9 @@ async def test_cancelled_while_resolving(fetcher, net):
 
 @step
 async def test_cancelled_while_connecting(fetcher, net, web):
-    fetching = fetcher().fetch(web.url())
     connecting = Deferred()
     net.on_try = lambda: net.callLater(0, connecting.callback, None)
+    fetching = fetcher().fetch(web.url())
     await connecting
     await cancel(fetching)
 
@@ -221,7 +222,9 @@ async def test_cancelled_within_the_file(fetcher, web, folder, bodies):
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("owner", ["open", "write", "fsync", "link", "_sync_directory", "publish"])
 @step
-async def test_cancelled_while_a_thread_has_the_file(*, fetcher, web, folder, gate, owner, times):
+async def test_cancelled_while_a_thread_has_the_file(
+    *, fetcher, web, folder, clock, gate, owner, times
+):
     places = {"open": Landing, "write": Landing, "publish": Landing, "_sync_directory": landing}
     gated = gate(places.get(owner, os), owner)
     size = 300_001 if owner in {"open", "write"} else 300_000
@@ -232,6 +235,7 @@ async def test_cancelled_while_a_thread_has_the_file(*, fetcher, web, folder, ga
     for _ in range(times):
         fetching.cancel()
     await web.connections[0].lost  # at once, not when the thread is done
+    clock.advance(600)  # and no time limit makes anything else of it
     assert not ends
     gated.open()
     await failure_of(fetching, CancelledError)

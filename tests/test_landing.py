@@ -15,7 +15,7 @@ import pytest
 
 from twisted_oob import landing
 from twisted_oob.errors import NoRoom
-from twisted_oob.landing import Landing, remove_leftovers
+from twisted_oob.landing import Landing, publish_all, remove_leftovers
 
 NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
 NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
@@ -58,10 +58,39 @@ def opened(directory):
     return file
 
 
+def publish(file, directory, name="a.txt"):
+    """Publish one file for good, or fail as it does."""
+    [outcome] = publish_all(directory, [(file, name, b"")])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 def landed(directory, data=b"data", name="a.txt"):
     file = opened(directory)
     file.write(data)
-    return file.publish(name)
+    return publish(file, directory, name)
+
+
+def spy_on_syncs(monkeypatch):
+    """A list that gets each fsync and each link, in their order."""
+    steps = []
+
+    def spying(name):
+        real = getattr(os, name)
+
+        def spy(*args, **kwargs):
+            if name == "fsync":
+                steps.append("sync folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else "sync")
+            else:
+                steps.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, spy)
+
+    for name in ("fsync", "link"):
+        spying(name)
+    return steps
 
 
 def leftover(directory, number=0):
@@ -74,7 +103,7 @@ def test_a_file_lands_under_its_name(tmp_path):
     file = opened(tmp_path)
     file.write(b"one ")
     file.write(bytearray(b"two"))
-    assert file.publish("a.txt") == tmp_path / "a.txt"
+    assert publish(file, tmp_path) == tmp_path / "a.txt"
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"one two"
     assert file.size == 7
@@ -87,7 +116,7 @@ def test_only_its_owner_may_read_it_before_and_after(tmp_path):
         file = opened(tmp_path)
         [temporary] = tmp_path.iterdir()
         assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
-        final = file.publish("a.txt")
+        final = publish(file, tmp_path)
     finally:
         os.umask(old)
     assert stat.S_IMODE(final.stat().st_mode) == 0o600
@@ -158,32 +187,66 @@ def test_without_hard_links_a_failed_rename_leaves_no_empty_file(tmp_path, monke
     monkeypatch.setattr(Path, "replace", fail("EIO"))
     file = opened(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
-        file.publish("a.txt")
+        publish(file, tmp_path)
     file.discard()
     assert names(tmp_path) == []
 
 
 def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
-    steps = []
-
-    def spying(name):
-        real = getattr(os, name)
-
-        def spy(*args, **kwargs):
-            if name == "fsync":
-                steps.append("sync folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else "sync")
-            else:
-                steps.append(name)
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(os, name, spy)
-
     file = opened(tmp_path)
     file.write(b"data")
-    for name in ("fsync", "link"):
-        spying(name)
-    file.publish("a.txt")
+    steps = spy_on_syncs(monkeypatch)
+    publish(file, tmp_path)
     assert steps == ["sync", "link", "sync folder"]
+
+
+def test_a_file_that_nothing_was_written_to_is_an_empty_one(tmp_path):
+    assert publish(Landing(tmp_path), tmp_path).read_bytes() == b""
+    assert names(tmp_path) == ["a.txt"]
+
+
+# --- several at once
+
+
+def test_several_share_the_sync_of_their_folder_and_nothing_else(tmp_path, monkeypatch):
+    steps = spy_on_syncs(monkeypatch)
+    files = [(Landing(tmp_path), f"{data}.txt", b"%d" % data) for data in (1, 2)]
+    paths = publish_all(tmp_path, files)
+    assert steps == ["sync", "link", "sync", "link", "sync folder"]
+    assert [(path.name, path.read_bytes()) for path in paths] == [
+        ("1.txt", b"1"),
+        ("2.txt", b"2"),
+    ]
+    assert [file.sha256 for file, *_ in files] == [
+        hashlib.sha256(data).hexdigest() for data in (b"1", b"2")
+    ]
+    assert descriptors_in(tmp_path) == []
+
+
+def test_the_trouble_of_one_is_not_that_of_the_others(tmp_path, monkeypatch):
+    files = [(Landing(tmp_path), name, b"data") for name in ("a", "b", "c")]
+    monkeypatch.setattr(os, "link", fail_at(2, "ENOSPC", os.link))
+    first, second, third = publish_all(tmp_path, files)
+    assert (first.name, third.name) == ("a", "c")
+    assert isinstance(second, NoRoom)
+    files[1][0].discard()
+    assert names(tmp_path) == ["a", "c"]
+
+
+def test_the_trouble_of_their_folder_is_that_of_all(tmp_path, monkeypatch):
+    files = [(Landing(tmp_path), name, b"data") for name in ("a", "b", "c")]
+    monkeypatch.setattr(os, "link", fail_at(2, "EROFS", os.link))
+    monkeypatch.setattr(os, "fsync", fail_at(4, "ENOSPC", os.fsync))
+    first, second, third = publish_all(tmp_path, files)
+    assert isinstance(first, NoRoom)
+    assert isinstance(third, NoRoom)
+    assert second.errno == errno.EROFS
+    for file, *_ in files:
+        file.discard()
+    assert names(tmp_path) == []
+
+
+# --- trouble
 
 
 def test_short_writes_are_continued(tmp_path, monkeypatch):
@@ -212,7 +275,7 @@ def test_trouble_at_any_step_leaves_nothing(tmp_path, monkeypatch, step, code):
         number = 2 if step == "fsync folder" else 1
         monkeypatch.setattr(os, name, fail_at(number, code, getattr(os, name)))
         with pytest.raises(expected) as caught:
-            file.publish("a.txt")
+            publish(file, tmp_path)
         if expected is NoRoom:
             assert caught.value.text == "no room for the file now"
     monkeypatch.undo()
@@ -244,7 +307,7 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code):
     monkeypatch.setattr(fcntl, "flock", fail(code))
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
-    assert file.publish("a.txt").exists()
+    assert publish(file, tmp_path).exists()
 
 
 def test_discard_removes_what_is_there_once_or_twice(tmp_path):
@@ -257,14 +320,14 @@ def test_discard_removes_what_is_there_once_or_twice(tmp_path):
 def test_discard_removes_what_was_published(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"kept")
     file = opened(tmp_path)
-    file.publish("a.txt")
+    publish(file, tmp_path)
     file.discard()
     assert names(tmp_path) == ["a.txt"]
 
 
 def test_discard_leaves_what_took_the_published_place(tmp_path):
     file = opened(tmp_path)
-    final = file.publish("a.txt")
+    final = publish(file, tmp_path)
     other = tmp_path / "other"
     other.write_bytes(b"kept")
     other.replace(final)
@@ -286,7 +349,7 @@ def test_leftovers_of_the_dead_are_removed(tmp_path):
 def test_the_temporary_files_of_the_living_are_left_alone(tmp_path):
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
-    assert file.publish("a.txt").exists()
+    assert publish(file, tmp_path).exists()
 
 
 def test_those_of_another_living_process_too(tmp_path):
@@ -338,7 +401,7 @@ def test_a_temporary_file_lost_before_its_lock_is_given_up_for_another(tmp_path,
     [temporary] = tmp_path.iterdir()
     assert [temporary] != lost
     assert remove_leftovers(tmp_path) == 0
-    assert file.publish("a.txt").exists()
+    assert publish(file, tmp_path).exists()
 
 
 def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, monkeypatch):
@@ -356,6 +419,6 @@ def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, mo
     monkeypatch.setattr(fcntl, "flock", raced)
     file = opened(tmp_path)
     assert list(tmp_path.iterdir()) != taken
-    assert file.publish("a.txt").exists()
+    assert publish(file, tmp_path).exists()
     os.close(holder[0])
     assert names(tmp_path) == ["a.txt"]

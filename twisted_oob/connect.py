@@ -7,14 +7,21 @@ matter, and a literal address takes the same way, however it is spelled (``21307
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
@@ -46,6 +53,8 @@ from twisted_oob.policy import FetchPolicy
 from twisted_oob.tls_names import verify_name
 
 _NO_TLS: Final = "no secure connection to the server"
+_IPV4: Final = 4
+_READ: Final = 256 * 1024  # bytes read from a socket at once; Twisted's 64 KiB cost more time
 _DETAIL: Final = 300  # characters of a foreign error in our own log
 
 
@@ -94,9 +103,7 @@ class JudgedEndpoints:
         for address in addresses:
             self._policy.check_address(address.host)
         self.heard(0)
-        known = _Known(self._reactor, addresses)
-        attempt = self._policy.stall_timeout
-        endpoint: Any = HostnameEndpoint(known, addresses[0].host, port, timeout=attempt)
+        endpoint = _endpoint(self._reactor, addresses, port, self._policy.stall_timeout)
         wire = await endpoint.connect(_WireFactory(self, factory))
         return wire.wrappedProtocol
 
@@ -197,6 +204,7 @@ class _Wire(ProtocolWrapper):
     transport: Any
 
     def makeConnection(self, transport: Any) -> None:
+        transport.bufferSize = _READ
         self.factory.endpoints.opened(self)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
@@ -208,6 +216,9 @@ class _Wire(ProtocolWrapper):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.endpoints.closed(self)
 
+    def loseConnection(self) -> None:  # noqa: N802  # the interface's
+        self.abort()
+
     def abort(self) -> None:
         self.transport.abortConnection()
 
@@ -218,7 +229,20 @@ class _WireFactory(WrappingFactory):
 
     def __init__(self, endpoints: JudgedEndpoints, factory: Any) -> None:
         super().__init__(factory)  # type: ignore[no-untyped-call]
+        factory.noisy = False  # two lines in the log for each connection
         self.endpoints = endpoints
+
+
+def _endpoint(
+    reactor: Any, addresses: Sequence[IPv4Address | IPv6Address], port: int, timeout: float
+) -> Any:
+    """Give the endpoint for all the addresses of a host."""
+    first = addresses[0]
+    if len(addresses) > 1:
+        return HostnameEndpoint(_Known(reactor, addresses), first.host, port, timeout=timeout)
+    # HostnameEndpoint can do it too, but takes as long as all the rest of a small transfer.
+    one = TCP4ClientEndpoint if isinstance(first, IPv4Address) else TCP6ClientEndpoint
+    return one(reactor, first.host, port, timeout=timeout)
 
 
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
@@ -264,8 +288,12 @@ class _Addresses:
 def _resolve(reactor: Any, host: str, port: int) -> Deferred[list[IPv4Address | IPv6Address]]:
     """Resolve a name to all its addresses; an empty list where it has none.
 
-    getaddrinfo can't be stopped: after a cancellation its result is ignored.
+    getaddrinfo can't be stopped: after a cancellation its result is ignored. It also knows other
+    spellings of an address (``2130706433``), and is not asked only for the usual one.
     """
+    with contextlib.suppress(ValueError):
+        kind = IPv4Address if ip_address(host).version == _IPV4 else IPv6Address
+        return succeed([kind("TCP", host, port)])
     receiver = _Addresses()
     reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
     return receiver.complete

@@ -26,11 +26,11 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted_oob._version import __version__
 from twisted_oob.connect import JudgedEndpoints, causes, explained
 from twisted_oob.errors import FetchFailed, TooLarge
-from twisted_oob.landing import Landing, remove_leftovers
+from twisted_oob.landing import remove_leftovers
 from twisted_oob.policy import REDIRECTS, FetchPolicy, Target, file_name, read_url
+from twisted_oob.publisher import Publisher
 
-_PIECE: Final = 256 * 1024  # bytes gathered before a thread writes them
-_WAITING: Final = 512 * 1024  # bytes gathered, beside a piece being written, that pause the sender
+_PIECE: Final = 256 * 1024  # bytes gathered before the server is paused and a thread writes them
 _HEADERS: Final = 256 * 1024  # bytes a server may send before its file begins
 
 _P = ParamSpec("_P")
@@ -82,6 +82,7 @@ class Fetcher:
             raise NotADirectoryError(f"files land in an existing folder, not in {directory}")
         self._tls_policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
         self._clock = reactor if clock is None else clock
+        self._publisher = Publisher(reactor, self._directory)
 
     def fetch(self, url: str) -> Deferred[FetchedFile]:
         """Fetch a file whole: when the Deferred fires, it is on the disk for good.
@@ -95,7 +96,11 @@ class Fetcher:
         CancelledError has left nothing, one that fires has left its file.
         """
         transfer = _Transfer(
-            self._reactor, self._clock, self._policy, self._directory, self._tls_policy
+            self._reactor,
+            self._clock,
+            self._policy,
+            self._publisher,
+            self._tls_policy,
         )
         return transfer.start(url)
 
@@ -115,13 +120,14 @@ class _Transfer:
         reactor: Any,
         clock: Any,
         policy: FetchPolicy,
-        directory: Path,
+        publisher: Publisher,
         tls_policy: Any,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._policy = policy
-        self._landing = Landing(directory)
+        self._landing = publisher.landing()
+        self._publisher = publisher
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
         pool = HTTPConnectionPool(reactor, persistent=False)
         self._agent = Agent.usingEndpointFactory(reactor, self._endpoints, pool=pool)
@@ -155,18 +161,23 @@ class _Transfer:
         length = None if response.length is UNKNOWN_LENGTH else response.length
         encodings = response.headers.getRawHeaders(b"content-encoding", [])
         self._policy.check_answer(response.code, encodings, length)
-        # The transport is paused until the body has a taker: our disk's time is no stall.
-        self._watch(on=False)
-        await self._in_thread(self._landing.open)
-        self._watch(on=True)
+        [disposition] = response.headers.getRawHeaders(b"content-disposition", [None])[:1]
+        name = file_name(disposition, target.path)
         body = _Body(self._policy, self._watch)
         response.deliverBody(body)
-        while piece := await body.take():
+        piece = await body.take()
+        while not body.ended:
             await self._in_thread(self._landing.write, piece)
+            piece = await body.take()
         self._watch(on=False)
-        await _settled(self._endpoints.hang_up())
-        [disposition] = response.headers.getRawHeaders(b"content-disposition", [None])[:1]
-        path = await self._in_thread(self._landing.publish, file_name(disposition, target.path))
+        gone = self._endpoints.hang_up()
+        if self._landing.size:
+            # What takes a large file long must not keep small ones from being published.
+            await self._in_thread(self._landing.write, piece)
+            await self._in_thread(self._landing.sync)
+            piece = bytearray()
+        path = await _settled(self._publisher.publish(self._landing, name, piece), self._stop)
+        await _settled(gone)
         return FetchedFile(
             path=path, size=self._landing.size, sha256=self._landing.sha256, url=target.url
         )
@@ -270,7 +281,11 @@ async def _settled(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: 
 
 
 class _Body(Protocol):
-    """Gathers a response's body into pieces, and pauses the server while too much waits."""
+    """Gathers a response's body into pieces, and pauses the server while one is written.
+
+    Reading and writing take turns: at full speed together they would keep two processors busy,
+    and whoever waits for an answer from this process would wait for a processor, too.
+    """
 
     transport: Any
 
@@ -283,22 +298,27 @@ class _Body(Protocol):
         self._end: Exception | None = None
         self._more: Deferred[None] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing comes after what was taken."""
+        return self._end is not None and not self._gathered
+
     async def take(self) -> bytearray:
-        """Give what has come: a piece at least, or all the rest; nothing at the whole file's end.
+        """Give what has come: a piece at least, or all the rest, after which it has ``ended``.
 
         TooLarge, or FetchFailed where the file is not whole.
         """
+        if self._paused:
+            self._paused = False
+            if self._end is None:
+                self._flowing(on=True)
+            self.transport.resumeProducing()
         while self._end is None and len(self._gathered) < _PIECE:
             self._more = Deferred()
             await self._more
         if self._end is not None and not isinstance(self._end, ResponseDone):
             raise self._end
         piece, self._gathered = self._gathered, bytearray()
-        if self._paused:
-            self._paused = False
-            if self._end is None:
-                self._flowing(on=True)
-            self.transport.resumeProducing()
         return piece
 
     def dataReceived(self, data: bytes) -> None:
@@ -312,11 +332,10 @@ class _Body(Protocol):
             self._ended(error)
             return
         self._gathered += data
-        if len(self._gathered) > _WAITING and not self._paused:
+        if len(self._gathered) >= _PIECE and not self._paused:
             self._paused = True
             self._flowing(on=False)
             self.transport.pauseProducing()
-        if len(self._gathered) >= _PIECE:
             self._wake()
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # always has one

@@ -2,7 +2,7 @@
 
 A Landing writes to a private temporary file in the folder it will stay in, and gives it its
 final name in one step that never replaces another file. All of it blocks: it runs in threads,
-one call at a time.
+one call at a time for each file.
 
 A temporary file is held with flock(2) while its process lives, so whoever can lock one may
 remove it. Between the creation of a file and its lock there is a moment in which another process
@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ _TEMPORARY: Final = re.compile(r"\.oob-[0-9a-f]{32}\.part")
 
 
 class Landing:
-    """One file that is to be: ``open()``, ``write()`` as often as it takes, ``publish()``.
+    """One file that is to be: ``write()`` as often as it takes, then ``publish_all()``.
 
     ``directory``: the folder it lands in; it must exist.
 
@@ -50,7 +50,8 @@ class Landing:
         self._hash = hashlib.sha256()
         self._fd = -1
         self._temporary = _temporary_in(directory)
-        self._final: tuple[Path, os.stat_result] | None = None
+        self._created: os.stat_result
+        self._final: Path | None = None
 
     @property
     def sha256(self) -> str:
@@ -60,12 +61,14 @@ class Landing:
     def open(self) -> None:
         """Create the temporary file: exclusively, mode 0600, locked."""
         with _room():
-            while (fd := _create(self._temporary)) is None:
+            while (created := _create(self._temporary)) is None:
                 self._temporary = _temporary_in(self._directory)
-            self._fd = fd
+            self._fd, self._created = created
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append all of data, and hash it."""
+        """Append all of data, and hash it; open the file, where nobody has."""
+        if self._fd < 0:
+            self.open()
         rest = memoryview(data)
         with _room():
             while rest:
@@ -73,30 +76,34 @@ class Landing:
         self._hash.update(data)
         self.size += len(data)
 
-    def publish(self, name: str) -> Path:
-        """Give the file its final name, or a numbered one where that is taken, for good.
-
-        ``name``: one safe path segment. The file and its name are on the disk when this returns
-        (fsync of the file, then of the folder). The file keeps the mode 0600.
-        """
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk (fsync)."""
         with _room():
             os.fsync(self._fd)
-            final = self._named(name)
-            self._final = final, os.fstat(self._fd)
+
+    def publish(self, name: str, rest: bytes | bytearray = b"") -> Path:
+        """Give the file its final name, or a numbered one where that is taken.
+
+        ``name``: one safe path segment. ``rest``: what is left to write.
+        The file is on the disk before it has its name, and keeps the mode 0600. The name itself is
+        there for good when ``publish_all`` returns, which calls this.
+        """
+        self.write(rest)
+        self.sync()
+        with _room():
+            self._final = self._named(name)
             self._temporary.unlink(missing_ok=True)
-            _sync_directory(self._directory)
         self._close()
-        return final
+        return self._final
 
     def discard(self) -> None:
         """Remove whatever there is of the file, published or not."""
         try:
             self._temporary.unlink(missing_ok=True)
             if self._final is not None:
-                final, ours = self._final
                 with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(final.lstat(), ours):
-                        final.unlink()
+                    if os.path.samestat(self._final.lstat(), self._created):
+                        self._final.unlink()
         finally:
             self._close()
 
@@ -119,6 +126,27 @@ class Landing:
                 if not _replace_own(self._temporary, final):
                     continue
             return final
+
+
+def publish_all(
+    directory: Path, files: Iterable[tuple[Landing, str, bytes | bytearray]]
+) -> list[Path | Exception]:
+    """Publish files that land in one folder, for good; gives the path or the error of each.
+
+    ``files``: for each one the arguments of its ``publish``. The folder is synced once for all.
+    """
+    outcomes: list[Path | Exception] = []
+    for file, name, rest in files:
+        try:
+            outcomes.append(file.publish(name, rest))
+        except Exception as error:  # noqa: PERF203  # it is for this file's owner alone
+            outcomes.append(error)
+    try:
+        with _room():
+            _sync_directory(directory)
+    except Exception as error:  # nobody's name is on the disk for sure
+        return [each if isinstance(each, Exception) else error for each in outcomes]
+    return outcomes
 
 
 def _replace_own(temporary: Path, final: Path) -> bool:
@@ -172,30 +200,31 @@ def _temporary_in(directory: Path) -> Path:
     return directory / f".oob-{secrets.token_hex(16)}.part"
 
 
-def _create(path: Path) -> int | None:
+def _create(path: Path) -> tuple[int, os.stat_result] | None:
     """Create and lock a temporary file; None where another process took it for a leftover."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
-    held = False
+    created = None
     try:
-        held = _hold(fd)
+        created = _hold(fd)
     finally:
-        if not held:
+        if created is None:
             path.unlink(missing_ok=True)
             os.close(fd)
-    return fd if held else None
+    return None if created is None else (fd, created)
 
 
-def _hold(fd: int) -> bool:
-    """Lock a new temporary file; False where it was lost to another process before."""
+def _hold(fd: int) -> os.stat_result | None:
+    """Lock a new temporary file; None where it was lost to another process before."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return None
     except OSError as error:
         if error.errno not in _NO_LOCKS:  # where nobody can lock, nobody removes either
             raise
-    return os.fstat(fd).st_nlink > 0
+    created = os.fstat(fd)
+    return created if created.st_nlink > 0 else None
 
 
 def _sync_directory(directory: Path) -> None:
