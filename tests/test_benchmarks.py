@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import exchange, exchanges, memory, targets
+from benchmarks import exchange, exchanges, fetching, memory, targets
 from benchmarks.column import Column, measure
 from benchmarks.contenders import AMONG_OTHERS, BASE, OURS, PEERS, Contender, choose, left_out
+from benchmarks.nginx import find_nginx
 from benchmarks.process import BenchmarkError, Process
 from benchmarks.stream import ComponentStream
 from benchmarks.table import columns_table, number, table
+from tests.processes import missing
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0
@@ -356,3 +358,19 @@ def test_the_program_refuses(arguments, complaint):
     )
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_fetching_measures_what_it_says(monkeypatch):
+    if find_nginx() is None:
+        missing("nginx", "the Debian package nginx")
+    size = fetching._Size(large=1 << 20, huge=4 << 20, small=6, at_once=2, rounds=1)
+    monkeypatch.setattr(fetching, "_QUICK", size)
+    figures = fetching.run(quick=True)
+    json.dumps(figures)
+    assert set(figures["missing"]) <= {"aiohttp"}
+    assert {"ours", "curl, sha256sum, sync"} <= figures["large"]["seconds"].keys()
+    assert {"ours", "curl"} <= figures["small"]["seconds"].keys()
+    assert figures["memory"]["growth_mb"] < 100
+    assert figures["offers"]["ratio"]["median"] > 0
+    text = fetching.report(figures)
+    assert all(name in text for name in fetching.TARGETS if "aiohttp" not in name)
