@@ -505,3 +505,9 @@ def test_jid_is_given_back_as_it_is():
 def test_error_that_no_peer_could_parse_is_a_value_error(error):
     with pytest.raises(ValueError, match="condition"):
         error_response(parseXml(b"<iq/>"), error)
+
+
+def test_a_jid_that_somebody_changes_is_not_anybody_elses():
+    changed = parse_jid("alice@home.example/desk")
+    changed.user, changed.resource = "mallory", None
+    assert parse_jid("alice@home.example/desk").full() == "alice@home.example/desk"

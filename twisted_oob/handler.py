@@ -30,6 +30,7 @@ from twisted_oob.stanza import (
     NS_X_OOB,
     OOBData,
     check_text,
+    normalized_jid,
     oob_elements,
     oob_xml,
     parse_jid,
@@ -310,10 +311,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             book.send_answer(iq, error)
             return
         own = stream.me
-        if sender is None and own is not None:
-            sender = own.userhostJID()
-        if recipient is None:
-            recipient = own
+        if own is not None:
+            sender = sender or own.userhost()
+            recipient = recipient or own.full()
         book.open(data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
 
     def _on_stanza_with_url(self, stanza: domish.Element) -> None:
@@ -347,11 +347,11 @@ def _checked_timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def _address(attributes: Mapping[str, str], attribute: str) -> JID | None:
+def _address(attributes: Mapping[str, str], attribute: str) -> str | None:
     text = attributes.get(attribute)
     if text is None:
         return None
     try:
-        return parse_jid(text)
+        return normalized_jid(text)
     except ValueError as error:
         raise StanzaError("jid-malformed", text=f"'{attribute}' is no JID") from error

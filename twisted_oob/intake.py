@@ -34,6 +34,8 @@ _HANDLERS: Final = (
 
 _T = TypeVar("_T")
 
+_NO_ATTRIBUTES: dict[str, str] = {}
+
 # Where we are: between stanzas; in a result; in an offer, its query, a part of that.
 _BETWEEN, _IN_RESULT, _IN_OFFER, _IN_QUERY, _IN_PART = range(5)
 
@@ -75,7 +77,7 @@ class Intake:
         self._depth = _BETWEEN
         self._redeclared = False  # the next stanza changes what names mean
         # Of the stanza that we are in:
-        self._attributes: dict[str, str] = {}
+        self._attributes = _NO_ATTRIBUTES
         self._declared = False  # the query's namespace is, and has not ended
         self._query: dict[str, str] | None = None  # its attributes, once it has begun
         self._parts: list[tuple[str, str]] = []
@@ -167,26 +169,35 @@ class Intake:
         elif depth == _IN_QUERY:
             self._depth = _IN_OFFER
         elif depth == _IN_RESULT:
+            attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
-            # Twisted counts a stanza's bytes from the last end that it saw.
-            self._stream.stanzaSize = 0
-            if not self._took(self._take_result, self._attributes):
+            if not self._took(self._take_result, attributes):
                 self._depth = _IN_RESULT
+                self._attributes = attributes
                 self._give_back()
                 self._end(name)
         elif depth == _IN_OFFER and self._query is not None:
             offer = IQ(self._attributes, self._query, tuple(self._parts), uris=self._uris)
-            self._depth = _BETWEEN
-            self._query = None
-            self._parts = []
-            self._stream.stanzaSize = 0
+            self._done()
             self._took(self._take_offer, offer)
         else:
             self._give_back()
             self._end(name)
 
+    def _done(self) -> None:
+        """Keep nothing of the stanza, and be ready for the next."""
+        self._depth = _BETWEEN
+        self._declared = False
+        self._attributes = _NO_ATTRIBUTES
+        self._query = None
+        if self._parts:
+            self._parts = []
+            self._part_text = ""
+
     def _took(self, take: Callable[[_T], bool | None], stanza: _T) -> bool:
         """Let it be taken. As with observers, an error there is logged, and the stream goes on."""
+        # Twisted counts a stanza's bytes from the last end that it saw.
+        self._stream.stanzaSize = 0
         try:
             return take(stanza) is not False
         except Exception:
@@ -195,29 +206,27 @@ class Intake:
 
     def _give_back(self) -> None:
         """Let Twisted go on, with all that there was of the stanza so far."""
-        depth, query, parts = self._depth, self._query, self._parts
+        depth, declared = self._depth, self._declared
+        attributes, query, parts = self._attributes, self._query, self._parts
+        part, text = self._part, self._part_text
         self._handle(self._ordinary)
         if depth == _BETWEEN:
             return
-        self._depth = _BETWEEN
-        self._query = None
-        self._parts = []
-        declared, self._declared = self._declared, False
-        self._start(self._iq, self._attributes)
+        self._done()
+        self._start(self._iq, attributes)
         if declared or query is not None:
             self._start_ns(None, NS_IQ_OOB)
         if query is None:
             return
         self._start(_QUERY, query)
-        for part, text in parts:
-            self._start_part(part, text)
-            self._end(part)
+        for one in parts:
+            self._start_part(*one)
+            self._end(one[0])
         if depth == _IN_PART:
-            self._start_part(self._part, self._part_text)
+            self._start_part(part, text)
         elif depth == _IN_OFFER:
             self._end(_QUERY)
-            if not declared:
-                self._end_ns(None)
+            self._end_ns(None)
 
     def _start_part(self, part: str, text: str) -> None:
         self._start(f"{NS_IQ_OOB} {part}", {})

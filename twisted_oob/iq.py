@@ -104,15 +104,12 @@ def element_from_xml(xml: str) -> Element:
     """Make an element of what was written here; without a namespace, it takes the stream's."""
     found: list[Element] = []
     stream = elementStream()
+    stream.parser.buffer_text = True  # or much that was escaped takes quadratic time
     stream.DocumentStartEvent = stream.DocumentEndEvent = lambda *_: None
     stream.ElementEvent = found.append
     stream.parse(f"<stream>{xml}</stream>".encode())
     [element] = found
-    below = [element]
-    while below:
-        one = below.pop()
-        # To Twisted, None is the namespace of what it will stand in, and "" is none.
-        one.uri = one.uri or None
-        one.defaultUri = one.defaultUri or None
-        below.extend(one.elements())
+    # To Twisted, None is the namespace of what it will stand in, and "" is none.
+    element.uri = element.uri or None
+    element.defaultUri = element.defaultUri or None
     return element

@@ -19,7 +19,7 @@ from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
 from twisted.words.protocols.jabber.xmlstream import toResponse
 
 from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
-from twisted_oob.stanza import replace_non_xml
+from twisted_oob.stanza import parse_jid, replace_non_xml
 from twisted_oob.xmlguard import is_safe
 
 if TYPE_CHECKING:
@@ -55,19 +55,28 @@ class Offer:
     ``reply_success`` or ``reply_failure``.
     """
 
-    __slots__ = ("_book", "_iq", "_state", "_timed", "_work", "data", "recipient", "sender")
+    __slots__ = (
+        "_book",
+        "_iq",
+        "_recipient",
+        "_sender",
+        "_state",
+        "_timed",
+        "_work",
+        "data",
+    )
 
     def __init__(
         self,
         book: OfferBook,
         data: OOBData,
-        sender: JID | None,
-        recipient: JID | None,
+        sender: str | None,
+        recipient: str | None,
         iq: IQ,
     ) -> None:
         self.data = data
-        self.sender = sender
-        self.recipient = recipient
+        self._sender: JID | str | None = sender
+        self._recipient: JID | str | None = recipient
         self._iq = iq
         self._book = book
         self._state = _State.OPEN
@@ -88,6 +97,20 @@ class Offer:
     def sid(self) -> str | None:
         """The stream identifier of version 1.5 of the standard; None where there is none."""
         return self.data.sid
+
+    @property
+    def sender(self) -> JID | None:
+        """The JID that offers."""
+        if isinstance(self._sender, str):
+            self._sender = parse_jid(self._sender)
+        return self._sender
+
+    @property
+    def recipient(self) -> JID | None:
+        """The JID it was sent to, one of ours."""
+        if isinstance(self._recipient, str):
+            self._recipient = parse_jid(self._recipient)
+        return self._recipient
 
     @property
     def element(self) -> domish.Element:
@@ -205,8 +228,8 @@ class OfferBook:
     def open(
         self,
         data: OOBData,
-        sender: JID | None,
-        recipient: JID | None,
+        sender: str | None,
+        recipient: str | None,
         iq: IQ,
         *,
         on_offer: OfferCallback | None,

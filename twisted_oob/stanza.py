@@ -177,19 +177,23 @@ def parse_jid(text: object) -> JID:
         return text
     if not isinstance(text, str):
         raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
-    return _parsed_jid(text)
+    # A new one each time, as an application may change it. What is prepared is not prepared again.
+    jid = JID.__new__(JID)
+    jid.user, jid.host, jid.resource = _parts_of_jid(text)
+    return jid
 
 
 # Stringprep costs more than all else that is done for a stanza. Twisted's internJID keeps every
 # address for ever, and strangers choose them.
 @lru_cache(maxsize=4096)
-def _parsed_jid(text: str) -> JID:
+def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
     try:
-        return JID(text)
+        jid = JID(text)
     except (InvalidFormat, RuntimeError, ValueError) as error:
         raise ValueError(f"{text!r} is no JID: {error}") from None
     except IndexError:  # Twisted's, for a domain with an empty label
         raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
+    return jid.user, jid.host, jid.resource
 
 
 def normalized_jid(address: JID | str) -> str:
@@ -207,7 +211,7 @@ def _shared(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _normalized_jid(text: str) -> str:
-    full: str = _parsed_jid(text).full()
+    full: str = parse_jid(text).full()
     return full
 
 
