@@ -25,8 +25,8 @@ WIRES = pytest.mark.parametrize("wire", [ClientWire, ComponentWire])
 MANY = 192  # a multiple of the ids that are made at once
 
 # Calls of Python functions for one exchange, those of Twisted included.
-ASKING = 31
-ANSWERING = 49
+ASKING = 30
+ANSWERING = 50
 
 # Bytes that are kept, beside what the application keeps.
 PENDING = 750

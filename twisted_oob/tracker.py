@@ -40,7 +40,7 @@ def new_id() -> str:
     if not _ids:
         # To ask the system for them one by one costs more than the rest of a request's bookkeeping.
         digits = secrets.token_hex(_ID_DIGITS * 32)
-        _ids.extend(digits[i : i + _ID_DIGITS] for i in range(0, len(digits), _ID_DIGITS))
+        _ids.extend([digits[i : i + _ID_DIGITS] for i in range(0, len(digits), _ID_DIGITS)])
     return _ids.pop()
 
 

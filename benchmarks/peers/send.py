@@ -34,22 +34,14 @@ class Sender(OOBHandler):
     def send_next(self) -> None:
         """Send one more request."""
         self.sent += 1
-        answer = self.send_url(self.recipient, self.url, "A file")
-        answer.addCallbacks(self.answered, self.failed)
+        self.send_url(self.recipient, self.url, "A file").addBoth(self.take)
 
-    def answered(self, error: ErrorCondition | None) -> None:
-        """Take the peer's answer: it has the whole file where there is no error."""
-        self.succeeded += error is None
-        self.go_on()
-
-    def failed(self, failure: Failure) -> None:
-        """Tell why nobody answered."""
-        sys.stderr.write(f"{failure.getErrorMessage()}\n")
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Send the next request in place of one that has ended."""
+    def take(self, outcome: ErrorCondition | Failure | None) -> None:
+        """Take what a request came to, where None is success, and send the next in its place."""
         self.ended += 1
+        self.succeeded += outcome is None
+        if isinstance(outcome, Failure):
+            sys.stderr.write(f"{outcome.getErrorMessage()}\n")
         if self.sent < self.count:
             self.send_next()
         elif self.ended == self.count:
