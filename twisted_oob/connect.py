@@ -54,7 +54,6 @@ from twisted_oob.tls_names import verify_name
 
 _NO_TLS: Final = "no secure connection to the server"
 _IPV4: Final = 4
-_READ: Final = 256 * 1024  # bytes read from a socket at once; Twisted's 64 KiB cost more time
 _DETAIL: Final = 300  # characters of a foreign error in our own log
 
 
@@ -204,7 +203,6 @@ class _Wire(ProtocolWrapper):
     transport: Any
 
     def makeConnection(self, transport: Any) -> None:
-        transport.bufferSize = _READ
         self.factory.endpoints.opened(self)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 

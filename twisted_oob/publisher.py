@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_oob.landing import Landing, publish_all
 
-_PUBLISHERS: Final = 4  # threads; with more of them they rather hinder the reactor
+_PUBLISHERS: Final = 3  # threads; with more of them they rather hinder the reactor
 
 
 class Publisher:
