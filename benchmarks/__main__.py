@@ -60,6 +60,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     given.parts = [part for part in PARTS if part in (given.parts or DEFAULT)]
     if given.plot and "pending" not in given.parts:
         parser.error("--plot draws the part pending: name that, too")
+    if given.plot and not Path(given.plot).parent.is_dir():
+        parser.error(f"--plot: there is no folder {Path(given.plot).parent}")
     if given.plot and find_spec("matplotlib") is None:
         parser.error("--plot needs matplotlib, which is not installed")
     return given

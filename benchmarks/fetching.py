@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.nginx import Nginx, find_nginx
+from benchmarks.nginx import find_nginx, served
 from benchmarks.process import BenchmarkError, Process
 from benchmarks.stream import ComponentStream
 from benchmarks.table import NOTHING, number, table
@@ -99,7 +99,8 @@ def run(*, quick: bool = False) -> dict[str, Any]:
         for name in ("nginx", "root", "landed"):
             (home / name).mkdir()
         _make_files(home / "root", size)
-        place = _Place(stack.enter_context(Nginx(home / "nginx", home / "root")), home / "landed")
+        url = stack.enter_context(served(home / "nginx", home / "root"))
+        place = _Place(url, home / "landed")
         missing = figures["missing"]
         figures["large"] = _compare(_large(missing), place, size.rounds)
         figures["small"] = _compare(_many(size, missing), place, size.rounds, rates=True)

@@ -132,3 +132,11 @@ class Ours:
         if self.responder is not None:
             await self.responder.stopService()
         await self.service.stopService()
+
+
+async def sender_on(reactor, server):
+    """Give a component of ours that sends, on a stream that is up."""
+    made = Ours(reactor, server, "component")
+    made.handler = made.sends()
+    await made.start()
+    return made

@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.words.xish import domish
 
-from tests.accounts import RESOURCE, USER, Ours
+from tests.accounts import RESOURCE, USER, sender_on
 from tests.hostile_http import HostileServer, answer
 from tests.servers import ACCOUNTS, DOMAIN
 from tests.test_service import Process
@@ -28,9 +28,7 @@ async def web():
 async def sender(server):
     from twisted.internet import reactor
 
-    made = Ours(reactor, server, "component")
-    made.handler = made.sends()
-    await made.start()
+    made = await sender_on(reactor, server)
     yield made
     await made.stop()
 

@@ -345,6 +345,7 @@ def test_the_plot_is_a_png(tmp_path):
         (["speed"], "invalid choice"),
         (["--only", "words,perl"], "no 'perl' among"),
         (["memory", "--plot", "x.png"], "--plot draws the part pending"),
+        (["pending", "--plot", "not-there/x.png"], "there is no folder not-there"),
         (["--json", "--readme"], "not allowed with"),
     ],
 )

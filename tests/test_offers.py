@@ -560,6 +560,18 @@ def test_offer_that_another_handler_took_is_left_alone():
     assert wire.sent() == []
 
 
+def test_deferred_in_the_midst_of_its_callbacks_has_not_ended():
+    _handler, wire = connected(lambda offer: work)
+
+    def fail_later(_result):
+        wire.offer()
+        raise NotFound
+
+    work = Deferred().addCallback(fail_later)
+    work.callback(None)
+    assert_answer(wire.sent_one(), NOT_FOUND)
+
+
 # Many
 
 

@@ -8,7 +8,7 @@ from pytest_twisted import blockon
 from twisted.internet.defer import DeferredList, DeferredSemaphore, ensureDeferred
 from twisted.internet.error import ConnectionClosed
 
-from tests.accounts import Ours
+from tests.accounts import Ours, sender_on
 from tests.hostile_http import HostileServer, answer
 from tests.servers import SERVERS
 
@@ -51,9 +51,7 @@ async def receiver(own_server, request, tmp_path):
 async def sender(own_server):
     from twisted.internet import reactor
 
-    made = Ours(reactor, own_server, "component")
-    made.handler = made.sends()
-    await made.start()
+    made = await sender_on(reactor, own_server)
     yield made
     await made.stop()
 

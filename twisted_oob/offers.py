@@ -178,30 +178,20 @@ class Offer:
         except Exception:
             self._work_failed(Failure())
             return
-        if work.called and not work.paused and not isinstance(work.result, Failure):
-            # It is done already: what a callback would do, without one.
-            try:
-                self._work_done(None)
-            except Exception:
-                _log.failure("Could not answer an offer")
-            return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
-        work.addErrback(lambda failure: _log.failure("Could not answer an offer", failure=failure))
         if self._state is _State.LOST:
             work.cancel()
 
     def _work_done(self, _result: object) -> None:
         self._work = None
-        if not self.settled:
-            self._answer(None)
+        self._answer_at_end(None)
 
     def _work_failed(self, failure: Failure) -> None:
         self._work = None
         error = failure.value
         if isinstance(error, StanzaError):
-            if not self.settled:
-                self._answer(error)
+            self._answer_at_end(error)
             return
         if not (self.settled and isinstance(error, CancelledError)):
             _log.failure(
@@ -209,8 +199,16 @@ class Offer:
                 failure=failure,
                 offer=self,
             )
-        if not self.settled:
-            self._answer(StanzaError("internal-server-error"))
+        self._answer_at_end(StanzaError("internal-server-error"))
+
+    def _answer_at_end(self, error: StanzaError | None) -> None:
+        """Answer, unless the application did; nobody is there to be told that it went wrong."""
+        if self._state is not _State.OPEN:
+            return
+        try:
+            self._answer(error)
+        except Exception:
+            _log.failure("Could not answer an offer")
 
 
 class OfferBook:

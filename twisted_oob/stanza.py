@@ -9,6 +9,7 @@ and may hold a ``<desc/>``.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -74,13 +75,11 @@ class OOBData:
 
     def __post_init__(self) -> None:
         """Refuse what no peer could parse."""
-        _check_url(self.url)
-        for name in ("desc", "sid"):
-            text = getattr(self, name)
-            if text is not None:
-                check_text(name, text)
-                if not text:
-                    object.__setattr__(self, name, None)
+        _check(self.url, self.desc, self.sid)
+        if self.desc == "":
+            object.__setattr__(self, "desc", None)
+        if self.sid == "":
+            object.__setattr__(self, "sid", None)
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
@@ -123,17 +122,13 @@ def oob_xml(namespace: str, url: str, desc: str | None = None, sid: str | None =
     name = _ELEMENT_NAMES.get(namespace)
     if name is None:
         raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
-    _check_url(url)
+    _check(url, desc, sid)
     xml = f"<{name} xmlns='{namespace}'"
-    if sid is not None:
-        check_text("sid", sid)
-        if sid:
-            xml += f" sid='{escaped(sid)}'"
+    if sid:
+        xml += f" sid='{escaped(sid)}'"
     xml += f"><url>{escaped(url)}</url>"
-    if desc is not None:
-        check_text("desc", desc)
-        if desc:
-            xml += f"<desc>{escaped(desc)}</desc>"
+    if desc:
+        xml += f"<desc>{escaped(desc)}</desc>"
     return f"{xml}</{name}>"
 
 
@@ -200,13 +195,8 @@ def normalized_jid(address: JID | str) -> str:
     """Give an XMPP address as text, after stringprep. Raises a ValueError as ``parse_jid`` does."""
     if isinstance(address, str):
         return _normalized_jid(address)
-    return _shared(parse_jid(address).full())
-
-
-# It is kept with every request: one text for all to the same peer.
-@lru_cache(maxsize=4096)
-def _shared(text: str) -> str:
-    return text
+    # It is kept with every request: one text for all to the same peer.
+    return sys.intern(parse_jid(address).full())
 
 
 @lru_cache(maxsize=4096)
@@ -232,7 +222,12 @@ def check_text(name: str, text: object) -> None:
         )
 
 
-def _check_url(url: object) -> None:
+def _check(url: object, desc: object, sid: object) -> None:
+    """Raise InvalidOOBData where one of them can't be sent."""
+    if desc is not None:
+        check_text("desc", desc)
+    if sid is not None:
+        check_text("sid", sid)
     if not isinstance(url, str):
         raise InvalidOOBData(f"url must be a str, not {type(url).__name__}")
     if len(url) > MAX_URL_LENGTH:
