@@ -21,6 +21,8 @@ def on_offer(offer: Offer) -> Deferred[tuple[str, str | None]]:
 
 def main() -> None:
     """Answer until a signal ends it."""
+    if len(sys.argv) != 5:  # noqa: PLR2004
+        sys.exit(__doc__)
     host, port, domain, secret = sys.argv[1:]
     component = Component(host, int(port), domain, secret)
     OOBHandler(on_offer).setHandlerParent(component)

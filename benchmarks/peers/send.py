@@ -51,6 +51,8 @@ class Sender(OOBHandler):
 
 def main(sender_class: type[Sender] = Sender) -> None:
     """Send all, then stay until a signal ends it."""
+    if len(sys.argv) != 9:  # noqa: PLR2004
+        sys.exit(__doc__)
     host, port, domain, secret, count, window, to, url = sys.argv[1:]
     component = Component(host, int(port), domain, secret)
     sender_class(int(count), int(window), to, url).setHandlerParent(component)
