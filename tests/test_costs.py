@@ -26,7 +26,7 @@ MANY = 192  # a multiple of the ids that are made at once
 
 # Calls of Python functions for one exchange, those of Twisted included.
 ASKING = 30
-ANSWERING = 52
+ANSWERING = 51
 
 # Bytes that are kept, beside what the application keeps.
 PENDING = 750

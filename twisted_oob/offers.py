@@ -178,6 +178,9 @@ class Offer:
         except Exception:
             self._work_failed(Failure())
             return
+        if _has_ended_well(work):
+            self._answer_at_end(None)
+            return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
         if self._state is _State.LOST:
@@ -273,6 +276,20 @@ class OfferBook:
         for offer in list(self._open):
             if not offer.settled:
                 offer._lose()
+
+
+def _has_ended_well(work: Deferred[Any]) -> bool:
+    """Whether a callback would be called at once, with a result; costs less than to add one.
+
+    One that is in the midst of its callbacks may still fail. Only a private attribute tells that;
+    on a Twisted without it, the answer is no, and a callback is added.
+    """
+    return (
+        work.called
+        and not work.paused
+        and not getattr(work, "_runningCallbacks", True)
+        and not isinstance(work.result, Failure)
+    )
 
 
 def as_deferred(awaitable: object) -> Deferred[Any]:
