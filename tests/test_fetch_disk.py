@@ -178,13 +178,13 @@ async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate
     ours = fetcher()
     (folder / f".oob-{0:032x}.part").write_bytes(b"left")
     gated = gate(os, "fsync")
-    web.answers = [answer(b"x" * 10)]
+    web.answers = [answer(b"x" * 300_000)]
     fetching = ours.fetch(web.url())
     await gated.entered
     assert len(names(folder)) == 2
     assert ours.remove_leftovers() == 1
     gated.open()
-    assert (await fetching).path.read_bytes() == b"x" * 10
+    assert (await fetching).path.read_bytes() == b"x" * 300_000
 
 
 # --- many files at once

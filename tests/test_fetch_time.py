@@ -220,15 +220,27 @@ async def test_cancelled_within_the_file(fetcher, web, folder, bodies):
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("owner", ["open", "write", "fsync", "link", "_sync_directory", "publish"])
+@pytest.mark.parametrize(
+    ("owner", "size", "length"),
+    [
+        ("open", 300_000, 300_001),
+        ("write", 300_000, 300_001),
+        *(
+            (owner, size, size)
+            for owner in ("fsync", "link", "_sync_directory", "publish")
+            for size in (10, 300_000)
+        ),
+        ("_open_unnamed", 10, 10),
+        ("write", 10, 10),
+    ],
+)
 @step
 async def test_cancelled_while_a_thread_has_the_file(
-    *, fetcher, web, folder, clock, gate, owner, times
+    *, fetcher, web, folder, clock, gate, owner, size, length, times
 ):
-    places = {"open": Landing, "write": Landing, "publish": Landing, "_sync_directory": landing}
-    gated = gate(places.get(owner, os), owner)
-    size = 300_001 if owner in {"open", "write"} else 300_000
-    web.answers = [answer(b"x" * 300_000, length=size)]
+    place = landing if hasattr(landing, owner) else Landing if hasattr(Landing, owner) else os
+    gated = gate(place, owner)
+    web.answers = [answer(b"x" * size, length=length)]
     fetching = fetcher().fetch(web.url())
     ends = ends_of(fetching)
     await gated.entered

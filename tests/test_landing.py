@@ -13,43 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.disk import NO_ROOM, descriptors_in, fail, fail_at, names, publish, spy_on_syncs
 from twisted_oob import landing
 from twisted_oob.errors import NoRoom
 from twisted_oob.landing import Landing, publish_all, remove_leftovers
 
-NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
 NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
-
-
-def names(directory):
-    return sorted(path.name for path in directory.iterdir())
-
-
-def descriptors_in(directory):
-    """The file descriptors of this process that are open in a folder, or for it."""
-    links = [fd for fd in list(Path("/proc/self/fd").iterdir()) if fd.is_symlink()]
-    return [int(fd.name) for fd in links if str(directory) in str(fd.readlink())]
-
-
-def fail(code):
-    """A function that fails with this errno, as often as it is called."""
-
-    def failing(*args, **kwargs):
-        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
-
-    return failing
-
-
-def fail_at(number, code, real):
-    """The real function, but its call of this number fails with this errno."""
-    calls = iter(range(1, 1000))
-
-    def failing(*args, **kwargs):
-        if next(calls) == number:
-            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
-        return real(*args, **kwargs)
-
-    return failing
 
 
 def opened(directory):
@@ -58,39 +27,10 @@ def opened(directory):
     return file
 
 
-def publish(file, directory, name="a.txt"):
-    """Publish one file for good, or fail as it does."""
-    [outcome] = publish_all(directory, [(file, name, b"")])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
 def landed(directory, data=b"data", name="a.txt"):
     file = opened(directory)
     file.write(data)
     return publish(file, directory, name)
-
-
-def spy_on_syncs(monkeypatch):
-    """A list that gets each fsync and each link, in their order."""
-    steps = []
-
-    def spying(name):
-        real = getattr(os, name)
-
-        def spy(*args, **kwargs):
-            if name == "fsync":
-                steps.append("sync folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else "sync")
-            else:
-                steps.append(name)
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(os, name, spy)
-
-    for name in ("fsync", "link"):
-        spying(name)
-    return steps
 
 
 def leftover(directory, number=0):

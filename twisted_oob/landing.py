@@ -4,7 +4,11 @@ A Landing writes to a private temporary file in the folder it will stay in, and 
 final name in one step that never replaces another file. All of it blocks: it runs in threads,
 one call at a time for each file.
 
-A temporary file is held with flock(2) while its process lives, so whoever can lock one may
+What is whole before a byte of it was written goes to a file that has no name at all until its
+final one, where the system has such (Linux's O_TMPFILE): it takes half the system calls, and
+nothing is left of it however the process ends. All else gets a temporary name.
+
+A temporary name is held with flock(2) while its process lives, so whoever can lock one may
 remove it. Between the creation of a file and its lock there is a moment in which another process
 can do just that. So the lock is taken without waiting, and a file that was lost that way, locked
 by someone else or unlinked, is given up for a new one.
@@ -31,6 +35,14 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFIL
 _NO_HARD_LINKS: Final = frozenset(
     {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 )
+_NO_UNNAMED: Final = _NO_HARD_LINKS | {
+    errno.EACCES,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.EXDEV,
+}
+_UNNAMED: Final = getattr(os, "O_TMPFILE", None)
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 _TEMPORARY: Final = re.compile(r"\.oob-[0-9a-f]{32}\.part")
 
@@ -49,7 +61,7 @@ class Landing:
         self._directory = directory
         self._hash = hashlib.sha256()
         self._fd = -1
-        self._temporary = _temporary_in(directory)
+        self._temporary: Path | None = None
         self._created: os.stat_result
         self._final: Path | None = None
 
@@ -61,8 +73,10 @@ class Landing:
     def open(self) -> None:
         """Create the temporary file: exclusively, mode 0600, locked."""
         with _room():
-            while (created := _create(self._temporary)) is None:
+            created = None
+            while created is None:
                 self._temporary = _temporary_in(self._directory)
+                created = _create(self._temporary)
             self._fd, self._created = created
 
     def write(self, data: bytes | bytearray) -> None:
@@ -88,18 +102,49 @@ class Landing:
         The file is on the disk before it has its name, and keeps the mode 0600. The name itself is
         there for good when ``publish_all`` returns, which calls this.
         """
+        if self._fd < 0 and self._open_unnamed():
+            try:
+                return self._finish(name, rest)
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
+            self._start_again()
+        return self._finish(name, rest)
+
+    def _finish(self, name: str, rest: bytes | bytearray) -> Path:
         self.write(rest)
         self.sync()
         with _room():
             self._final = self._named(name)
-            self._temporary.unlink(missing_ok=True)
+            if self._temporary is not None:
+                self._temporary.unlink(missing_ok=True)
         self._close()
         return self._final
+
+    def _open_unnamed(self) -> bool:
+        """Create a temporary file without a name; False where there is no such thing."""
+        if _UNNAMED is None:
+            return False
+        with _room():
+            try:
+                self._fd = os.open(self._directory, os.O_RDWR | _UNNAMED | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
+                return False
+            self._created = os.fstat(self._fd)
+        return True
+
+    def _start_again(self) -> None:
+        self._close()
+        self._hash = hashlib.sha256()
+        self.size = 0
 
     def discard(self) -> None:
         """Remove whatever there is of the file, published or not."""
         try:
-            self._temporary.unlink(missing_ok=True)
+            if self._temporary is not None:
+                self._temporary.unlink(missing_ok=True)
             if self._final is not None:
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(self._final.lstat(), self._created):
@@ -117,15 +162,23 @@ class Landing:
         while True:
             final = self._directory / next(names)
             try:
-                os.link(self._temporary, final)
+                self._link(final)
             except FileExistsError:
                 continue
             except OSError as error:
-                if error.errno not in _NO_HARD_LINKS:
+                if self._temporary is None or error.errno not in _NO_HARD_LINKS:
                     raise
                 if not _replace_own(self._temporary, final):
                     continue
             return final
+
+    def _link(self, final: Path) -> None:
+        if self._temporary is not None:
+            os.link(self._temporary, final)
+        else:
+            # Without a dir_fd, which has no other use here, Python would link the link in /proc.
+            opened = f"/proc/self/fd/{self._fd}"
+            os.link(opened, final, src_dir_fd=self._fd, follow_symlinks=True)
 
 
 def publish_all(
