@@ -197,18 +197,40 @@ class _Gate(Protocol):
 
 
 class _Wire(ProtocolWrapper):
-    """A connection below TLS, where every byte the server sends can be noticed."""
+    """A connection below TLS, where every byte the server sends can be noticed.
+
+    A pause during the delivery of bytes is put off to its end: Twisted's client pauses after the
+    headers until somebody takes the body, which for a small file comes and goes with them.
+    """
 
     factory: _WireFactory
     transport: Any
+    _delivering = False
+    _paused = False
 
     def makeConnection(self, transport: Any) -> None:
         self.factory.endpoints.opened(self)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        if self.factory.endpoints.heard(len(data)):
+        if not self.factory.endpoints.heard(len(data)):
+            return
+        self._delivering = True
+        try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+        finally:
+            self._delivering = False
+            if self._paused:
+                self.transport.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if not self._delivering:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]

@@ -1,0 +1,90 @@
+"""A connection under what speaks HTTP: when the server is paused, on an in-memory transport."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
+
+from twisted_oob.connect import JudgedEndpoints, _WireFactory
+from twisted_oob.policy import FetchPolicy
+
+
+class Transport(StringTransport):
+    """Counts what reaches the socket."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def pauseProducing(self):
+        self.calls.append("pause")
+        super().pauseProducing()
+
+    def resumeProducing(self):
+        self.calls.append("resume")
+        if self.producerState == "paused":
+            super().resumeProducing()
+
+
+class Reader(Protocol):
+    """Pauses and resumes as it is told by the bytes that come."""
+
+    def dataReceived(self, data):
+        for word in data.decode().split():
+            if word == "bug":
+                raise ZeroDivisionError
+            getattr(self.transport, f"{word}Producing")()
+
+
+@pytest.fixture
+def transport():
+    return Transport()
+
+
+@pytest.fixture
+def wire(transport):
+    endpoints = JudgedEndpoints(None, FetchPolicy(), None, lambda count: True)
+    wire = _WireFactory(endpoints, Factory.forProtocol(Reader)).buildProtocol(None)
+    wire.makeConnection(transport)
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("data", "pauses", "state"),
+    [
+        (b"", 0, "producing"),
+        (b"pause", 1, "paused"),
+        (b"pause resume", 0, "producing"),
+        (b"pause resume pause", 1, "paused"),
+        (b"pause pause", 1, "paused"),
+        (b"resume pause", 1, "paused"),
+    ],
+)
+def test_only_a_pause_that_outlasts_the_delivery_reaches_the_socket(
+    *, wire, transport, data, pauses, state
+):
+    wire.dataReceived(data)
+    assert transport.calls.count("pause") == pauses
+    assert transport.producerState == state
+
+
+def test_a_pause_after_the_delivery_is_one_at_once(wire, transport):
+    wire.dataReceived(b"")
+    wire.wrappedProtocol.transport.pauseProducing()
+    assert transport.producerState == "paused"
+    wire.wrappedProtocol.transport.resumeProducing()
+    assert transport.producerState == "producing"
+
+
+def test_bytes_that_come_in_spite_of_a_pause_may_end_it(wire, transport):
+    wire.dataReceived(b"pause")
+    wire.dataReceived(b"resume")
+    assert transport.producerState == "producing"
+    assert transport.calls == ["pause", "resume"]
+
+
+def test_a_pause_before_a_bug_is_kept(wire, transport):
+    with pytest.raises(ZeroDivisionError):
+        wire.dataReceived(b"pause bug")
+    assert transport.producerState == "paused"
