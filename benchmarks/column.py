@@ -2,7 +2,7 @@
 
 A shared machine can change its speed by half from one second to the next. So a figure is a ratio:
 the CPU time of a contender's slice by that of the base's slice of the same round, and of all
-rounds the median.
+rounds the median. All share one processor with the driver.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.contenders import BASE, Contender
 from benchmarks.exchanges import DRIVER, PATIENCE, URL, Answering, Offering
-from benchmarks.process import BenchmarkError, Process
+from benchmarks.process import BenchmarkError, Process, one_processor
 from benchmarks.stream import ComponentStream
 
 _ENOUGH_FOR_QUARTILES = 4
@@ -111,7 +111,7 @@ class Session:
 
 def measure(column: Column, contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """Measure a column; gives a row for each contender, as ``_row`` describes it."""
-    with ExitStack() as stack:
+    with one_processor(), ExitStack() as stack:
         # All start before the first is waited for: that is most of the time it takes.
         sessions = [Session(contender, column, stack) for contender in contenders]
         for session in sessions:

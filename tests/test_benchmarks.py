@@ -18,7 +18,7 @@ from benchmarks import exchange, exchanges, fetching, memory, targets
 from benchmarks.column import Column, measure
 from benchmarks.contenders import AMONG_OTHERS, BASE, OURS, PEERS, Contender, choose, left_out
 from benchmarks.nginx import find_nginx
-from benchmarks.process import BenchmarkError, Process
+from benchmarks.process import BenchmarkError, Process, one_processor
 from benchmarks.stream import ComponentStream
 from benchmarks.table import columns_table, number, table
 from tests.processes import missing
@@ -231,6 +231,21 @@ def test_a_process_is_measured_from_outside_and_ended():
         assert process.rss() > 1000
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_processes_share_one_processor_with_their_driver():
+    before = os.sched_getaffinity(0)
+    code = "import os; print(*os.sched_getaffinity(0))"
+    with one_processor(), Process([sys.executable, "-c", code]) as process:
+        assert process.line(PATIENCE) == f"{max(before)}"
+        assert os.sched_getaffinity(0) == {max(before)}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_column_leaves_the_processors_as_they_were():
+    before = os.sched_getaffinity(0)
+    rows_of(Column("answer", 1, 1, 20, 20), ["words"])
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_process_that_says_nothing_is_an_error():
