@@ -230,7 +230,7 @@ async def test_cancelled_within_the_file(fetcher, web, folder, bodies):
             for owner in ("fsync", "link", "_sync_directory", "publish")
             for size in (10, 300_000)
         ),
-        ("_open_unnamed", 10, 10),
+        ("open", 10, 10),
         ("write", 10, 10),
     ],
 )

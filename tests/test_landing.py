@@ -13,12 +13,43 @@ from pathlib import Path
 
 import pytest
 
-from tests.disk import NO_ROOM, descriptors_in, fail, fail_at, names, publish, spy_on_syncs
 from twisted_oob import landing
 from twisted_oob.errors import NoRoom
 from twisted_oob.landing import Landing, publish_all, remove_leftovers
 
+NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
 NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def descriptors_in(directory):
+    """The file descriptors of this process that are open in a folder, or for it."""
+    links = [fd for fd in list(Path("/proc/self/fd").iterdir()) if fd.is_symlink()]
+    return [int(fd.name) for fd in links if str(directory) in str(fd.readlink())]
+
+
+def fail(code):
+    """A function that fails with this errno, as often as it is called."""
+
+    def failing(*args, **kwargs):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    return failing
+
+
+def fail_at(number, code, real):
+    """The real function, but its call of this number fails with this errno."""
+    calls = iter(range(1, 1000))
+
+    def failing(*args, **kwargs):
+        if next(calls) == number:
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        return real(*args, **kwargs)
+
+    return failing
 
 
 def opened(directory):
@@ -27,10 +58,39 @@ def opened(directory):
     return file
 
 
+def publish(file, directory, name="a.txt"):
+    """Publish one file for good, or fail as it does."""
+    [outcome] = publish_all(directory, [(file, name, b"")])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 def landed(directory, data=b"data", name="a.txt"):
     file = opened(directory)
     file.write(data)
     return publish(file, directory, name)
+
+
+def spy_on_syncs(monkeypatch):
+    """A list that gets each fsync and each link, in their order."""
+    steps = []
+
+    def spying(name):
+        real = getattr(os, name)
+
+        def spy(*args, **kwargs):
+            if name == "fsync":
+                steps.append("sync folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else "sync")
+            else:
+                steps.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, spy)
+
+    for name in ("fsync", "link"):
+        spying(name)
+    return steps
 
 
 def leftover(directory, number=0):
@@ -148,11 +208,11 @@ def test_a_file_that_nothing_was_written_to_is_an_empty_one(tmp_path):
 # --- several at once
 
 
-def test_several_share_the_sync_of_their_folder_and_nothing_else(tmp_path, monkeypatch):
+def test_several_take_each_step_together_and_share_the_sync_of_their_folder(tmp_path, monkeypatch):
     steps = spy_on_syncs(monkeypatch)
     files = [(Landing(tmp_path), f"{data}.txt", b"%d" % data) for data in (1, 2)]
     paths = publish_all(tmp_path, files)
-    assert steps == ["sync", "link", "sync", "link", "sync folder"]
+    assert steps == ["sync", "sync", "link", "link", "sync folder"]
     assert [(path.name, path.read_bytes()) for path in paths] == [
         ("1.txt", b"1"),
         ("2.txt", b"2"),
@@ -163,9 +223,10 @@ def test_several_share_the_sync_of_their_folder_and_nothing_else(tmp_path, monke
     assert descriptors_in(tmp_path) == []
 
 
-def test_the_trouble_of_one_is_not_that_of_the_others(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "link"])
+def test_the_trouble_of_one_is_not_that_of_the_others(tmp_path, monkeypatch, name):
     files = [(Landing(tmp_path), name, b"data") for name in ("a", "b", "c")]
-    monkeypatch.setattr(os, "link", fail_at(2, "ENOSPC", os.link))
+    monkeypatch.setattr(os, name, fail_at(2, "ENOSPC", getattr(os, name)))
     first, second, third = publish_all(tmp_path, files)
     assert (first.name, third.name) == ("a", "c")
     assert isinstance(second, NoRoom)

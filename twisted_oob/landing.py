@@ -4,14 +4,13 @@ A Landing writes to a private temporary file in the folder it will stay in, and 
 final name in one step that never replaces another file. All of it blocks: it runs in threads,
 one call at a time for each file.
 
-What is whole before a byte of it was written goes to a file that has no name at all until its
-final one, where the system has such (Linux's O_TMPFILE): it takes half the system calls, and
-nothing is left of it however the process ends. All else gets a temporary name.
-
-A temporary name is held with flock(2) while its process lives, so whoever can lock one may
+A temporary file is held with flock(2) while its process lives, so whoever can lock one may
 remove it. Between the creation of a file and its lock there is a moment in which another process
 can do just that. So the lock is taken without waiting, and a file that was lost that way, locked
 by someone else or unlinked, is given up for a new one.
+
+A file without a name (O_TMPFILE) would need no lock. But without a journal (ext2) a power cut loses
+one that was synced before it was linked, and one with ext4's fast_commit may not mount after it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,20 +34,14 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFIL
 _NO_HARD_LINKS: Final = frozenset(
     {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 )
-_NO_UNNAMED: Final = _NO_HARD_LINKS | {
-    errno.EACCES,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ENOENT,
-    errno.EXDEV,
-}
-_UNNAMED: Final = getattr(os, "O_TMPFILE", None)
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 _TEMPORARY: Final = re.compile(r"\.oob-[0-9a-f]{32}\.part")
 
 
 class Landing:
-    """One file that is to be: ``write()`` as often as it takes, then ``publish_all()``.
+    """One file that is to be: ``write()`` as often as it takes, ``sync()``, then ``publish()``.
+
+    Or ``publish_all()``, which does the rest for several.
 
     ``directory``: the folder it lands in; it must exist.
 
@@ -61,7 +54,7 @@ class Landing:
         self._directory = directory
         self._hash = hashlib.sha256()
         self._fd = -1
-        self._temporary: Path | None = None
+        self._temporary: Path  # while it is open
         self._created: os.stat_result
         self._final: Path | None = None
 
@@ -73,11 +66,7 @@ class Landing:
     def open(self) -> None:
         """Create the temporary file: exclusively, mode 0600, locked."""
         with _room():
-            created = None
-            while created is None:
-                self._temporary = _temporary_in(self._directory)
-                created = _create(self._temporary)
-            self._fd, self._created = created
+            self._temporary, self._fd, self._created = _create(self._directory)
 
     def write(self, data: bytes | bytearray) -> None:
         """Append all of data, and hash it; open the file, where nobody has."""
@@ -95,55 +84,22 @@ class Landing:
         with _room():
             os.fsync(self._fd)
 
-    def publish(self, name: str, rest: bytes | bytearray = b"") -> Path:
-        """Give the file its final name, or a numbered one where that is taken.
+    def publish(self, name: str) -> Path:
+        """Give a file that is synced its final name, or a numbered one where that is taken.
 
-        ``name``: one safe path segment. ``rest``: what is left to write.
-        The file is on the disk before it has its name, and keeps the mode 0600. The name itself is
-        there for good when ``publish_all`` returns, which calls this.
+        ``name``: one safe path segment. The file keeps the mode 0600. Its name is there for good
+        once its folder is synced, too.
         """
-        if self._fd < 0 and self._open_unnamed():
-            try:
-                return self._finish(name, rest)
-            except OSError as error:
-                if error.errno not in _NO_UNNAMED:
-                    raise
-            self._start_again()
-        return self._finish(name, rest)
-
-    def _finish(self, name: str, rest: bytes | bytearray) -> Path:
-        self.write(rest)
-        self.sync()
         with _room():
             self._final = self._named(name)
-            if self._temporary is not None:
-                self._temporary.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
         self._close()
         return self._final
-
-    def _open_unnamed(self) -> bool:
-        """Create a temporary file without a name; False where there is no such thing."""
-        if _UNNAMED is None:
-            return False
-        with _room():
-            try:
-                self._fd = os.open(self._directory, os.O_RDWR | _UNNAMED | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                if error.errno not in _NO_UNNAMED:
-                    raise
-                return False
-            self._created = os.fstat(self._fd)
-        return True
-
-    def _start_again(self) -> None:
-        self._close()
-        self._hash = hashlib.sha256()
-        self.size = 0
 
     def discard(self) -> None:
         """Remove whatever there is of the file, published or not."""
         try:
-            if self._temporary is not None:
+            if self._fd >= 0:
                 self._temporary.unlink(missing_ok=True)
             if self._final is not None:
                 with contextlib.suppress(FileNotFoundError):
@@ -162,44 +118,44 @@ class Landing:
         while True:
             final = self._directory / next(names)
             try:
-                self._link(final)
+                os.link(self._temporary, final)
             except FileExistsError:
                 continue
             except OSError as error:
-                if self._temporary is None or error.errno not in _NO_HARD_LINKS:
+                if error.errno not in _NO_HARD_LINKS:
                     raise
                 if not _replace_own(self._temporary, final):
                     continue
             return final
 
-    def _link(self, final: Path) -> None:
-        if self._temporary is not None:
-            os.link(self._temporary, final)
-        else:
-            # Without a dir_fd, which has no other use here, Python would link the link in /proc.
-            opened = f"/proc/self/fd/{self._fd}"
-            os.link(opened, final, src_dir_fd=self._fd, follow_symlinks=True)
-
 
 def publish_all(
-    directory: Path, files: Iterable[tuple[Landing, str, bytes | bytearray]]
+    directory: Path, files: Sequence[tuple[Landing, str, bytes | bytearray]]
 ) -> list[Path | Exception]:
     """Publish files that land in one folder, for good; gives the path or the error of each.
 
-    ``files``: for each one the arguments of its ``publish``. The folder is synced once for all.
+    ``files``: each with its name and what is left to write. They take each step together: synced
+    one after the other they share much of the file system's work, and the folder is synced once.
     """
-    outcomes: list[Path | Exception] = []
-    for file, name, rest in files:
-        try:
-            outcomes.append(file.publish(name, rest))
-        except Exception as error:  # noqa: PERF203  # it is for this file's owner alone
-            outcomes.append(error)
+    outcomes: list[Path | Exception | None] = [None] * len(files)
+
+    def take(step: Callable[[Landing, str, bytes | bytearray], Path | None]) -> None:
+        for number, each in enumerate(files):
+            if outcomes[number] is None:
+                try:
+                    outcomes[number] = step(*each)
+                except Exception as error:  # it is for this file's owner alone
+                    outcomes[number] = error
+
+    take(lambda file, _, rest: file.write(rest))
+    take(lambda file, *_: file.sync())
+    take(lambda file, name, _: file.publish(name))
     try:
         with _room():
             _sync_directory(directory)
     except Exception as error:  # nobody's name is on the disk for sure
         return [each if isinstance(each, Exception) else error for each in outcomes]
-    return outcomes
+    return [each for each in outcomes if each is not None]
 
 
 def _replace_own(temporary: Path, final: Path) -> bool:
@@ -249,22 +205,21 @@ def _remove_abandoned(path: Path) -> bool:
         os.close(fd)
 
 
-def _temporary_in(directory: Path) -> Path:
-    return directory / f".oob-{secrets.token_hex(16)}.part"
-
-
-def _create(path: Path) -> tuple[int, os.stat_result] | None:
-    """Create and lock a temporary file; None where another process took it for a leftover."""
+def _create(directory: Path) -> tuple[Path, int, os.stat_result]:
+    """Create and lock a temporary file; again where another process took it for a leftover."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
-    created = None
-    try:
-        created = _hold(fd)
-    finally:
-        if created is None:
-            path.unlink(missing_ok=True)
-            os.close(fd)
-    return None if created is None else (fd, created)
+    while True:
+        path = directory / f".oob-{secrets.token_hex(16)}.part"
+        fd = os.open(path, flags, 0o600)
+        created = None
+        try:
+            created = _hold(fd)
+        finally:
+            if created is None:
+                path.unlink(missing_ok=True)
+                os.close(fd)
+        if created is not None:
+            return path, fd, created
 
 
 def _hold(fd: int) -> os.stat_result | None:

@@ -11,14 +11,15 @@ from twisted.internet.defer import Deferred
 
 from twisted_oob.landing import Landing, publish_all
 
-_PUBLISHERS: Final = 3  # threads; with more of them they rather hinder the reactor
+_PUBLISHERS: Final = 2  # threads; with more of them they rather hinder the reactor
+_SHARE: Final = 32  # files that one of them has open at a time
 
 
 class Publisher:
     """Publishes files in a few threads of the reactor's pool.
 
-    Of more files than those can begin with each thread takes its share at once, and the folder is
-    synced once for the share: half the time of a small file is for that.
+    Of more files than those can begin with each thread takes its share at once, as syncing is what
+    takes most of a small file's time, and several of them at once take less.
 
     ``reactor``: for its threads. ``directory``: where the files land.
     """
@@ -37,7 +38,7 @@ class Publisher:
     def publish(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
         """Publish a file; fires with its path when it is there for good.
 
-        ``name`` and ``rest``: see ``Landing.publish``, and Landing for the errors.
+        ``name``: one safe path segment. ``rest``: what is left to write. Its errors are Landing's.
         """
         ready = _Ready(landing, name, rest, Deferred())
         with self._lock:
@@ -55,7 +56,7 @@ class Publisher:
 
     def _share(self) -> list[_Ready]:
         with self._lock:
-            count = math.ceil(len(self._waiting) / _PUBLISHERS)
+            count = min(math.ceil(len(self._waiting) / _PUBLISHERS), _SHARE)
             share, self._waiting = self._waiting[:count], self._waiting[count:]
             if not share:
                 self._threads -= 1
