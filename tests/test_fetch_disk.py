@@ -11,8 +11,8 @@ import pytest
 from twisted.logger import globalLogPublisher
 
 from tests.fetching import failure_of, names, step
-from tests.hostile_http import answer, then_close
-from twisted_oob import fetch, landing
+from tests.hostile_http import answer, chunked, then_close
+from twisted_oob import fetch, landing, publisher
 from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.fetch import Fetcher
 from twisted_oob.landing import Landing
@@ -160,6 +160,22 @@ async def test_a_bug_is_told_as_it_is(fetcher, web, folder, monkeypatch):
     assert names(folder) == []
 
 
+@pytest.mark.parametrize(
+    "reply", [answer(b"x" * 100), chunked(b"x" * 100)], ids=["length", "chunk"]
+)
+@step
+async def test_bytes_that_were_not_kept_make_no_whole_file(
+    *, fetcher, web, folder, monkeypatch, reply
+):
+    def failing(*args):
+        raise MemoryError
+
+    web.answers = [reply]
+    monkeypatch.setattr(FetchPolicy, "check_size", failing)
+    await failure_of(fetcher().fetch(web.url()), MemoryError)
+    assert names(folder) == []
+
+
 def test_the_folder_must_be_there(net, tmp_path):
     with pytest.raises(NotADirectoryError, match="existing folder"):
         Fetcher(net, FetchPolicy(), tmp_path / "missing")
@@ -211,6 +227,30 @@ async def test_few_threads_publish_and_what_waits_for_them_shares_a_sync(
     assert len({file.path for file in got}) == 20
     assert 4 <= len(syncs) <= 12
     assert set(syncs) == {folder}
+
+
+@step
+async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
+    fetcher, web, folder, monkeypatch, gate
+):
+    shares = []
+    publish_all = publisher.publish_all
+    monkeypatch.setattr(
+        publisher,
+        "publish_all",
+        lambda folder, files: (shares.append(len(files)), publish_all(folder, files))[1],
+    )
+    gated = gate(Landing, "publish")
+    ours = fetcher()
+    web.answers = [answer(b"x")] * 140  # so that a full share waits when two are held
+    fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
+    for connection in [await web.arrivals.get() for _ in fetching]:
+        await connection.lost
+    gated.open()
+    for each in fetching:
+        await each
+    assert len(names(folder)) == sum(shares) == 140
+    assert max(shares) == 32
 
 
 @step

@@ -25,7 +25,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_oob._version import __version__
 from twisted_oob.connect import JudgedEndpoints, causes, explained
-from twisted_oob.errors import FetchFailed, TooLarge
+from twisted_oob.errors import FetchFailed
 from twisted_oob.landing import remove_leftovers
 from twisted_oob.policy import REDIRECTS, FetchPolicy, Target, file_name, read_url
 from twisted_oob.publisher import Publisher
@@ -327,11 +327,11 @@ class _Body(Protocol):
         self._received += len(data)
         try:
             self._policy.check_size(self._received)
-        except TooLarge as error:
+            self._gathered += data
+        except Exception as error:  # were it the last piece, Twisted would take the file for whole
             self.transport.pauseProducing()
             self._ended(error)
             return
-        self._gathered += data
         if len(self._gathered) >= _PIECE and not self._paused:
             self._paused = True
             self._flowing(on=False)
