@@ -21,12 +21,14 @@ from tests.streams import PEER, URL, ClientWire, ComponentWire, connected, query
 
 pytestmark = pytest.mark.usefixtures("log")
 
+# One peer, or as many as there are exchanges.
+PEERS = pytest.mark.parametrize("peer", [PEER, "peer{}@other.example/desk"])
 WIRES = pytest.mark.parametrize("wire", [ClientWire, ComponentWire])
 MANY = 192  # a multiple of the ids that are made at once
 
 # Calls of Python functions for one exchange, those of Twisted included.
-ASKING = 30
-ANSWERING = 51
+ASKING = 31
+ANSWERING = 52
 
 # Bytes that are kept, beside what the application keeps.
 PENDING = 750
@@ -55,15 +57,15 @@ class Calls(Counter):
         return self.total() / count
 
 
-def offers(wire, count, first=0):
-    """Write offers as they come from a peer."""
+def offers(wire, count, first=0, peer=PEER):
+    """Write offers as they come from peers."""
     return "".join(
         stanza(
             "iq",
             query(f"{URL}?{number}", "A file"),
             type="set",
             id=f"o{number}",
-            from_=PEER,
+            from_=peer.format(number),
             to=wire.me,
         )
         for number in range(first, first + count)
@@ -73,26 +75,26 @@ def offers(wire, count, first=0):
 def results(wire):
     """Write the answers to all that was sent."""
     return "".join(
-        stanza("iq", type="result", id=sent.get("id"), from_=PEER, to=wire.me)
+        stanza("iq", type="result", id=sent.get("id"), from_=sent.get("to"), to=wire.me)
         for sent in wire.sent()
     )
 
 
-def ask(handler, wire, count):
+def ask(handler, wire, count, peer=PEER):
     """Count the calls for so many requests, of which each is answered."""
     calls = Calls()
     with calls:
         for number in range(count):
-            handler.send_url(PEER, f"{URL}?{number}", "A file")
+            handler.send_url(peer.format(number), f"{URL}?{number}", "A file")
     xml = results(wire)
     with calls:
         wire.receive(xml)
     return calls
 
 
-def be_asked(wire, count):
+def be_asked(wire, count, peer=PEER):
     """Count the calls for so many offers, of which each is answered."""
-    xml = offers(wire, count)
+    xml = offers(wire, count, peer=peer)
     with Calls() as calls:
         wire.receive(xml)
     assert len(wire.sent()) == count
@@ -107,20 +109,22 @@ def watch(wire, count):
             wire.xmlstream.addObserver(path, pytest.fail)
 
 
+@PEERS
 @WIRES
-def test_calls_for_a_request_and_its_result(wire):
+def test_calls_for_a_request_and_its_result(wire, peer):
     handler, end = connected(wire=wire)
     ask(handler, end, 10)
-    calls = ask(handler, end, MANY)
+    calls = ask(handler, end, MANY, peer)
     assert handler._tracker._requests == {}
     assert calls.each(MANY) <= ASKING, calls.most_common(30)
 
 
+@PEERS
 @WIRES
-def test_calls_for_an_offer_and_its_answer(wire):
+def test_calls_for_an_offer_and_its_answer(wire, peer):
     end = connected(lambda offer: succeed((offer.url, offer.desc)), wire=wire)[1]
     be_asked(end, 10)
-    calls = be_asked(end, MANY)
+    calls = be_asked(end, MANY, peer)
     assert calls.each(MANY) <= ANSWERING, calls.most_common(30)
 
 

@@ -21,7 +21,7 @@ from twisted_oob import (
     url_from_element,
 )
 from twisted_oob.offers import error_response
-from twisted_oob.stanza import parse_jid
+from twisted_oob.stanza import _PREPARED_JID, normalized_jid, parse_jid
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.generic import parseXml  # isort: skip
@@ -462,6 +462,12 @@ def test_url_from_element_gives_none_where_there_is_none(xml):
         "-h",
         "h\ud800",
         "h/\ud800",
+        "@h",
+        "@h/r",
+        "a@h/",
+        "h/",
+        "\u00ad@h",
+        "h/\u00ad",
     ],
 )
 def test_bad_jid_is_a_value_error(text):
@@ -485,6 +491,40 @@ def test_any_text_is_a_jid_that_can_be_sent_or_a_value_error(text):
     iq = domish.Element((None, "iq"))
     iq["to"] = jid.full()
     assert parseXml(iq.toXml().encode())["to"] == jid.full()
+
+
+def same_as_twisted(text):
+    """Whether a JID is read as Twisted's stringprep reads it; True where it is none."""
+    try:
+        jid = parse_jid(text)
+    except ValueError:
+        return True
+    return jid == JID(text) and normalized_jid(text) == jid.full() == JID(text).full()
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["{}@h", "a{}b@h/r", "{}", "{}h", "h{}", "a@{}h.x", "a@h.x{}", "h{}h/r", "h/{}", "h/a{}"],
+)
+def test_each_character_anywhere_in_a_jid_is_what_stringprep_makes_of_it(where):
+    characters = [*map(chr, range(256)), "\u0130", "\u212a", "\u3002", "\uff21"]
+    assert [each for each in characters if not same_as_twisted(where.format(each))] == []
+
+
+@settings(deadline=None)
+@given(st.from_regex(_PREPARED_JID, fullmatch=True))
+def test_a_jid_that_is_prepared_already_is_what_stringprep_makes_of_it(text):
+    assert same_as_twisted(text)
+
+
+def test_no_plain_jid_goes_through_stringprep(monkeypatch):
+    def failing(*args):
+        raise AssertionError
+
+    monkeypatch.setattr(JID, "__init__", failing)
+    for text in ("alice.smith+1@home-1.example/Desk @/ 2", "h", "files.example", "a@h", "h/ @"):
+        assert normalized_jid(text) == text
+        assert parse_jid(text).host in text
 
 
 def test_jid_is_given_back_as_it_is():

@@ -178,16 +178,33 @@ def parse_jid(text: object) -> JID:
     return jid
 
 
-# Stringprep costs more than all else that is done for a stanza. Twisted's internJID keeps every
-# address for ever, and strangers choose them.
+# Stringprep costs several times all else that is done for a stanza. It leaves these as they are,
+# which is what most are.
+_PREPARED_JID: Final = re.compile(
+    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*"
+    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:/([ -~]+))?"
+)
+
+
+# Twisted's internJID keeps every address for ever, and strangers choose them.
 @lru_cache(maxsize=4096)
 def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
+    prepared = _PREPARED_JID.fullmatch(text)
+    if prepared is not None:
+        user, host, resource = prepared.groups()
+        return user, host, resource
     try:
         jid = JID(text)
     except (InvalidFormat, RuntimeError, ValueError) as error:
         raise ValueError(f"{text!r} is no JID: {error}") from None
     except IndexError:  # Twisted's, for a domain with an empty label
         raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
+    bare, slash, _ = text.partition("/")
+    # Twisted takes these for an address without the part (RFC 7622 sections 3.3.1 and 3.4.1).
+    if "@" in bare and not jid.user:
+        raise ValueError(f"{text!r} is no JID: there is nothing before its '@'")
+    if slash and not jid.resource:
+        raise ValueError(f"{text!r} is no JID: there is nothing after its '/'")
     return jid.user, jid.host, jid.resource
 
 
@@ -201,6 +218,8 @@ def normalized_jid(address: JID | str) -> str:
 
 @lru_cache(maxsize=4096)
 def _normalized_jid(text: str) -> str:
+    if _PREPARED_JID.fullmatch(text):
+        return text
     full: str = parse_jid(text).full()
     return full
 
