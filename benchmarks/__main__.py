@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.contenders import CONTENDERS, left_out
 from benchmarks.environment import describe
+from benchmarks.process import BenchmarkError
 from benchmarks.targets import judge
 
 PARTS = {
@@ -25,6 +26,8 @@ PARTS = {
 }
 DEFAULT = ("exchange", "memory")
 CHOOSING = ("exchange", "pending", "memory")  # the parts that --only narrows
+NEEDED = ("twisted_oob", "twisted_oob.fetch")  # between them they import all dependencies
+INSTALL = "Install the project: pip install -e '.[benchmarks]'"
 README = Path(__file__).with_name("README.rst")
 BEGIN, END = ".. begin of figures\n", ".. end of figures\n"
 
@@ -35,7 +38,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=(*PARTS, "all", []),
+        type=_part,
         metavar="PART",
         help=f"{', '.join(PARTS)} or all; by default {' and '.join(DEFAULT)}",
     )
@@ -54,17 +57,35 @@ def options(arguments: list[str]) -> argparse.Namespace:
     output.add_argument(
         "--readme", action="store_true", help="put the tables into benchmarks/README.rst, too"
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     if "all" in given.parts:
         given.parts = list(PARTS)
     given.parts = [part for part in PARTS if part in (given.parts or DEFAULT)]
-    if given.plot and "pending" not in given.parts:
-        parser.error("--plot draws the part pending: name that, too")
-    if given.plot and not Path(given.plot).parent.is_dir():
-        parser.error(f"--plot: there is no folder {Path(given.plot).parent}")
-    if given.plot and find_spec("matplotlib") is None:
-        parser.error("--plot needs matplotlib, which is not installed")
+    if given.plot is not None:
+        if "pending" not in given.parts:
+            parser.error("--plot draws the part pending: name that, too")
+        try:
+            _try_to_write(given.plot)
+        except OSError as error:
+            parser.error(f"--plot: {given.plot!r} can't be written: {error.strerror}")
+        if find_spec("matplotlib") is None:
+            parser.error("--plot needs matplotlib, which is not installed")
     return given
+
+
+def _try_to_write(name: str) -> None:
+    """Fail now, and not after minutes; leaves everything as it was."""
+    path = Path(name)
+    was_there = path.exists()
+    path.open("ab").close()
+    if not was_there:
+        path.unlink()
+
+
+def _part(name: str) -> str:
+    if name not in (*PARTS, "all"):
+        raise argparse.ArgumentTypeError(f"no {name!r} among {', '.join(PARTS)}, all")
+    return name
 
 
 def _names(text: str) -> list[str]:
@@ -76,7 +97,10 @@ def _names(text: str) -> list[str]:
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Give the figures of every part, and of the machine they are from."""
+    """Give the figures of every part, and of the machine they are from.
+
+    Of a part that could not be measured there is only ``error``: why.
+    """
     figures: dict[str, Any] = {
         "environment": describe(quick=given.quick),
         "left_out": left_out(given.only),
@@ -84,7 +108,12 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     for part in given.parts:
         sys.stderr.write(f"measuring: {part}\n")
         narrowed = {"only": given.only} if part in CHOOSING else {}
-        figures[part] = import_module(f"benchmarks.{part}").run(quick=given.quick, **narrowed)
+        module = import_module(f"benchmarks.{part}")
+        try:
+            figures[part] = module.run(quick=given.quick, **narrowed)
+        except (BenchmarkError, OSError) as error:
+            figures[part] = {"error": str(error)}
+            sys.stderr.write(f"{part} failed: {error}\n")
     return figures
 
 
@@ -95,7 +124,11 @@ def report(figures: dict[str, Any]) -> str:
         sections.append(f"Not installed, so left out: {', '.join(figures['left_out'])}.\n")
     for part, title in PARTS.items():
         if part in figures:
-            text = import_module(f"benchmarks.{part}").report(figures[part])
+            found = figures[part]
+            if found.keys() == {"error"}:
+                text = f"Failed: {' '.join(found['error'].split())}"
+            else:
+                text = import_module(f"benchmarks.{part}").report(found)
             sections.append(f"{title}\n{'-' * len(title)}\n\n{text.rstrip()}\n")
     sections.append(judge(figures))
     return "\n".join(filter(None, sections))
@@ -116,19 +149,25 @@ def write_readme(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print; gives the exit status: 1 where a contender failed."""
+    """Measure and print; gives the exit status: 1 where anything could not be measured."""
     given = options(arguments)
+    try:
+        for name in NEEDED:
+            import_module(name)
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"{str(error.name).partition('.')[0]} is missing. {INSTALL}\n")
+        return 1
     # So that what was started is ended, too.
     signal.signal(signal.SIGTERM, _end)
     figures = measure(given)
-    if given.plot:
-        from benchmarks.plot import draw  # noqa: PLC0415  (where matplotlib is)
-
-        draw(figures["pending"], given.plot)
     text = report(figures)
     if given.readme:
         write_readme(text)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n" if given.json else text)
+    if given.plot and "error" not in figures["pending"]:
+        from benchmarks.plot import draw  # noqa: PLC0415  (where matplotlib is)
+
+        draw(figures["pending"], given.plot)
     return int(failed(figures))
 
 
@@ -137,4 +176,8 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(128 + signal.SIGINT)

@@ -15,13 +15,19 @@ from benchmarks.process import BenchmarkError
 from benchmarks.stream import ComponentStream
 
 DRIVER = "driver@server.example/benchmark"
+OFFERER = "u%d@d.example/lab"
+OFFERERS = 10_000  # more than what remembers addresses is likely to keep
 URL = "http://127.0.0.1/file"
 DESC = "A file"
 PATIENCE = 20.0  # seconds without anything new after which a contender has failed
+_OFFERER = OFFERER.encode()
 _AT_ONCE = 64  # exchanges between two looks at the clock, where the work is limited in time
 
 _IQ = re.compile(rb"<iq\b[^>]*>")
-_RESULT = re.compile(rb"<iq\b(?=[^>]*\stype=[\"']result[\"'])(?=[^>]*\sid=[\"']d(\d+)[\"'])[^>]*>")
+_RESULT = re.compile(
+    rb"<iq\b(?=[^>]*\stype=[\"']result[\"'])(?=[^>]*\sid=[\"']d(\d+)[\"'])"
+    rb"(?=[^>]*\sto=[\"']([^\"']*)[\"'])[^>]*>"
+)
 _REQUEST = re.compile(
     rb"<iq\b(?=[^>]*\stype=[\"']set[\"'])[^>]*?\sid=[\"']([^\"']+)[\"'][^>]*>"
     rb"\s*<query\b[^>]*jabber:iq:oob[^>]*>.*?<url\b[^>]*>([^<]*)</url>.*?</iq>",
@@ -30,7 +36,7 @@ _REQUEST = re.compile(
 
 
 class Offering:
-    """Offers to a contender that answers.
+    """Offers to a contender that answers, as many peers in turn.
 
     ``window``: at most so many offers wait for their answer. ``held``: the contender keeps so
     many more of them open, and answers the oldest.
@@ -44,7 +50,7 @@ class Offering:
         self._offered = 0
         self._unread = b""
         self._offer = (
-            f"<iq type='set' id='d%d' from='{DRIVER}' to='{stream.domain}'>"
+            f"<iq type='set' id='d%d' from='{OFFERER}' to='{stream.domain}'>"
             f"<query xmlns='jabber:iq:oob'><url>{URL}</url><desc>{DESC}</desc></query></iq>"
         ).encode()
 
@@ -79,7 +85,7 @@ class Offering:
         numbers = range(self._offered, self._offered + count)
         self._offered += count
         self._open.update(numbers)
-        self._stream.send(b"".join([self._offer % number for number in numbers]))
+        self._stream.send(b"".join([self._offer % (n, n % OFFERERS) for n in numbers]))
 
     def _collect(self) -> int:
         """Wait for answers, check them, and give how many came."""
@@ -89,9 +95,13 @@ class Offering:
         came = self._unread + data
         cut = came.rfind(b">") + 1
         came, self._unread = came[:cut], came[cut:]
-        numbers = [int(number) for number in _RESULT.findall(came)]
-        if len(numbers) != len(_IQ.findall(came)):
+        results = _RESULT.findall(came)
+        if len(results) != len(_IQ.findall(came)):
             raise BenchmarkError(f"not only results came: {came[:300]!r}")
+        numbers = [int(number) for number, _ in results]
+        for number, (_, to) in zip(numbers, results, strict=True):
+            if to != _OFFERER % (number % OFFERERS):
+                raise BenchmarkError(f"the answer to offer {number} went to {to!r}")
         before = len(self._open)
         self._open.difference_update(numbers)
         if before - len(self._open) != len(numbers):

@@ -1,16 +1,11 @@
 """Fetching: a large file, its memory, many small files, and offers that wait meanwhile.
 
-Run it from the project's root, with the Debian packages nginx and curl installed::
-
-    python -m benchmarks.fetching [--quick] [--json]
-
 The contenders take turns, and what counts is the ratio of neighbours: a machine that others use
 changes its speed meanwhile. aiohttp takes part where it is installed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -28,9 +23,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.nginx import find_nginx, served
-from benchmarks.process import BenchmarkError, Process
+from benchmarks.process import BenchmarkError, Process, shortened
 from benchmarks.stream import ComponentStream
 from benchmarks.table import NOTHING, number, table
+from benchmarks.targets import verdict
 
 _MIB = 1 << 20
 _SMALL = 10 * 1024  # bytes
@@ -39,13 +35,14 @@ _PATIENCE = 120.0  # seconds for one slice
 _PAUSE = 0.003  # seconds between an answer and the next offer
 _DOMAIN = "oob.localhost"
 
+_MOST, _LEAST = "at most", "at least"
 # What the figures are held to: a ratio's median is at most, or at least, this.
 TARGETS: dict[str, tuple[str, float]] = {
-    "large / curl, sha256sum, sync": ("at most", 1.2),
-    "small / curl": ("at least", 3.0),
-    "small / aiohttp, a connection each": ("at least", 0.8),
-    "peak memory, MB more": ("at most", 5.0),
-    "99th percentile / without a fetch": ("at most", 2.0),
+    "large / curl, sha256sum, sync": (_MOST, 1.2),
+    "small / curl": (_LEAST, 3.0),
+    "small / aiohttp, a connection each": (_LEAST, 0.8),
+    "peak memory, MB more": (_MOST, 5.0),
+    "99th percentile / without a fetch": (_MOST, 2.0),
 }
 
 _CURL_AND_SUM = 'curl -sS -o "$1" "$2" && sha256sum "$1" && sync "$1"'
@@ -88,12 +85,14 @@ _Contender = Callable[[_Place], float]
 def run(*, quick: bool = False) -> dict[str, Any]:
     """Measure; gives plain figures: seconds, ratios (median, min, max), and what is missing.
 
+    Where nothing could be measured, ``error`` tells why.
+
     ``quick``: less of everything, in less than half a minute.
     """
     size = _QUICK if quick else _FULL
     figures: dict[str, Any] = {"versions": _versions(), "size": vars(size), "missing": _missing()}
     if find_nginx() is None:
-        return figures
+        return figures | {"error": f"nginx is {figures['missing']['nginx']}"}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fetching-")))
         for name in ("nginx", "root", "landed"):
@@ -127,10 +126,7 @@ def _versions() -> dict[str, str]:
             found[package] = version(package)
     for program, option in ((find_nginx(), "-v"), (shutil.which("curl"), "--version")):
         if program is not None:
-            said = subprocess.run(  # noqa: S603  (the command is our own)
-                [program, option], capture_output=True, text=True, timeout=_PATIENCE, check=True
-            )
-            found[Path(program).name] = (said.stdout or said.stderr).splitlines()[0]
+            found[Path(program).name] = _run([program, option]).partition("\n")[0]
     return found
 
 
@@ -224,10 +220,22 @@ def _curls(place: _Place, size: _Size) -> float:
 
 def _timed(command: list[str], given: str = "") -> float:
     began = time.perf_counter()
-    subprocess.run(  # noqa: S603  (the command is our own)
-        command, input=given, capture_output=True, text=True, timeout=_PATIENCE, check=True
-    )
+    _run(command, given)
     return time.perf_counter() - began
+
+
+def _run(command: list[str], given: str = "") -> str:
+    """Run a program to its end; gives what it said."""
+    try:
+        done = subprocess.run(  # noqa: S603  (the command is our own)
+            command, input=given, capture_output=True, text=True, timeout=_PATIENCE, check=True
+        )
+    except subprocess.CalledProcessError as error:
+        said = shortened(error.stderr)
+        raise BenchmarkError(f"{command[0]} ended with {error.returncode}: {said}") from None
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{command[0]} took more than {_PATIENCE:.0f} s") from None
+    return done.stdout or done.stderr
 
 
 def _memory(place: _Place) -> dict[str, float]:
@@ -345,28 +353,16 @@ def report(figures: dict[str, Any]) -> str:
     waits = (1000 * median(offers[what]) for what in ("quiet_p99", "busy_p99"))
     typical_waits = "{:.2f} to {:.2f} ms".format(*waits)
     rows.append(_row("99th percentile / without a fetch", typical_waits, offers["ratio"]))
-    head = ("", "measured", "ours / theirs", "target")
+    head = ("", "measured", "ours / theirs", "target", NOTHING)
     return table(head, rows) + "".join(f"\n{line}" for line in lines)
 
 
 def _row(name: str, measured: str, ratio: dict[str, float] | None) -> list[str]:
     if ratio is None:
-        return [name, measured, NOTHING, NOTHING]
+        return [name, measured, NOTHING, NOTHING, NOTHING]
     spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
-    limit = TARGETS.get(name)
-    return [name, measured, spread, NOTHING if limit is None else f"{limit[0]} {limit[1]:g}"]
-
-
-def main() -> None:
-    """Measure, and print the table or the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fetching", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, in half a minute")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    given = parser.parse_args()
-    figures = run(quick=given.quick)
-    text = json.dumps(figures, indent=2) + "\n" if given.json else report(figures)
-    sys.stdout.write(text)
-
-
-if __name__ == "__main__":
-    main()
+    if name not in TARGETS:
+        return [name, measured, spread, NOTHING, NOTHING]
+    bound, limit = TARGETS[name]
+    judged = verdict(ratio["median"], limit, least=bound == _LEAST)
+    return [name, measured, spread, f"{bound} {limit:g}", judged]

@@ -39,7 +39,7 @@ def served(home: Path, root: Path) -> Iterator[str]:
     program = find_nginx()
     if program is None:
         raise BenchmarkError("nginx is not installed")
-    config = home / "nginx.conf"
+    config, said = home / "nginx.conf", ""
     for _ in range(_ATTEMPTS):  # another process may have taken the port
         port = _free_port()
         config.write_text(_CONFIG.format(home=home, root=root, port=port))
@@ -47,7 +47,8 @@ def served(home: Path, root: Path) -> Iterator[str]:
             if _answers(process, port):
                 yield f"http://127.0.0.1:{port}"
                 return
-    raise BenchmarkError("nginx does not start")
+            said = process.last_words()
+    raise BenchmarkError(f"nginx does not start: {said}")
 
 
 def _answers(process: Process, port: int) -> bool:

@@ -21,6 +21,11 @@ class BenchmarkError(Exception):
     """A contender did not do what it had to."""
 
 
+def shortened(output: str) -> str:
+    """Give the end of what a program wrote, for an error's text."""
+    return output.strip()[-_LAST_WORDS:]
+
+
 @contextmanager
 def one_processor() -> Iterator[None]:
     """Keep this process, and those it starts meanwhile, on one and the same processor.
@@ -93,7 +98,7 @@ class Process:
     def last_words(self) -> str:
         """Give the end of what it wrote to stderr, for an error's text."""
         self._errors.seek(0)
-        return self._errors.read().decode(errors="replace").strip()[-_LAST_WORDS:]
+        return shortened(self._errors.read().decode(errors="replace"))
 
     def line(self, patience: float) -> str:
         """Give the next line of its stdout; fails after ``patience`` seconds without one."""

@@ -1,6 +1,7 @@
 """Offers per second that 1, 2 and 3 responder processes answer, on one ejabberd on loopback.
 
-Run it from the project's root, with the Debian package ejabberd installed::
+Run it from the project's root. It needs the Debian package ejabberd, and the extra ``test``: it
+starts the fleet of the project's tests::
 
     python -m benchmarks.scaling
 
@@ -11,19 +12,17 @@ HTTP, synced to the disk and then answered; the sender and the web server are th
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from twisted.internet.task import react
-
-from tests.certificates import Authority
-from tests.fleet import DocumentedEjabberd, Fleet
-from tests.servers import DOMAIN
 
 PROCESSES = (1, 2, 3)
 RUNS = 3
@@ -37,9 +36,8 @@ def cpu_seconds(process: Any) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(reactor: Any, server: Any, folder: Path, count: int) -> str:
+async def measure(fleet: Any, server: Any, count: int) -> str:
     """Measure with that many processes; gives a line."""
-    fleet = Fleet(reactor, server, folder)
     rates = []
     try:
         await fleet.start(count)
@@ -68,22 +66,46 @@ async def measure(reactor: Any, server: Any, folder: Path, count: int) -> str:
     )
 
 
-async def main(reactor: Any) -> None:
+async def measure_all(reactor: Any) -> None:
     """Measure each number of processes, in a temporary folder."""
+    # Not above: main tells where pytest, and with it the project's tests, can't be imported.
+    import pytest  # noqa: PLC0415
+
+    from tests.certificates import Authority  # noqa: PLC0415
+    from tests.fleet import DocumentedEjabberd, Fleet  # noqa: PLC0415
+    from tests.servers import DOMAIN  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         authority = Authority(folder)
-        server = DocumentedEjabberd(reactor, folder, authority.issue(DOMAIN), authority.file)
+        try:
+            server = DocumentedEjabberd(reactor, folder, authority.issue(DOMAIN), authority.file)
+        except pytest.skip.Exception as missing:
+            sys.exit(str(missing))
         await server.start()
         try:
             for count in PROCESSES:
                 home = folder / f"with-{count}"
                 home.mkdir()
-                line = await measure(reactor, server, home, count)
+                line = await measure(Fleet(reactor, server, home), server, count)
                 sys.stdout.write(f"{line}\n")
         finally:
             await server.stop()
 
 
+def main() -> None:
+    """Measure, where all that it needs is there."""
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        import_module("tests.fleet")
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is missing. Install the project: pip install -e '.[test]'")
+    react(measure_all)
+
+
 if __name__ == "__main__":
-    react(main)
+    main()

@@ -22,7 +22,13 @@ class Target:
     what: str
     limit: float
     find: Callable[[dict[str, Any]], float]
-    form: str = ".2f"
+    places: int = 2
+
+
+def verdict(value: float, limit: float, places: int = 2, *, least: bool = False) -> str:
+    """Judge a figure as it is printed; ``least``: it is to be no less than the limit, not more."""
+    shown = round(value, places)
+    return "met" if (shown >= limit if least else shown <= limit) else "missed"
 
 
 def _row(rows: list[dict[str, Any]], name: str = OURS) -> dict[str, Any]:
@@ -63,13 +69,13 @@ TARGETS = (
         "KiB per 1,000 pending requests",
         1100,
         lambda figures: float(_row(figures["memory"]["pending"])["kib_per_1000"]),
-        ",.0f",
+        places=0,
     ),
     Target(
         "KiB per 1,000 open offers",
         2000,
         lambda figures: float(_row(figures["memory"]["open"])["kib_per_1000"]),
-        ",.0f",
+        places=0,
     ),
     Target("import time, by that of its parts", 1.1, lambda figures: figures["imports"]["ratio"]),
 )
@@ -83,10 +89,8 @@ def judge(figures: dict[str, Any]) -> str:
             value = target.find(figures)
         except (KeyError, TypeError):
             continue
-        verdict = "met" if value <= target.limit else "missed"
-        rows.append(
-            [target.what, *(format(it, target.form) for it in (target.limit, value)), verdict]
-        )
+        limit, shown = (f"{it:,.{target.places}f}" for it in (target.limit, value))
+        rows.append([target.what, limit, shown, verdict(value, target.limit, target.places)])
     if not rows:
         return ""
     return f"{TITLE}\n{'-' * len(TITLE)}\n\n{table(['', 'at most', 'is', NOTHING], rows)}"

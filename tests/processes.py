@@ -1,14 +1,20 @@
-"""Other people's programs, as processes that print lines."""
+"""Programs, as processes that print lines."""
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def missing(what, package):
@@ -74,3 +80,22 @@ class Program(ProcessProtocol):
             self.transport.signalProcess(name)
         except ProcessExitedAlready:
             pass
+
+
+def started(stack, *words):
+    """Start Python for the time of an ExitStack; the test reads its stdout and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    # What it never says is at an end then, too.
+    impatient = threading.Timer(20, process.kill)
+    impatient.start()
+    stack.callback(impatient.cancel)
+    return process

@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import exchange, exchanges, fetching, memory, targets
+from benchmarks import exchange, exchanges, fetching, memory, nginx, scaling, targets
 from benchmarks.column import Column, measure
-from benchmarks.contenders import AMONG_OTHERS, BASE, OURS, PEERS, Contender, choose, left_out
+from benchmarks.contenders import AMONG_OTHERS, BASE, OURS, Contender, choose, left_out
+from benchmarks.exchanges import Offering
 from benchmarks.nginx import find_nginx
 from benchmarks.process import BenchmarkError, Process, one_processor
-from benchmarks.stream import ComponentStream
-from benchmarks.table import columns_table, number, table
-from tests.processes import missing
+from benchmarks.table import NOTHING, columns_table, number, table
+from tests.processes import missing, started
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0
@@ -48,8 +48,10 @@ request = (
 )
 says = {
     "error": "<iq type='error' id='d0'/>",
-    "twice": "<iq type='result' id='d0'/><iq type='result' id='d0'/>",
-    "id": "<iq type='result' id='d9'/>",
+    "twice": "<iq type='result' id='d0' to='u0@d.example/lab'/>" * 2,
+    "id": "<iq type='result' id='d9' to='u9@d.example/lab'/>",
+    "to": "<iq type='result' id='d0' to='u1@d.example/lab'/>",
+    "nobody": "<iq type='result' id='d0'/>",
     "url": request.replace("/file", "/other"),
     "many": request * 3,
     "get": request.replace("set", "get"),
@@ -70,10 +72,6 @@ peer.sendall(says.get(mode, "").encode())
 while peer.recv(4096):
     pass
 """
-
-NOT_FOUND = (
-    "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
-)
 
 
 def rows_of(column, only=None):
@@ -129,6 +127,8 @@ def test_what_takes_too_long_is_cut_and_says_so():
         ("answer", "error", "not only results came"),
         ("answer", "twice", "came twice"),
         ("answer", "id", "to no offer"),
+        ("answer", "to", "the answer to offer 0 went to b'u1@d.example/lab'"),
+        ("answer", "nobody", "not only results came"),
         ("answer", "mute", "were not answered in time"),
         ("answer", "ends", "what it says at last"),
         ("ask", "url", "a request for b'http://127.0.0.1/other' came"),
@@ -157,70 +157,18 @@ def test_a_contender_that_does_wrong_fails_and_the_others_go_on(
     assert f"* wrong, title: {rows[0]['error'].split()[0]}" in columns_table([("title", rows)])
 
 
-class Peer:
-    """A peer of this project, started as its users do, and its stream."""
+def test_offers_come_from_ten_thousand_peers_in_turn():
+    class Stream:
+        domain, sent = "peer.example", b""
 
-    def __init__(self, stack, name, *arguments):
-        self.stream = ComponentStream("peer.example")
-        stack.callback(self.stream.close)
-        command = [sys.executable, PEERS / name, *self.stream.address, self.stream.domain]
-        command += [self.stream.secret, *arguments]
-        self.process = stack.enter_context(Process([str(word) for word in command]))
-        self.stream.accept(PATIENCE, lambda: self.process.ended)
+        def send(self, data):
+            self.sent += data
 
-    def stanzas(self, count):
-        """Read until that many stanzas came, and nothing but them."""
-        came = b""
-        while came.count(b"</iq>") + came.count(b"/>") < count:
-            data = self.stream.read(time.monotonic() + PATIENCE)
-            assert data, came
-            came += data
-        return came.decode()
-
-
-def test_send_keeps_w_unanswered_says_ok_and_stays():
-    to = "driver@server.example/x"
-    request = re.compile(
-        rf"<iq (?=[^>]*type=.set)(?=[^>]*to=.{to}.)[^>]*id=.([\w-]+)[^>]*>"
-        "<query xmlns=.jabber:iq:oob.><url>http://127.0.0.1/</url><desc>A file</desc></query></iq>"
-    )
-    with ExitStack() as stack:
-        peer = Peer(stack, "send.py", 7, 3, to, "http://127.0.0.1/")
-        pending, seen = [], set()
-        for answered, new in enumerate([3, 1, 1, 1, 1, 0, 0]):
-            came = peer.stanzas(new)
-            ids = request.findall(came)
-            assert (request.sub("", came), len(ids)) == ("", new)
-            pending += ids
-            seen |= set(ids)
-            kind, why = ("error", NOT_FOUND) if answered in {2, 5} else ("result", "")
-            peer.stream.send(
-                f"<iq type='{kind}' id='{pending.pop(0)}' from='{to}' to='peer.example'>{why}</iq>"
-                "".encode()
-            )
-        assert len(seen) == 7
-        assert peer.process.line(PATIENCE) == "ok 5"
-        assert not peer.process.ended
-
-
-def test_respond_answers_each_offer_with_an_empty_result():
-    with ExitStack() as stack:
-        peer = Peer(stack, "respond.py")
-        for id_ in ("a", "b"):
-            peer.stream.send(
-                f"<iq type='set' id='{id_}' from='driver@server.example/x' to='peer.example'>"
-                "<query xmlns='jabber:iq:oob'><url>http://127.0.0.1/</url><desc>A file</desc>"
-                "</query></iq>".encode()
-            )
-            answer = peer.stanzas(1)
-            assert re.fullmatch(r"<iq [^<>]*/>", answer)
-            attributes = dict(re.findall(r"(\w+)=['\"]([^'\"]*)['\"]", answer))
-            assert attributes == {
-                "type": "result",
-                "id": id_,
-                "to": "driver@server.example/x",
-                "from": "peer.example",
-            }
+    stream = Stream()
+    Offering(stream, window=1)._send(10_002)
+    senders = re.findall(rb" from='(.*?@.*?/.*?)'", stream.sent)
+    assert len(set(senders[:10_000])) == 10_000
+    assert senders[10_000:] == senders[:2]
 
 
 def test_a_process_is_measured_from_outside_and_ended():
@@ -304,6 +252,113 @@ def test_the_program_prints_tables_and_puts_them_into_the_readme(
     assert readme.read_text() == f"{before}{program.BEGIN}\n{text}\n{program.END}{after}"
 
 
+def test_a_part_that_fails_leaves_the_others_their_figures(tiny, capsys, monkeypatch):
+    def run(*, quick):
+        return fetching._run(["sh", "-c", "echo what it said >&2; exit 7"])
+
+    monkeypatch.setattr(fetching, "run", run)
+    assert program.main(["exchange", "fetching", "--only", "words"]) == 1
+    said = capsys.readouterr()
+    assert re.search(r"^wokkel +1\.00 ", said.out, re.MULTILINE)
+    assert "Fetching\n--------\n\nFailed: sh ended with 7: what it said\n" in said.out
+    assert "fetching failed: sh ended with 7: what it said\n" in said.err
+
+    assert program.main(["fetching", "--json"]) == 1
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["fetching"] == {"error": "sh ended with 7: what it said"}
+
+
+def test_an_nginx_that_does_not_start_is_quoted(tmp_path, monkeypatch):
+    script = tmp_path / "nginx"
+    script.write_text("#!/bin/sh\necho what it said >&2; exit 1\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(nginx, "find_nginx", lambda: str(script))
+    with (
+        pytest.raises(BenchmarkError, match="nginx does not start: what it said"),
+        nginx.served(tmp_path, tmp_path),
+    ):
+        pass
+
+
+def test_a_part_that_measured_nothing_is_no_success(tiny, capsys, monkeypatch):
+    monkeypatch.setattr(fetching, "find_nginx", lambda: None)
+    assert program.main(["fetching"]) == 1
+    assert "nginx is missing: not installed: nothing was measured\n" in capsys.readouterr().out
+    assert program.main(["fetching", "--json"]) == 1
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["fetching"]["error"] == "nginx is not installed: nothing was measured"
+
+
+def run_python(*words):
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_missing_package_is_named():
+    code = (
+        "import sys; sys.modules['wokkel'] = None; from benchmarks.__main__ import main; "
+        "sys.exit(main(['exchange']))"
+    )
+    done = run_python("-c", code)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "wokkel is missing. Install the project: pip install -e '.[benchmarks]'\n"
+    )
+
+
+def test_an_interrupt_ends_it_in_one_line():
+    # A shell that runs the tests in the background lets them, and what they start, ignore it.
+    code = (
+        "import runpy, signal, sys; sys.argv = ['benchmarks', 'exchange']; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('benchmarks', run_name='__main__')"
+    )
+    with ExitStack() as stack:
+        process = started(stack, "-c", code)
+        assert process.stderr.readline() == "measuring: exchange\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE) == ("", "interrupted\n")
+        assert process.returncode == 130
+
+
+def test_options_may_be_between_parts():
+    given = program.options(["fetching", "--quick", "imports"])
+    assert (given.parts, given.quick) == (["imports", "fetching"], True)
+    assert program.options([]).parts == list(program.DEFAULT)
+    assert program.options(["--quick", "all"]).parts == list(program.PARTS)
+
+
+def test_to_try_a_plot_leaves_everything_as_it_was(tmp_path):
+    (tmp_path / "old.png").write_text("old")
+    program._try_to_write(str(tmp_path / "old.png"))
+    program._try_to_write(str(tmp_path / "new.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+    assert (tmp_path / "old.png").read_text() == "old"
+
+
+def test_scaling_says_what_it_needs():
+    code = (
+        "import sys; sys.modules['pytest'] = None; from benchmarks import scaling; scaling.main()"
+    )
+    done = run_python("-c", code)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "pytest is missing. Install the project: pip install -e '.[test]'\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "said"),
+    [("--help", 0, "usage: python -m benchmarks.scaling"), ("x", 2, "unrecognized arguments: x")],
+)
+def test_scaling_measures_only_when_asked_to(word, status, said, monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "react", lambda _: pytest.fail("it measures"))
+    monkeypatch.setattr(sys, "argv", ["scaling.py", word])
+    with pytest.raises(SystemExit) as ended:
+        scaling.main()
+    assert ended.value.code == status
+    assert said in "".join(capsys.readouterr())
+
+
 def test_who_is_not_installed_is_left_out_and_named(monkeypatch):
     monkeypatch.setattr(Contender, "installed", property(lambda self: self.needs != "slixmpp"))
     assert "slixmpp" not in [each.name for each in choose("ask")]
@@ -323,7 +378,7 @@ def test_targets_are_judged_where_there_are_figures():
     }
     lines = [line.split() for line in targets.judge(figures).splitlines()]
     assert [line[-3:] for line in lines if line and line[0] == "KiB"] == [
-        ["1,100", "1,100", "missed"],
+        ["1,100", "1,100", "met"],
         ["2,000", "2,001", "missed"],
     ]
     figures["memory"]["open"] = [{"name": OURS, "kib_per_1000": 2000.0}]
@@ -331,6 +386,46 @@ def test_targets_are_judged_where_there_are_figures():
     figures["memory"]["open"] = [{"name": OURS, "kib_per_1000": None}]
     assert "offers" not in targets.judge(figures)
     assert targets.judge({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "verdict"),
+    [
+        (0.284, False, "met"),
+        (0.286, False, "missed"),
+        (0.276, True, "met"),
+        (0.274, True, "missed"),
+    ],
+)
+def test_what_is_judged_is_what_is_printed(value, least, verdict):
+    assert targets.verdict(value, 0.28, least=least) == verdict
+
+
+def test_targets_of_fetching_are_judged_too():
+    def spread(middle):
+        return {"median": middle, "min": 0.5, "max": 9.0}
+
+    def compared(**ratios):
+        names = {name.replace("_", ", "): spread(ratio) for name, ratio in ratios.items()}
+        return {"seconds": {name: [1.0, 2.0] for name in names}, "ratios": names}
+
+    figures = {
+        "missing": {},
+        "size": {"large": 1 << 20, "small": 10},
+        "large": compared(ours=1.0, curl_sha256sum_sync=1.3),
+        "small": compared(ours=1.0, curl=3.5),
+        "memory": {"one_mib_kib": 1, "huge_kib": 2, "growth_mb": 5.004},
+        "offers": {"quiet_p99": [1.0], "busy_p99": [2.0], "ratio": spread(2.01)},
+    }
+    rows = [line.rsplit(maxsplit=1) for line in fetching.report(figures).splitlines()[3:-1]]
+    assert [(row[:20].strip(), verdict) for row, verdict in rows] == [
+        ("large / ours", NOTHING),
+        ("large / curl, sha256", "missed"),
+        ("small / ours", NOTHING),
+        ("small / curl", "met"),
+        ("peak memory, MB more", "met"),
+        ("99th percentile / wi", "missed"),
+    ]
 
 
 def test_tables_are_as_wide_as_what_they_hold():
@@ -357,23 +452,20 @@ def test_the_plot_is_a_png(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["speed"], "invalid choice"),
+        (["speed"], "no 'speed' among exchange, pending, memory, imports, fetching, all\n"),
         (["--only", "words,perl"], "no 'perl' among"),
         (["memory", "--plot", "x.png"], "--plot draws the part pending"),
-        (["pending", "--plot", "not-there/x.png"], "there is no folder not-there"),
+        (["pending", "--plot", "not-there/x.png"], "can't be written: No such file or directory"),
+        (["pending", "--plot", "tests"], "--plot: 'tests' can't be written: Is a directory"),
+        (["pending", "--plot", ""], "--plot: '' can't be written: Is a directory"),
         (["--json", "--readme"], "not allowed with"),
     ],
 )
-def test_the_program_refuses(arguments, complaint):
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert complaint in done.stderr
+def test_the_program_refuses(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_fetching_measures_what_it_says(monkeypatch):

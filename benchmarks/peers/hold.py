@@ -6,11 +6,9 @@ and for each one more answers the oldest with success. It ends by a signal.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 
-from twisted.internet import reactor
-from wokkel.component import Component
+from connecting import command_line, number, run
 
 from twisted_oob import Offer, OOBHandler
 
@@ -33,11 +31,8 @@ class Shelf:
 
 def main() -> None:
     """Hold offers until a signal ends it."""
-    host, port, domain, secret, room = sys.argv[1:]
-    component = Component(host, int(port), domain, secret)
-    OOBHandler(Shelf(int(room)).put).setHandlerParent(component)
-    component.startService()
-    reactor.run()
+    *where, room = command_line(__doc__, OPEN=number(0))
+    run(OOBHandler(Shelf(room).put), *where)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,8 @@ It connects to an XMPP server as the component DOMAIN (XEP-0114), and ends by a 
 
 from __future__ import annotations
 
-import sys
-
-from twisted.internet import reactor
+from connecting import command_line, run
 from twisted.internet.defer import Deferred, succeed
-from wokkel.component import Component
 
 from twisted_oob import Offer, OOBHandler
 
@@ -21,13 +18,7 @@ def on_offer(offer: Offer) -> Deferred[tuple[str, str | None]]:
 
 def main() -> None:
     """Answer until a signal ends it."""
-    if len(sys.argv) != 5:  # noqa: PLR2004
-        sys.exit(__doc__)
-    host, port, domain, secret = sys.argv[1:]
-    component = Component(host, int(port), domain, secret)
-    OOBHandler(on_offer).setHandlerParent(component)
-    component.startService()
-    reactor.run()
+    run(OOBHandler(on_offer), *command_line(__doc__))
 
 
 if __name__ == "__main__":

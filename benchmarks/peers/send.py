@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from twisted.internet import reactor
+from connecting import command_line, number, run
 from twisted.python.failure import Failure
-from wokkel.component import Component
 
 from twisted_oob import ErrorCondition, OOBHandler
 
@@ -24,17 +23,24 @@ class Sender(OOBHandler):
         self.count, self.window = count, window
         self.recipient, self.url = recipient, url
         self.sent = self.ended = self.succeeded = 0
+        self.sending = self.told = False
 
     def connectionInitialized(self) -> None:
         """Begin, or go on after the stream was lost."""
         super().connectionInitialized()
-        while self.sent < self.count and self.sent - self.ended < self.window:
-            self.send_next()
+        self.go_on()
 
-    def send_next(self) -> None:
-        """Send one more request."""
-        self.sent += 1
-        self.send_url(self.recipient, self.url, "A file").addBoth(self.take)
+    def go_on(self) -> None:
+        """Send as many as there is room for; tell once all have ended."""
+        self.sending = True
+        while self.sent < self.count and self.sent - self.ended < self.window:
+            self.sent += 1
+            self.send_url(self.recipient, self.url, "A file").addBoth(self.take)
+        self.sending = False
+        if self.ended == self.count and not self.told:
+            self.told = True
+            sys.stdout.write(f"ok {self.succeeded}\n")
+            sys.stdout.flush()
 
     def take(self, outcome: ErrorCondition | Failure | None) -> None:
         """Take what a request came to, where None is success, and send the next in its place."""
@@ -42,22 +48,17 @@ class Sender(OOBHandler):
         self.succeeded += outcome is None
         if isinstance(outcome, Failure):
             sys.stderr.write(f"{outcome.getErrorMessage()}\n")
-        if self.sent < self.count:
-            self.send_next()
-        elif self.ended == self.count:
-            sys.stdout.write(f"ok {self.succeeded}\n")
-            sys.stdout.flush()
+        # One that fails at once is taken inside go_on, which sends the next itself.
+        if not self.sending:
+            self.go_on()
 
 
-def main(sender_class: type[Sender] = Sender) -> None:
+def main() -> None:
     """Send all, then stay until a signal ends it."""
-    if len(sys.argv) != 9:  # noqa: PLR2004
-        sys.exit(__doc__)
-    host, port, domain, secret, count, window, to, url = sys.argv[1:]
-    component = Component(host, int(port), domain, secret)
-    sender_class(int(count), int(window), to, url).setHandlerParent(component)
-    component.startService()
-    reactor.run()
+    *where, count, window, to, url = command_line(
+        __doc__, N=number(0), W=number(1), TO=str, URL=str
+    )
+    run(Sender(count, window, to, url), *where)
 
 
 if __name__ == "__main__":
