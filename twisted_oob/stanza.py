@@ -181,8 +181,7 @@ def parse_jid(text: object) -> JID:
 # Stringprep costs several times all else that is done for a stanza. It leaves these as they are,
 # which is what most are.
 _PREPARED_JID: Final = re.compile(
-    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*"
-    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:/([ -~]+))?"
+    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?([a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*)(?:/([ -~]+))?"
 )
 
 
