@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import pytest_twisted
 from twisted.internet.defer import ensureDeferred
@@ -11,6 +13,16 @@ from tests.matrix import CELL, matrix
 from tests.network import Network
 from tests.servers import DOMAIN, SERVERS
 from tests.streams import logged
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fails_unseen():
+    """Fail the test that left a failed Deferred behind, not the one it is collected in."""
+    yield
+    with logged():
+        gc.collect()
+    # What is left now is not looked through again, or this would take most of the time.
+    gc.freeze()
 
 
 @pytest.fixture
