@@ -76,16 +76,16 @@ def parts_of(element: Element) -> list[tuple[str, str]]:
 def iq_xml(kind: str, id_: str | None, to: str | None, from_: str | None, payload: str = "") -> str:
     """Write an IQ in the stream's namespace. ``payload``: XML that holds its own namespace."""
     given = f"{id_}{to}{from_}"
-    if escaped(given) is not given:
-        id_, to, from_ = (text and escaped(text) for text in (id_, to, from_))
-    xml = f"<iq type='{kind}'"
-    if id_:
-        xml += f" id='{id_}'"
-    if to:
-        xml += f" to='{to}'"
-    if from_:
-        xml += f" from='{from_}'"
-    return f"{xml}>{payload}</iq>" if payload else f"{xml}/>"
+    if id_ and to and escaped(given) is given:
+        # The usual one in one piece, which costs half as much.
+        sender = f" from='{from_}'" if from_ else ""
+        head = f"<iq type='{kind}' id='{id_}' to='{to}'{sender}"
+    else:
+        head = f"<iq type='{kind}'"
+        for name, value in (("id", id_), ("to", to), ("from", from_)):
+            if value:
+                head += f" {name}='{escaped(value)}'"
+    return f"{head}>{payload}</iq>" if payload else f"{head}/>"
 
 
 def escaped(text: str) -> str:

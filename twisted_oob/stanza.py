@@ -31,25 +31,29 @@ MAX_URL_LENGTH: Final = 8192
 
 _ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
 
-# RFC 3986 appendix A. A percent sign is let through here and judged by _BAD_PERCENT, so that
-# no alternation repeats and the match stays linear.
+# RFC 3986 appendix A; http and https need a host (RFC 9110 section 4.2). A percent sign is let
+# through here and judged by _BAD_PERCENT, and what is between brackets by IPv6Address, so that no
+# alternation repeats and the match stays linear.
 _SUB = r"A-Za-z0-9\-._~!$&'()*+,;=%"
+_USER = rf"(?:[{_SUB}:]*@)?"
+_IP_LITERAL = rf"\[ (?: [0-9A-Fa-f:.]+ | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]"
+_PORT_AND_PATH = rf"(?: :[0-9]* )? (?: /[{_SUB}:@/]* )?"
 _URI: Final = re.compile(
     rf"""
-    (?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*) :
-    (?: //
-        (?:[{_SUB}:]*@)?
-        (?P<host>
-            \[ (?: (?P<ipv6>[0-9A-Fa-f:.]+) | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]
-          | [{_SUB}]* )
-        (?: :[0-9]* )?
-        (?: /[{_SUB}:@/]* )?
-      | (?!//)[{_SUB}:@/]* )
+    (?: [hH][tT][tT][pP][sS]? :
+        // {_USER} (?: {_IP_LITERAL} | [{_SUB}]+ ) {_PORT_AND_PATH}
+      | (?! [hH][tT][tT][pP][sS]?: ) [A-Za-z][A-Za-z0-9+.\-]* :
+        (?: // {_USER} (?: {_IP_LITERAL} | [{_SUB}]* ) {_PORT_AND_PATH}
+          | (?!//)[{_SUB}:@/]* ) )
     (?: \?[{_SUB}:@/?]* )?
     (?: \#[{_SUB}:@/?]* )?
     """,
     re.VERBOSE,
 )
+_NO_HOST: Final = re.compile(
+    r"https?:(?!//)|https?://(?:[^/?#]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
+)
+_IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -123,13 +127,12 @@ def oob_xml(namespace: str, url: str, desc: str | None = None, sid: str | None =
     if name is None:
         raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
     _check(url, desc, sid)
-    xml = f"<{name} xmlns='{namespace}'"
-    if sid:
-        xml += f" sid='{escaped(sid)}'"
-    xml += f"><url>{escaped(url)}</url>"
-    if desc:
-        xml += f"<desc>{escaped(desc)}</desc>"
-    return f"{xml}</{name}>"
+    # No other character that a URI may have needs escaping.
+    if "&" in url or "'" in url:
+        url = escaped(url)
+    held = f"<url>{url}</url><desc>{escaped(desc)}</desc>" if desc else f"<url>{url}</url>"
+    sid = f" sid='{escaped(sid)}'" if sid else ""
+    return f"<{name} xmlns='{namespace}'{sid}>{held}</{name}>"
 
 
 def is_oob(element: domish.Element, namespace: str | None = None) -> bool:
@@ -250,10 +253,13 @@ def _check(url: object, desc: object, sid: object) -> None:
         raise InvalidOOBData(f"url must be a str, not {type(url).__name__}")
     if len(url) > MAX_URL_LENGTH:
         raise InvalidOOBData(f"url has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
-    match = _URI.fullmatch(url)
-    if match is None:
+    if _URI.fullmatch(url) is None:
         if not url.strip():
             raise InvalidOOBData("url is blank; it must be an absolute URI (RFC 3986)")
+        if _NO_HOST.match(url):
+            raise InvalidOOBData(
+                "url has no host, which http and https need (RFC 9110 section 4.2)"
+            )
         raise InvalidOOBData(f"url is no absolute URI (RFC 3986): {_why_not_uri(url)}")
     if "%" in url:
         bad = _BAD_PERCENT.search(url)
@@ -262,15 +268,15 @@ def _check(url: object, desc: object, sid: object) -> None:
                 f"url is no absolute URI (RFC 3986): '%' at {bad.start()} "
                 "needs two hexadecimal digits after it"
             )
-    if match["ipv6"] is not None:
+    if "[" in url:
+        address = _IPV6.search(url)
         try:
-            IPv6Address(match["ipv6"])
+            if address is not None:
+                IPv6Address(address[1])
         except ValueError:
             raise InvalidOOBData(
                 "url is no absolute URI (RFC 3986): no IPv6 address between '[' and ']'"
             ) from None
-    elif not match["host"] and match["scheme"].lower() in ("http", "https"):
-        raise InvalidOOBData("url has no host, which http and https need (RFC 9110 section 4.2)")
 
 
 def _why_not_uri(url: str) -> str:
