@@ -169,13 +169,20 @@ class Intake:
         elif depth == _IN_QUERY:
             self._depth = _IN_OFFER
         elif depth == _IN_RESULT:
-            attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
-            if not self._took(self._take_result, attributes):
-                self._depth = _IN_RESULT
-                self._attributes = attributes
-                self._give_back()
-                self._end(name)
+            # Twisted counts a stanza's bytes from the last end that it saw.
+            self._stream.stanzaSize = 0
+            attributes = self._attributes
+            try:
+                taken = self._take_result(attributes)
+            except Exception:
+                self._log.failure("A result could not be handled")
+            else:
+                if not taken:
+                    self._depth = _IN_RESULT
+                    self._attributes = attributes
+                    self._give_back()
+                    self._end(name)
         elif depth == _IN_OFFER and self._query is not None:
             offer = IQ(self._attributes, self._query, tuple(self._parts), uris=self._uris)
             self._done()
