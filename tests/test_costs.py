@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("log")
 # One peer, or as many as there are exchanges.
 PEERS = pytest.mark.parametrize("peer", [PEER, "peer{}@other.example/desk"])
 WIRES = pytest.mark.parametrize("wire", [ClientWire, ComponentWire])
-MANY = 192  # a multiple of the ids that are made at once
+MANY = 256  # a multiple of the ids that are made at once
 
 # Calls of Python functions for one exchange, those of Twisted included.
-ASKING = 31
+ASKING = 28
 ANSWERING = 52
 
 # Bytes that are kept, beside what the application keeps.

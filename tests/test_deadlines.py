@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,12 +20,17 @@ class Item:
         self.queue = queue
         self.clock = clock
         self.then = then
+        self.deadline = None
         self.settled = False
         self.expired_at = None
 
+    def add(self, seconds):
+        self.deadline = self.queue.add(self, seconds)
+        return self
+
     def settle(self):
         self.settled = True
-        self.queue.settle()
+        self.queue.settle(self.deadline)
         self.queue.rest()
 
     def expire(self):
@@ -47,9 +54,7 @@ def queue(clock):
 @pytest.fixture
 def add(queue, clock):
     def add(seconds, then=None):
-        item = Item(queue, clock, then)
-        queue.add(item, seconds)
-        return item
+        return Item(queue, clock, then).add(seconds)
 
     return add
 
@@ -67,7 +72,7 @@ def test_expires_at_its_time_and_not_before(add, clock, seconds):
 def test_expires_in_the_order_of_time_then_of_adding(queue, clock):
     order = []
     for name, seconds in [("c", 3), ("a", 1), ("d", 3), ("b", 2)]:
-        queue.add(Item(queue, clock, lambda name=name: order.append(name)), seconds)
+        Item(queue, clock, lambda name=name: order.append(name)).add(seconds)
     clock.advance(5)
     assert order == ["a", "b", "c", "d"]
 
@@ -98,13 +103,11 @@ def test_no_timer_before_the_first_item_and_after_the_last(add, clock):
 
 
 def test_timer_stays_for_what_follows_before_the_queue_rests(queue, clock):
-    first = Item(queue, clock)
-    queue.add(first, 10)
+    first = Item(queue, clock).add(10)
     (timer,) = clock.getDelayedCalls()
     clock.advance(1)
-    first.settled = True
-    queue.settle()
-    queue.add(second := Item(queue, clock), 10)
+    queue.settle(first.deadline)
+    second = Item(queue, clock).add(10)
     queue.rest()
     assert clock.getDelayedCalls() == [timer]
     clock.advance(9.5)
@@ -156,6 +159,24 @@ def test_memory_does_not_grow_with_what_is_settled(add, queue):
     assert len(queue._heap) == 0
 
 
+def test_what_is_settled_is_let_go_at_once(add):
+    kept, item = add(1000), add(1000)
+    gone = weakref.ref(item)
+    item.settle()
+    del item
+    assert gone() is None
+    kept.settle()
+
+
+def test_settled_twice_counts_once(add, queue, clock):
+    item, other = add(5), add(6)
+    item.settle()
+    item.settle()
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(10)
+    assert other.expired_at == 10
+
+
 def test_exception_in_one_expiry_does_not_stop_the_others(add, clock):
     def fail():
         raise RuntimeError("one of them")
@@ -186,7 +207,7 @@ def test_behaves_as_a_sorted_list_would(steps):
     def add(seconds, again=None):
         item = Item(queue, clock, None if again is None else lambda: add(again))
         model[item] = clock.seconds() + seconds
-        queue.add(item, seconds)
+        item.add(seconds)
 
     for step, value, again in steps:
         if step == "add":

@@ -1,9 +1,10 @@
 """One timer for any number of deadlines.
 
 A ``callLater`` for each request costs more than the request itself, and its closure keeps
-all of it alive. Here a deadline is one tuple in a heap, and only the earliest one has a timer.
-What is settled before its deadline stays in the heap until it comes up or until such
-entries are the majority; then they are swept out at once, which makes settling O(1) amortised.
+all of it alive. Here a deadline is an entry in a heap, and only the earliest one has a timer.
+What is settled before its deadline is let go at once. Its empty entry stays in the heap until it
+comes up or until such entries are the majority; then they are swept out together, which makes
+settling O(1) amortised.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from twisted.logger import Logger
 
@@ -47,12 +48,15 @@ class Clock(Protocol):
 class Expiring(Protocol):
     """What can be given a deadline."""
 
-    @property
-    def settled(self) -> bool:
-        """Whether it needs its deadline no more."""
-
     def expire(self) -> None:
-        """Handle the deadline; it is settled when this returns."""
+        """Handle the deadline, which is settled already."""
+
+
+Deadline: TypeAlias = "list[Any]"
+"""What ``add`` gives: when it is due, its place among equals, and what expires (None: settled).
+
+A list, which the heap compares in C.
+"""
 
 
 class DeadlineQueue:
@@ -65,25 +69,30 @@ class DeadlineQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, Expiring]] = []
+        self._heap: list[Deadline] = []
         self._order = count()
         self._live = 0
         self._timer: Timer | None = None
         self._timer_due = 0.0
 
-    def add(self, item: Expiring, seconds: float) -> None:
-        """Call ``item.expire()`` in so many seconds, unless ``settle`` is called before."""
+    def add(self, item: Expiring, seconds: float) -> Deadline:
+        """Call ``item.expire()`` in so many seconds, unless what this gives is settled before."""
         due = self._clock.seconds() + seconds
-        heappush(self._heap, (due, next(self._order), item))
+        deadline = [due, next(self._order), item]
+        heappush(self._heap, deadline)
         self._live += 1
         if self._timer is None or due < self._timer_due:
             self._arm(due)
+        return deadline
 
-    def settle(self) -> None:
-        """Count one of the items as settled; to be called once for each, after it became so."""
+    def settle(self, deadline: Deadline) -> None:
+        """Let go of what a deadline was for. One that is settled already is left as it is."""
+        if deadline[2] is None:
+            return
+        deadline[2] = None
         self._live -= 1
         if len(self._heap) > 2 * self._live + _SWEEP_FROM:
-            self._heap = [entry for entry in self._heap if not entry[2].settled]
+            self._heap = [entry for entry in self._heap if entry[2] is not None]
             heapify(self._heap)
 
     def rest(self) -> None:
@@ -108,13 +117,16 @@ class DeadlineQueue:
     def _expire(self) -> None:
         self._timer = None
         now = self._clock.seconds()
-        while self._heap and (self._heap[0][2].settled or self._heap[0][0] <= now):
-            item = heappop(self._heap)[2]
-            if not item.settled:
-                try:
-                    item.expire()
-                except Exception:
-                    self._log.failure("Could not expire {item!r}", item=item)
+        while self._heap and (self._heap[0][2] is None or self._heap[0][0] <= now):
+            deadline = heappop(self._heap)
+            item: Expiring | None = deadline[2]
+            if item is None:
+                continue
+            self.settle(deadline)
+            try:
+                item.expire()
+            except Exception:
+                self._log.failure("Could not expire {item!r}", item=item)
         # What was added meanwhile may have armed the timer for a later deadline than the first.
         if self._heap and (self._timer is None or self._heap[0][0] < self._timer_due):
             self._arm(self._heap[0][0])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
-    from twisted_oob.deadlines import DeadlineQueue
+    from twisted_oob.deadlines import Deadline, DeadlineQueue
     from twisted_oob.iq import IQ
     from twisted_oob.stanza import OOBData
     from twisted_oob.wire import BoundStream
@@ -57,11 +57,11 @@ class Offer:
 
     __slots__ = (
         "_book",
+        "_deadline",
         "_iq",
         "_recipient",
         "_sender",
         "_state",
-        "_timed",
         "_work",
         "data",
     )
@@ -81,7 +81,7 @@ class Offer:
         self._book = book
         self._state = _State.OPEN
         self._work: Deferred[Any] | None = None
-        self._timed = False
+        self._deadline: Deadline | None = None
 
     @property
     def url(self) -> str:
@@ -158,7 +158,7 @@ class Offer:
 
     def _settle(self, state: _State) -> None:
         self._state = state
-        self._book.settle(self, timed=self._timed)
+        self._book.settle(self, self._deadline)
 
     def _lose(self) -> None:
         self._settle(_State.LOST)
@@ -248,14 +248,13 @@ class OfferBook:
         offer._start(on_offer)
         # What was answered at once needs no deadline.
         if timeout is not None and not offer.settled:
-            offer._timed = True
-            self._deadlines.add(offer, timeout)
+            offer._deadline = self._deadlines.add(offer, timeout)
 
-    def settle(self, offer: Offer, *, timed: bool) -> None:
-        """Take an offer off the book."""
+    def settle(self, offer: Offer, deadline: Deadline | None) -> None:
+        """Take an offer off the book, and its deadline off the queue."""
         self._open.discard(offer)
-        if timed:
-            self._deadlines.settle()
+        if deadline is not None:
+            self._deadlines.settle(deadline)
             self._deadlines.rest()
 
     def send_answer(self, iq: IQ, error: StanzaError | None) -> None:

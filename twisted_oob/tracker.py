@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.words.xish import domish
 
-    from twisted_oob.deadlines import DeadlineQueue
+    from twisted_oob.deadlines import Deadline, DeadlineQueue
     from twisted_oob.wire import BoundStream
 
 
@@ -39,7 +39,7 @@ def new_id() -> str:
     """Make a stanza id that nobody can guess (96 random bits)."""
     if not _ids:
         # To ask the system for them one by one costs more than the rest of a request's bookkeeping.
-        digits = secrets.token_hex(_ID_DIGITS * 32)
+        digits = secrets.token_hex(_ID_DIGITS * 128)
         _ids.extend([digits[i : i + _ID_DIGITS] for i in range(0, len(digits), _ID_DIGITS)])
     return _ids.pop()
 
@@ -55,7 +55,7 @@ class _Request(Deferred[Any]):
     payload: str | None = None  # of one that waits for a stream
     refused: _Refused | None = None
     settled = False
-    timed = False
+    deadline: Deadline | None = None
 
     def __init__(self, tracker: RequestTracker, kind: str, id_: str, to: str | None) -> None:
         Deferred.__init__(self, _cancelled)
@@ -126,12 +126,14 @@ class RequestTracker:
             request.refused = refused
         self._requests[id_] = request
         if timeout is not None:
-            request.timed = True
-            self.deadlines.add(request, timeout)
+            request.deadline = self.deadlines.add(request, timeout)
         if self._stream is None:
             request.payload = payload
-        else:
-            self._send(self._stream, request, payload)
+            return request
+        try:
+            self._stream.send_iq(kind, id_, to, from_, payload)
+        except Exception:
+            self._not_sent(request)
         return request
 
     def stream_opened(self, stream: BoundStream) -> None:
@@ -140,7 +142,10 @@ class RequestTracker:
         for request in list(self._requests.values()):
             payload, request.payload = request.payload, None
             if payload is not None:
-                self._send(stream, request, payload)
+                try:
+                    stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
+                except Exception:
+                    self._not_sent(request)
             if self._stream is not stream:
                 break
 
@@ -202,17 +207,15 @@ class RequestTracker:
         request.settled = True
         request.payload = None
         del self._requests[request.id]
-        if request.timed:
-            self.deadlines.settle()
+        if request.deadline is not None:
+            self.deadlines.settle(request.deadline)
 
-    def _send(self, stream: BoundStream, request: _Request, payload: str) -> None:
-        try:
-            stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
-        except Exception:
-            if not request.settled:
-                self.settle(request)
-                request.errback()
-                self.deadlines.rest()
+    def _not_sent(self, request: _Request) -> None:
+        """Fail a request with the exception that is being handled."""
+        if not request.settled:
+            self.settle(request)
+            request.errback()
+            self.deadlines.rest()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
         asked = None if request.to is None else parse_jid(request.to)
