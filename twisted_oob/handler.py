@@ -226,6 +226,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         for query, observer in self._observers:
             self.xmlstream.addObserver(query, observer)
         if self.direct and can_take_from(self.xmlstream):
+            stream.send_promptly()
             self._intake = Intake(
                 self.xmlstream,
                 self._tracker.ids,
@@ -271,6 +272,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         intake, self._intake = self._intake, None
         if intake is not None:
             intake.remove()
+        stream.release()
         self._tracker.stream_lost(reason)
         book.stream_lost()
 

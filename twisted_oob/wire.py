@@ -5,6 +5,7 @@ from __future__ import annotations
 from inspect import getclosurevars
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IReadWriteDescriptor, ISSLTransport
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 
 from twisted_oob.iq import element_from_xml, iq_xml
@@ -34,12 +35,46 @@ class BoundStream:
         self._from = self.me.full() if self.me is not None and self.me.user is None else None
         self._writes = _sends_plainly(xmlstream)
         self._replaced = getattr(xmlstream, "__dict__", {}).get("send")
+        self._wrote = False
+        self._receive: Any = None
         parse_promptly(xmlstream)
+
+    def send_promptly(self) -> None:
+        """From now on, what is sent while bytes are taken in goes out once all of them are.
+
+        Otherwise it would at the reactor's next turn, after whatever else is ready by then. So it
+        does over TLS, which has a buffer of its own, and where somebody else takes the bytes.
+        """
+        xmlstream = self.xmlstream
+        transport = xmlstream.transport
+        if (
+            "dataReceived" not in xmlstream.__dict__
+            and IReadWriteDescriptor.providedBy(transport)
+            and not ISSLTransport.providedBy(transport)
+        ):
+            self._receive = xmlstream.dataReceived
+            xmlstream.dataReceived = self._take_in
+
+    def release(self) -> None:
+        """Leave the XML stream as it was found."""
+        if self._receive is not None and self.xmlstream.dataReceived == self._take_in:
+            del self.xmlstream.dataReceived
+
+    def _take_in(self, data: bytes) -> None:
+        self._wrote = False
+        self._receive(data)
+        if self._wrote:
+            transport = self.xmlstream.transport
+            # The reactor must hear when one that is to be closed has sent all. What fails here is
+            # still to be sent, and fails there.
+            if transport.connected and not transport.disconnecting:
+                transport.doWrite()
 
     def send(self, stanza: domish.Element) -> None:
         """Send a stanza."""
         if self._from is not None and not stanza.hasAttribute("from"):
             stanza["from"] = self._from
+        self._wrote = True
         self.xmlstream.send(stanza)
 
     def send_iq(
@@ -50,6 +85,7 @@ class BoundStream:
         ``kind``: its type. ``from_``: None for the stream's. ``payload``: XML.
         """
         xml = iq_xml(kind, id_, to, from_ or self._from, payload)
+        self._wrote = True
         xmlstream = self.xmlstream
         # Somebody may have put a "send" of their own on the stream since it was bound.
         if not self._writes or xmlstream.__dict__.get("send") is not self._replaced:
