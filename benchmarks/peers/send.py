@@ -20,9 +20,9 @@ class Sender(OOBHandler):
 
     def __init__(self, count: int, window: int, recipient: str, url: str) -> None:
         super().__init__()
-        self.count, self.window = count, window
+        self.left, self.window = count, window
         self.recipient, self.url = recipient, url
-        self.sent = self.ended = self.succeeded = 0
+        self.unanswered = self.succeeded = 0
         self.sending = self.told = False
 
     def connectionInitialized(self) -> None:
@@ -33,20 +33,22 @@ class Sender(OOBHandler):
     def go_on(self) -> None:
         """Send as many as there is room for; tell once all have ended."""
         self.sending = True
-        while self.sent < self.count and self.sent - self.ended < self.window:
-            self.sent += 1
+        while self.left and self.unanswered < self.window:
+            self.left -= 1
+            self.unanswered += 1
             self.send_url(self.recipient, self.url, "A file").addBoth(self.take)
         self.sending = False
-        if self.ended == self.count and not self.told:
+        if not (self.unanswered or self.left or self.told):
             self.told = True
             sys.stdout.write(f"ok {self.succeeded}\n")
             sys.stdout.flush()
 
     def take(self, outcome: ErrorCondition | Failure | None) -> None:
         """Take what a request came to, where None is success, and send the next in its place."""
-        self.ended += 1
-        self.succeeded += outcome is None
-        if isinstance(outcome, Failure):
+        self.unanswered -= 1
+        if outcome is None:
+            self.succeeded += 1
+        elif isinstance(outcome, Failure):
             sys.stderr.write(f"{outcome.getErrorMessage()}\n")
         # One that fails at once is taken inside go_on, which sends the next itself.
         if not self.sending:
