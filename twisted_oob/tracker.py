@@ -54,7 +54,6 @@ class _Request(Deferred[Any]):
     from_: str | None = None
     payload: str | None = None  # of one that waits for a stream
     refused: _Refused | None = None
-    settled = False
     deadline: Deadline | None = None
 
     def __init__(self, tracker: RequestTracker, kind: str, id_: str, to: str | None) -> None:
@@ -141,7 +140,7 @@ class RequestTracker:
         self._stream = stream
         for request in list(self._requests.values()):
             payload, request.payload = request.payload, None
-            if payload is not None:
+            if payload is not None and request.id in self._requests:
                 try:
                     stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
                 except Exception:
@@ -153,7 +152,7 @@ class RequestTracker:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
         for request in list(self._requests.values()):
-            if request.payload is None and not request.settled:
+            if request.payload is None and request.id in self._requests:
                 self.settle(request)
                 request.errback(reason)
         self.deadlines.rest()
@@ -204,15 +203,13 @@ class RequestTracker:
 
     def settle(self, request: _Request) -> None:
         """Forget a request; it is then to be fired, and ``deadlines`` to rest."""
-        request.settled = True
-        request.payload = None
         del self._requests[request.id]
         if request.deadline is not None:
             self.deadlines.settle(request.deadline)
 
     def _not_sent(self, request: _Request) -> None:
         """Fail a request with the exception that is being handled."""
-        if not request.settled:
+        if request.id in self._requests:
             self.settle(request)
             request.errback()
             self.deadlines.rest()
