@@ -102,8 +102,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     direct: bool = True
     """Whether offers and results of the usual form are taken before the stream's observers.
 
-    That saves most of the time that a stanza takes, and observers don't see what was taken. Set it
-    False, before the stream opens, where others on the same stream are to see every stanza.
+    That saves most of the time that a stanza takes, and observers don't see what was taken. What is
+    sent meanwhile goes out in the same turn of the reactor, except over TLS. Set it False, before
+    the stream opens, where others on the same stream are to see every stanza.
     """
 
     def __init__(
