@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 import pytest
+import pytest_twisted
 from twisted.internet import main
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
+from twisted.internet.threads import deferToThread
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.words.protocols.jabber.xmlstream import NS_STREAMS
 from zope.interface import alsoProvides
 
 from tests.intake_runs import both_sockets
@@ -130,7 +140,53 @@ def test_what_finds_no_room_is_left_to_the_reactor():
 def test_failure_to_send_is_left_to_the_reactor():
     _made, end, descriptor = on_descriptor(room=None)
     end.offer()
+    assert descriptor.reactor.getReaders() == []
     assert descriptor.turn() is main.CONNECTION_LOST
+
+
+class Lasting(OOBHandler):
+    """Tells when its stream is there, and why it is gone."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.ready, self.lost = Deferred(), Deferred()
+
+    def connectionInitialized(self):
+        super().connectionInitialized()
+        self.ready.callback(None)
+
+    def connectionLost(self, reason):
+        super().connectionLost(reason)
+        self.lost.callback(reason.value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_reset_in_the_midst_of_an_offer_is_no_orderly_end():
+    from twisted.internet import reactor
+
+    made = Lasting(reactor=Clock())
+    end = ComponentWire()
+    made.setHandlerParent(end.manager)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        factory = end.manager.factory
+        reactor.connectTCP(*listener.getsockname(), factory)
+        peer, _address = await deferToThread(listener.accept)
+        factory.stopTrying()
+        begin = f"<stream:stream xmlns='{end.namespace}' xmlns:stream='{NS_STREAMS}' id='1'>"
+        peer.sendall(f"{begin}<handshake/>".encode())
+        await made.ready
+
+        def on_offer(offer):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            offer.reply_success()
+
+        made.on_offer = on_offer
+        request = made.send_url(PEER, URL)
+        peer.sendall(f"<iq type='set' id='o1' from='{PEER}'>{query()}</iq>".encode())
+        reason = await made.lost
+    assert isinstance(reason, ConnectionLost)
+    assert isinstance(outcome(request), ConnectionLost)
 
 
 def test_stream_that_is_closed_after_its_answer_is_closed():
@@ -207,6 +263,20 @@ def test_sharing_handler_leaves_the_bytes_alone():
     end.offer()
     assert descriptor.out == b""
     assert "dataReceived" not in end.xmlstream.__dict__
+
+
+def test_wrapped_transport_is_left_to_twisted():
+    end = ComponentWire()
+    end.open()
+    wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+    wrapper.makeConnection(Descriptor())
+    end.xmlstream.transport = wrapper
+    connected(lambda _: succeed(None), wire=lambda: Opened(end))
+    end.offer()
+    assert "dataReceived" not in end.xmlstream.__dict__
+    assert wrapper.transport.out == b""
+    wrapper.transport.turn()
+    assert wrapper.transport.out.count(b"type='result'") == 1
 
 
 def test_tls_is_left_to_twisted():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from inspect import getclosurevars
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IReadWriteDescriptor, ISSLTransport
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ISSLTransport
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 
 from twisted_oob.iq import element_from_xml, iq_xml
@@ -47,9 +48,10 @@ class BoundStream:
         """
         xmlstream = self.xmlstream
         transport = xmlstream.transport
+        # What wraps a transport would not know what becomes of it below.
         if (
             "dataReceived" not in xmlstream.__dict__
-            and IReadWriteDescriptor.providedBy(transport)
+            and isinstance(transport, FileDescriptor)
             and not ISSLTransport.providedBy(transport)
         ):
             self._receive = xmlstream.dataReceived
@@ -65,10 +67,11 @@ class BoundStream:
         self._receive(data)
         if self._wrote:
             transport = self.xmlstream.transport
-            # The reactor must hear when one that is to be closed has sent all. What fails here is
-            # still to be sent, and fails there.
-            if transport.connected and not transport.disconnecting:
-                transport.doWrite()
+            if transport.connected and not transport.disconnecting and transport.doWrite():
+                # The reactor is to hear it. It asks again, before it reads: the system tells of a
+                # reset only once, and then of an orderly end.
+                transport.stopReading()
+                transport.startWriting()
 
     def send(self, stanza: domish.Element) -> None:
         """Send a stanza."""
