@@ -7,6 +7,7 @@ import gc
 import pytest
 import pytest_twisted
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
 from tests.matrix import CELL, matrix
@@ -16,9 +17,14 @@ from tests.streams import logged
 
 
 @pytest.fixture(autouse=True)
-def _nothing_fails_unseen():
+def _nothing_fails_unseen(request):
     """Fail the test that left a failed Deferred behind, not the one it is collected in."""
+    from twisted.internet import reactor
+
     yield
+    # What fixtures gave is held by pytest, and by pytest-twisted until the reactor has its turn.
+    request.node.funcargs.clear()
+    pytest_twisted.blockon(deferLater(reactor, 0))
     with logged():
         gc.collect()
     # What is left now is not looked through again, or this would take most of the time.
