@@ -191,6 +191,20 @@ def test_exception_in_one_expiry_does_not_stop_the_others(add, clock):
     assert clock.getDelayedCalls() == []
 
 
+def test_expiry_that_fails_before_it_settles_anything_is_settled(add, queue, clock):
+    class Failing:
+        def expire(self):
+            raise RuntimeError("at once")
+
+    queue.add(Failing(), 1)
+    other = add(2)
+    with logged() as events:
+        clock.advance(1)
+        assert [str(error) for error in events.failures()] == ["at once"]
+    other.settle()
+    assert clock.getDelayedCalls() == []
+
+
 ADD = st.tuples(st.just("add"), st.integers(1, 30), st.none() | st.integers(1, 30))
 SETTLE = st.tuples(st.just("settle"), st.integers(0, 100), st.none())
 ADVANCE = st.tuples(st.just("advance"), st.integers(0, 20), st.none())

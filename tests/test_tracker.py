@@ -690,6 +690,35 @@ def test_stream_lost_while_the_waiting_are_sent_keeps_the_rest_for_the_next():
     assert not answers[1].called
 
 
+def test_request_cancelled_by_the_failure_of_another_ends_once():
+    tracker = RequestTracker(DeadlineQueue(Clock()))
+    tracker.stream_opened(OpenStream())
+    first, second = ask(tracker), ask(tracker)
+    first.addErrback(lambda _: second.cancel())
+    tracker.stream_lost(Failure(ConnectionLost()))
+    assert outcome(first) is None
+    assert isinstance(outcome(second), CancelledError)
+
+
+def test_request_whose_sending_loses_the_stream_and_fails_ends_once():
+    tracker = RequestTracker(DeadlineQueue(Clock()))
+
+    class Breaking(OpenStream):
+        def send_iq(self, *_parts):
+            tracker.stream_lost(Failure(ConnectionLost()))
+            raise RuntimeError
+
+    tracker.stream_opened(Breaking())
+    assert isinstance(outcome(ask(tracker)), ConnectionLost)
+
+
+def test_payload_of_a_request_that_was_never_sent_is_not_kept():
+    answer = ask(RequestTracker(DeadlineQueue(Clock())))
+    answer.cancel()
+    assert isinstance(outcome(answer), CancelledError)
+    assert query() not in vars(answer).values()
+
+
 # Many
 
 

@@ -169,10 +169,10 @@ class Intake:
         elif depth == _IN_QUERY:
             self._depth = _IN_OFFER
         elif depth == _IN_RESULT:
+            attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
             # Twisted counts a stanza's bytes from the last end that it saw.
             self._stream.stanzaSize = 0
-            attributes = self._attributes
             try:
                 taken = self._take_result(attributes)
             except Exception:

@@ -140,7 +140,7 @@ class RequestTracker:
         self._stream = stream
         for request in list(self._requests.values()):
             payload, request.payload = request.payload, None
-            if payload is not None and request.id in self._requests:
+            if payload is not None:
                 try:
                     stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
                 except Exception:
@@ -204,6 +204,8 @@ class RequestTracker:
     def settle(self, request: _Request) -> None:
         """Forget a request; it is then to be fired, and ``deadlines`` to rest."""
         del self._requests[request.id]
+        if request.payload is not None:
+            request.payload = None  # whoever keeps the Deferred need not keep that
         if request.deadline is not None:
             self.deadlines.settle(request.deadline)
 
