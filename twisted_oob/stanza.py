@@ -32,7 +32,7 @@ MAX_URL_LENGTH: Final = 8192
 _ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
 
 # RFC 3986 appendix A; http and https need a host (RFC 9110 section 4.2). A percent sign is let
-# through here and judged by _BAD_PERCENT, and what is between brackets by IPv6Address, so that no
+# through here and judged by _BAD_PERCENT, as an IPv6 address is by IPv6Address, so that no
 # alternation repeats and the match stays linear.
 _SUB = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _USER = rf"(?:[{_SUB}:]*@)?"
@@ -51,7 +51,7 @@ _URI: Final = re.compile(
     re.VERBOSE,
 )
 _NO_HOST: Final = re.compile(
-    r"https?:(?!//)|https?://(?:[^/?#]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
+    r"https?:(?!//)|https?://(?:[^/?#\[\]]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
 )
 _IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -127,8 +127,8 @@ def oob_xml(namespace: str, url: str, desc: str | None = None, sid: str | None =
     if name is None:
         raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
     _check(url, desc, sid)
-    # No other character that a URI may have needs escaping.
-    if "&" in url or "'" in url:
+    # No other character that a URI may have needs escaping between tags.
+    if "&" in url:
         url = escaped(url)
     held = f"<url>{url}</url><desc>{escaped(desc)}</desc>" if desc else f"<url>{url}</url>"
     sid = f" sid='{escaped(sid)}'" if sid else ""
@@ -254,13 +254,7 @@ def _check(url: object, desc: object, sid: object) -> None:
     if len(url) > MAX_URL_LENGTH:
         raise InvalidOOBData(f"url has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
     if _URI.fullmatch(url) is None:
-        if not url.strip():
-            raise InvalidOOBData("url is blank; it must be an absolute URI (RFC 3986)")
-        if _NO_HOST.match(url):
-            raise InvalidOOBData(
-                "url has no host, which http and https need (RFC 9110 section 4.2)"
-            )
-        raise InvalidOOBData(f"url is no absolute URI (RFC 3986): {_why_not_uri(url)}")
+        raise InvalidOOBData(_why_not_uri(url))
     if "%" in url:
         bad = _BAD_PERCENT.search(url)
         if bad is not None:
@@ -280,9 +274,17 @@ def _check(url: object, desc: object, sid: object) -> None:
 
 
 def _why_not_uri(url: str) -> str:
+    if not url.strip():
+        return "url is blank; it must be an absolute URI (RFC 3986)"
+    no_uri = "url is no absolute URI (RFC 3986): "
     for position, character in enumerate(url):
         if not "!" <= character <= "~" or character in '"<>\\^`{|}':
-            return f"the character U+{ord(character):04X} at {position} must be percent-encoded"
+            return (
+                f"{no_uri}the character U+{ord(character):04X} at {position} "
+                "must be percent-encoded"
+            )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
-        return "it must begin with a scheme such as 'https:'"
-    return "'[', ']', ':', '@' or '#' stands where it may not"
+        return f"{no_uri}it must begin with a scheme such as 'https:'"
+    if _NO_HOST.match(url):
+        return "url has no host, which http and https need (RFC 9110 section 4.2)"
+    return f"{no_uri}'[', ']', ':', '@' or '#' stands where it may not"
