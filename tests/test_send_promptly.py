@@ -63,15 +63,29 @@ class Opened:
         pass
 
 
+def bare(descriptor):
+    return descriptor
+
+
+def encrypted(descriptor):
+    alsoProvides(descriptor, ISSLTransport)
+    return descriptor
+
+
+def wrapped(descriptor):
+    wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+    wrapper.makeConnection(descriptor)
+    return wrapper
+
+
 def on_descriptor(
-    on_offer=lambda _: succeed(None), *, wire=ComponentWire, handler=OOBHandler, tls=False, **room
+    on_offer=lambda _: succeed(None), *, wire=ComponentWire, handler=OOBHandler, put=bare, **room
 ):
     """Give a handler and its stream, and the Descriptor that the stream is on."""
     end = wire()
     end.open()
-    end.xmlstream.transport = descriptor = Descriptor(**room)
-    if tls:
-        alsoProvides(descriptor, ISSLTransport)
+    descriptor = Descriptor(**room)
+    end.xmlstream.transport = put(descriptor)
     made, _opened = connected(on_offer, wire=lambda: Opened(end), handler=handler)
     return made, end, descriptor
 
@@ -265,22 +279,11 @@ def test_sharing_handler_leaves_the_bytes_alone():
     assert "dataReceived" not in end.xmlstream.__dict__
 
 
-def test_wrapped_transport_is_left_to_twisted():
-    end = ComponentWire()
-    end.open()
-    wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
-    wrapper.makeConnection(Descriptor())
-    end.xmlstream.transport = wrapper
-    connected(lambda _: succeed(None), wire=lambda: Opened(end))
+@pytest.mark.parametrize("put", [encrypted, wrapped])
+def test_tls_and_wrapped_transports_are_left_to_twisted(put):
+    _made, end, descriptor = on_descriptor(wire=ClientWire, put=put)
     end.offer()
     assert "dataReceived" not in end.xmlstream.__dict__
-    assert wrapper.transport.out == b""
-    wrapper.transport.turn()
-    assert wrapper.transport.out.count(b"type='result'") == 1
-
-
-def test_tls_is_left_to_twisted():
-    _made, end, descriptor = on_descriptor(wire=ClientWire, tls=True)
-    end.offer()
     assert descriptor.out == b""
-    assert "dataReceived" not in end.xmlstream.__dict__
+    descriptor.turn()
+    assert descriptor.out.count(b"type='result'") == 1
