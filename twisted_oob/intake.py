@@ -9,7 +9,7 @@ cost, and in that observers don't see what it took.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.xmlstream import XmlStream
@@ -31,8 +31,6 @@ _HANDLERS: Final = (
     "StartNamespaceDeclHandler",
     "EndNamespaceDeclHandler",
 )
-
-_T = TypeVar("_T")
 
 _NO_ATTRIBUTES: dict[str, str] = {}
 
@@ -171,7 +169,8 @@ class Intake:
         elif depth == _IN_RESULT:
             attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
-            # Twisted counts a stanza's bytes from the last end that it saw.
+            # Twisted counts a stanza's bytes from the last end that it saw. As with observers, an
+            # error is logged, and the stream goes on.
             self._stream.stanzaSize = 0
             try:
                 taken = self._take_result(attributes)
@@ -186,7 +185,11 @@ class Intake:
         elif depth == _IN_OFFER and self._query is not None:
             offer = IQ(self._attributes, self._query, tuple(self._parts), uris=self._uris)
             self._done()
-            self._took(self._take_offer, offer)
+            self._stream.stanzaSize = 0
+            try:
+                self._take_offer(offer)
+            except Exception:
+                self._log.failure("An offer could not be handled")
         else:
             self._give_back()
             self._end(name)
@@ -200,16 +203,6 @@ class Intake:
         if self._parts:
             self._parts = []
             self._part_text = ""
-
-    def _took(self, take: Callable[[_T], bool | None], stanza: _T) -> bool:
-        """Let it be taken. As with observers, an error there is logged, and the stream goes on."""
-        # Twisted counts a stanza's bytes from the last end that it saw.
-        self._stream.stanzaSize = 0
-        try:
-            return take(stanza) is not False
-        except Exception:
-            self._log.failure("A stanza could not be handled")
-            return True
 
     def _give_back(self) -> None:
         """Let Twisted go on, with all that there was of the stanza so far."""

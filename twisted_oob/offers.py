@@ -247,7 +247,7 @@ class OfferBook:
         self._open.add(offer)
         offer._start(on_offer)
         # What was answered at once needs no deadline.
-        if timeout is not None and not offer.settled:
+        if timeout is not None and offer in self._open:
             offer._deadline = self._deadlines.add(offer, timeout)
 
     def settle(self, offer: Offer, deadline: Deadline | None) -> None:

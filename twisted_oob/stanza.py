@@ -59,7 +59,7 @@ _USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class OOBData:
     """A URL offered out of band (XEP-0066 sections 3 and 4). Valid once made.
 
@@ -77,13 +77,12 @@ class OOBData:
     def __repr__(self) -> str:
         return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
 
-    def __post_init__(self) -> None:
-        """Refuse what no peer could parse."""
-        _check(self.url, self.desc, self.sid)
-        if self.desc == "":
-            object.__setattr__(self, "desc", None)
-        if self.sid == "":
-            object.__setattr__(self, "sid", None)
+    def __init__(self, url: str, desc: str | None = None, sid: str | None = None) -> None:
+        _check(url, desc, sid)
+        put = object.__setattr__  # it is frozen to everybody else
+        put(self, "url", url)
+        put(self, "desc", desc or None)
+        put(self, "sid", sid or None)
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
