@@ -28,7 +28,7 @@ MANY = 256  # a multiple of the ids that are made at once
 
 # Calls of Python functions for one exchange, those of Twisted included.
 ASKING = 28
-ANSWERING = 52
+ANSWERING = 47
 
 # Bytes that are kept, beside what the application keeps.
 PENDING = 750
