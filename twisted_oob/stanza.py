@@ -74,15 +74,15 @@ class OOBData:
     desc: str | None = None
     sid: str | None = None
 
-    def __repr__(self) -> str:
-        return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
-
     def __init__(self, url: str, desc: str | None = None, sid: str | None = None) -> None:
         _check(url, desc, sid)
         put = object.__setattr__  # it is frozen to everybody else
         put(self, "url", url)
         put(self, "desc", desc or None)
         put(self, "sid", sid or None)
+
+    def __repr__(self) -> str:
+        return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
