@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,15 +85,39 @@ def wrong_imports(room, source):
             yield name
 
 
-def test_every_room_has_its_place():
-    rooms = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__"}
-    assert rooms <= set(ORDER)
+def rooms(package):
+    """Give the path of each module below a package by its dotted name; a folder is named itself."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
+        name = name.removesuffix("__init__").removesuffix(".")
+        if name:
+            found[name] = path
+    return found
 
 
-@pytest.mark.parametrize("room", [room for room in ORDER if (PACKAGE / f"{room}.py").exists()])
-def test_imports_point_down(room):
-    source = (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
-    assert list(wrong_imports(room, source)) == []
+def broken_rules(package):
+    """Give what is wrong with each module below a package: where it is, or what it imports."""
+    for room, path in rooms(package).items():
+        if room not in ORDER:
+            yield room, "has no place"
+        else:
+            for name in wrong_imports(room, path.read_text(encoding="utf-8")):
+                yield room, name
+
+
+def test_imports_point_down():
+    assert list(broken_rules(PACKAGE)) == []
+
+
+@pytest.mark.parametrize("path", ["new.py", "wing/new.py", "wing/room/errors.py"])
+def test_a_new_module_needs_a_place(tmp_path, path):
+    shutil.copytree(PACKAGE, tmp_path, dirs_exist_ok=True)
+    module = tmp_path / path
+    module.parent.mkdir(parents=True, exist_ok=True)
+    module.write_text("")
+    name = path.removesuffix(".py").replace("/", ".")
+    assert list(broken_rules(tmp_path)) == [(name, "has no place")]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +158,7 @@ def run(code):
 
 
 def test_no_import_installs_a_reactor():
-    rooms = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-    modules = ["twisted_oob", *(f"twisted_oob.{room}" for room in rooms)]
+    modules = ["twisted_oob", *(f"twisted_oob.{room}" for room in rooms(PACKAGE))]
     modules.append("twisted.plugins.twisted_oob_plugin")
     code = f"""
 import importlib, sys

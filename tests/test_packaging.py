@@ -9,6 +9,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from configparser import ConfigParser
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def isolation():
 
 def copy_of_the_tree(path):
     return shutil.copytree(ROOT, path, ignore=NOT_COPIED)
+
+
+def packages(tree):
+    """Give what setup.cfg should list: each folder of modules, and that of the plugin."""
+    folders = {path.parent.relative_to(tree) for path in (tree / "twisted_oob").rglob("*.py")}
+    return {".".join(folder.parts) for folder in folders} | {"twisted.plugins"}
+
+
+def listed_packages(tree):
+    setup = ConfigParser()
+    setup.read(tree / "setup.cfg", encoding="utf-8")
+    lines = setup["options"]["packages"].split("\n")
+    return {line.strip() for line in lines if line.strip()}
 
 
 def contents(wheel):
@@ -119,8 +133,20 @@ def installed(wheel, tmp_path_factory):
     return environment
 
 
+def test_every_folder_of_modules_is_listed():
+    assert listed_packages(ROOT) == packages(ROOT)
+
+
+def test_a_new_folder_of_modules_has_to_be_listed(tmp_path):
+    tree = copy_of_the_tree(tmp_path / "tree")
+    room = tree / "twisted_oob" / "wing" / "room"
+    room.mkdir(parents=True)
+    (room / "new.py").write_text("")
+    assert packages(tree) - listed_packages(tree) == {"twisted_oob.wing.room"}
+
+
 def test_wheel_holds_every_module_the_plugin_and_nothing_else(wheel):
-    modules = {f"twisted_oob/{path.name}" for path in (ROOT / "twisted_oob").glob("*.py")}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "twisted_oob").rglob("*.py")}
     names = set(contents(wheel))
     information = {name for name in names if ".dist-info/" in name}
     assert names - information == {*modules, "twisted_oob/py.typed", PLUGIN}
