@@ -17,8 +17,8 @@ from twisted_oob import (
     OOBResponder,
     url_from_element,
 )
-from twisted_oob.account import client_endpoint, client_factory
-from twisted_oob.connection import StreamService
+from twisted_oob.xmpp.account import client_endpoint, client_factory
+from twisted_oob.xmpp.stream_service import StreamService
 
 from wokkel.subprotocols import XMPPHandler  # isort: skip
 

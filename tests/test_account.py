@@ -28,10 +28,10 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.xmlstream import STREAM_CONNECTED_EVENT
 
 from tests.streams import outcome
-from twisted_oob import account
-from twisted_oob.account import client_endpoint, client_factory, in_order
 from twisted_oob.errors import NoService, Unencrypted
-from twisted_oob.refusals import explain
+from twisted_oob.xmpp import account
+from twisted_oob.xmpp.account import client_endpoint, client_factory, in_order
+from twisted_oob.xmpp.failures import explain
 
 DOMAIN = "home.example"
 ME = JID(f"me@{DOMAIN}/desk")

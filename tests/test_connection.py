@@ -19,8 +19,13 @@ from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT
 
 from tests.streams import COMPONENT, ME, outcome
 from twisted_oob import OOBHandler
-from twisted_oob.connection import CLOSE_LIMIT, LONGEST_PAUSE, NEGOTIATION_LIMIT, StreamService
-from twisted_oob.keepalive import INTERVAL, PATIENCE
+from twisted_oob.xmpp.keepalive import INTERVAL, PATIENCE
+from twisted_oob.xmpp.stream_service import (
+    CLOSE_LIMIT,
+    LONGEST_PAUSE,
+    NEGOTIATION_LIMIT,
+    StreamService,
+)
 
 HEADER = (
     "<stream:stream xmlns='jabber:component:accept'"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from tests.streams import logged
-from twisted_oob.deadlines import DeadlineQueue
+from twisted_oob.xmpp.deadlines import DeadlineQueue
 
 
 class Item:

@@ -11,7 +11,7 @@ from twisted.words.xish.domish import Element
 
 from tests.streams import ME, PEER, URL, ClientWire, canonical
 from twisted_oob import NS_IQ_OOB, NS_X_OOB, OOBData
-from twisted_oob.iq import element_from_xml, iq_xml
+from twisted_oob.xmpp.stanza import element_from_xml, iq_xml
 
 # All that XML can hold, and more often what it must escape.
 CHARACTERS = st.one_of(

@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from tests.streams import ME, ClientWire, canonical, stanza
 from twisted_oob import AllowList
-from twisted_oob.presence import NODE, PresenceHandler, verification_string
+from twisted_oob.xmpp.presence import NODE, PresenceHandler, verification_string
 
 from wokkel.client import XMPPClient  # isort: skip
 from wokkel.data_form import Form  # isort: skip

@@ -12,7 +12,7 @@ from twisted.words.protocols.jabber.error import StanzaError, StreamError
 from twisted.words.xish.domish import ParserError
 
 from twisted_oob.errors import AuthenticationFailed, NoService, StreamRefused, Unencrypted
-from twisted_oob.refusals import explain
+from twisted_oob.xmpp.failures import explain
 
 
 @pytest.mark.parametrize(

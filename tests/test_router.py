@@ -25,7 +25,8 @@ from wokkel.component import Component, InternalComponent
 from wokkel.generic import parseXml
 from wokkel.subprotocols import XMPPHandler
 
-from twisted_oob.router import (
+from twisted_oob.xmpp.guard import MAX_DEPTH
+from twisted_oob.xmpp.router import (
     CLOSE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
     MAX_HANDSHAKE_BYTES,
@@ -33,7 +34,6 @@ from twisted_oob.router import (
     ComponentServerFactory,
     Router,
 )
-from twisted_oob.xmlguard import MAX_DEPTH
 
 SECRET = "s3cr3t-of-the-test"
 NS = component.NS_COMPONENT_ACCEPT
@@ -56,7 +56,7 @@ def told(events, level=LogLevel.info):
     return [
         formatEvent(event)
         for event in events
-        if event["log_namespace"] == "twisted_oob.router" and event["log_level"] >= level
+        if event["log_namespace"] == "twisted_oob.xmpp.router" and event["log_level"] >= level
     ]
 
 

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from tests.streams import outcome
 from twisted_oob.errors import AuthenticationFailed, Unencrypted
-from twisted_oob.scram import (
+from twisted_oob.xmpp.scram import (
     FEWEST_ITERATIONS,
     MOST_ITERATIONS,
     SaslInitializer,

@@ -20,8 +20,8 @@ from twisted_oob import (
     OOBData,
     url_from_element,
 )
-from twisted_oob.offers import error_response
-from twisted_oob.stanza import _PREPARED_JID, normalized_jid, parse_jid
+from twisted_oob.xmpp.guard import error_response
+from twisted_oob.xmpp.jid import _PREPARED_JID, normalized_jid, parse_jid
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.generic import parseXml  # isort: skip

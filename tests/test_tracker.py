@@ -33,9 +33,9 @@ from tests.streams import (
     stanza,
 )
 from twisted_oob import ErrorCondition, OOBHandler
-from twisted_oob.deadlines import DeadlineQueue
-from twisted_oob.iq import element_from_xml, iq_xml
-from twisted_oob.tracker import RequestTracker
+from twisted_oob.xmpp.deadlines import DeadlineQueue
+from twisted_oob.xmpp.stanza import element_from_xml, iq_xml
+from twisted_oob.xmpp.tracker import RequestTracker
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.generic import FallbackHandler, parseXml  # isort: skip

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from tests.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
-from twisted_oob.xmlguard import MAX_DEPTH, is_safe
+from twisted_oob.xmpp.guard import MAX_DEPTH, is_safe
 
 from wokkel.generic import parseXml  # isort: skip
 

@@ -39,7 +39,8 @@ from twisted_oob.stanza import (
 if TYPE_CHECKING:
     from twisted_oob.fetch import FetchedFile, Fetcher
     from twisted_oob.policy import FetchPolicy
-    from twisted_oob.responder import AllowList, OOBResponder, ServedStream
+    from twisted_oob.responder import OOBResponder, ServedStream
+    from twisted_oob.xmpp.access import AllowList
 
 __all__ = [
     "DISCO_FEATURES",

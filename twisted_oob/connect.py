@@ -47,10 +47,10 @@ from twisted.web.client import (
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from twisted_oob._tls import verify_name
 from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.landing import NO_ROOM
 from twisted_oob.policy import FetchPolicy
-from twisted_oob.tls_names import verify_name
 
 _NO_TLS: Final = "no secure connection to the server"
 _IPV4: Final = 4

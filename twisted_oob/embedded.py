@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from twisted_oob.responder import OOBResponder
-from twisted_oob.router import ComponentServerFactory, Router
+from twisted_oob.xmpp.router import ComponentServerFactory, Router
 
 
 class EmbeddedResponder:

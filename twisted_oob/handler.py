@@ -19,10 +19,8 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
-from twisted_oob.deadlines import Clock, DeadlineQueue
 from twisted_oob.errors import ErrorCondition, InvalidOOBData
 from twisted_oob.intake import Intake, can_take_from
-from twisted_oob.iq import IQ, parts_of
 from twisted_oob.offers import OfferBook, OfferCallback, as_deferred
 from twisted_oob.stanza import (
     DISCO_FEATURES,
@@ -30,13 +28,14 @@ from twisted_oob.stanza import (
     NS_X_OOB,
     OOBData,
     check_text,
-    normalized_jid,
     oob_elements,
     oob_xml,
-    parse_jid,
 )
-from twisted_oob.tracker import RequestTracker, new_id
-from twisted_oob.wire import BoundStream
+from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
+from twisted_oob.xmpp.jid import normalized_jid, parse_jid
+from twisted_oob.xmpp.stanza import IQ, parts_of
+from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.tracker import RequestTracker, new_id
 
 MESSAGE_TYPES = ("chat", "groupchat", "headline", "normal")
 

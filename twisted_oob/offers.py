@@ -10,28 +10,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
-from twisted.words.protocols.jabber.xmlstream import toResponse
+from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
-from twisted_oob.stanza import parse_jid, replace_non_xml
-from twisted_oob.xmlguard import is_safe
+from twisted_oob.xmpp.guard import error_response
+from twisted_oob.xmpp.jid import parse_jid
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
-    from twisted_oob.deadlines import Deadline, DeadlineQueue
-    from twisted_oob.iq import IQ
     from twisted_oob.stanza import OOBData
-    from twisted_oob.wire import BoundStream
+    from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
+    from twisted_oob.xmpp.stanza import IQ
+    from twisted_oob.xmpp.stream import BoundStream
 
-_ERROR_TYPES: Final = ("auth", "cancel", "continue", "modify", "wait")
 
 OfferCallback = Callable[["Offer"], "Awaitable[object] | None"]
 
@@ -304,21 +302,3 @@ def as_deferred(awaitable: object) -> Deferred[Any]:
         return await awaitable
 
     return ensureDeferred(wait())
-
-
-def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:
-    """Build the error that answers a stanza: what it held, then why (RFC 6120 section 8.3.1).
-
-    What it held is left out where sending it would send something else (see xmlguard.py).
-    Characters that XML can't hold are replaced in the error's text. Raises a ValueError where
-    the error has no condition or type of RFC 6120, as no peer could parse it.
-    """
-    if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
-        raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
-    response: domish.Element = toResponse(stanza, "error")
-    response.children = list(stanza.children) if is_safe(stanza) else []
-    element = error.getElement()
-    for text in element.elements(error.namespace, "text"):
-        text.children = [replace_non_xml(str(text))]
-    response.addChild(element)
-    return response

@@ -13,10 +13,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.words.protocols.jabber.jid import JID
 
+from twisted_oob._tls import is_address
 from twisted_oob.demo import REPORT_OBSERVER
-from twisted_oob.responder import EVERYBODY, AllowList
-from twisted_oob.stanza import parse_jid
-from twisted_oob.tls_names import is_address
+from twisted_oob.xmpp.access import EVERYBODY, AllowList
+from twisted_oob.xmpp.jid import parse_jid
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

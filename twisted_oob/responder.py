@@ -17,46 +17,21 @@ from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 from wokkel.generic import VersionHandler
 from wokkel.ping import PingHandler
-from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._version import __version__
-from twisted_oob.discovery import DiscoveryHandler
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler
-from twisted_oob.offers import error_response
-from twisted_oob.stanza import parse_jid, without_userinfo
+from twisted_oob.stanza import without_userinfo
+from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 
 if TYPE_CHECKING:
-    from twisted.words.protocols.jabber.jid import JID
-
-    from twisted_oob.deadlines import Clock, Timer
     from twisted_oob.offers import Offer
+    from twisted_oob.xmpp.deadlines import Clock, Timer
 
-EVERYBODY: Final = "*"
-_ANY_REQUEST: Final = "/iq[@type='get' or @type='set']"
 WAITING_PER_TRANSFER: Final = 8
 """How many offers may wait their turn for each transfer that may run."""
-
-
-class AllowList:
-    """Who may make offers.
-
-    ``entries``: each a full JID (that one), a bare JID (with any resource), a domain (everybody
-    there) or ``*`` (everybody anywhere). A ValueError for anything else. Empty: nobody.
-    """
-
-    def __init__(self, entries: Iterable[str]) -> None:
-        names = set(entries)
-        self._everybody = EVERYBODY in names
-        self._names = {parse_jid(name).full() for name in names - {EVERYBODY}}
-
-    def __contains__(self, sender: JID | None) -> bool:
-        if self._everybody:
-            return True
-        return sender is not None and not self._names.isdisjoint(
-            (sender.full(), sender.userhost(), sender.host)
-        )
 
 
 class _Work:
@@ -115,12 +90,12 @@ class OOBResponder(Service):
         # The fetcher has its own deadline for each transfer, which does not begin with the offer.
         offers.answer_timeout = None
         for handler in (
-            _OneChildHandler(),
+            OneChildHandler(),
             offers,
             DiscoveryHandler(*identity, "Out of Band responder"),
             VersionHandler("twisted_oob", __version__),
             PingHandler(),
-            _FallbackHandler(),
+            FallbackHandler(),
         ):
             handler.setHandlerParent(manager)
 
@@ -260,31 +235,3 @@ class ServedStream(Service):
 
 def _stopping() -> ResourceConstraint:
     return ResourceConstraint("the responder is stopping; try again later")
-
-
-class _OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Refuses IQ requests that have not just one child (RFC 6120 section 8.2.3).
-
-    Several handlers would each answer their own.
-    """
-
-    def connectionInitialized(self) -> None:
-        self.xmlstream.addObserver(_ANY_REQUEST, self._check, 100)
-
-    def _check(self, iq: Any) -> None:
-        if sum(1 for _ in iq.elements()) != 1:
-            self.xmlstream.send(error_response(iq, StanzaError("bad-request")))
-            # So that it matches no other observer, and the last one leaves it alone.
-            iq.children = []
-            iq.handled = True
-
-
-class _FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Answers requests that nobody else did; Wokkel's echoes what is not safe (see xmlguard.py)."""
-
-    def connectionInitialized(self) -> None:
-        self.xmlstream.addObserver(_ANY_REQUEST, self._answer, -1)
-
-    def _answer(self, iq: Any) -> None:
-        if iq.handled is not True:
-            self.xmlstream.send(error_response(iq, StanzaError("service-unavailable")))

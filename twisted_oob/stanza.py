@@ -9,18 +9,15 @@ and may hold a ``<desc/>``.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
-from twisted.words.protocols.jabber.jid import JID, InvalidFormat
 from twisted.words.xish import domish
 
 from twisted_oob.errors import InvalidOOBData
-from twisted_oob.iq import element_from_xml, escaped, parts_of
+from twisted_oob.xmpp.stanza import NON_XML, element_from_xml, escaped, parts_of
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"
@@ -56,7 +53,6 @@ _NO_HOST: Final = re.compile(
 _IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
-_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -165,77 +161,12 @@ def without_userinfo(url: str) -> str:
     return _USERINFO.sub(r"\1", url, count=1)
 
 
-def parse_jid(text: object) -> JID:
-    """Read an XMPP address (RFC 7622); a JID is given back as it is.
-
-    Raises a ValueError that names what is wrong.
-    """
-    if isinstance(text, JID):
-        return text
-    if not isinstance(text, str):
-        raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
-    # A new one each time, as an application may change it. What is prepared is not prepared again.
-    jid = JID.__new__(JID)
-    jid.user, jid.host, jid.resource = _parts_of_jid(text)
-    return jid
-
-
-# Stringprep costs several times all else that is done for a stanza. It leaves these as they are,
-# which is what most are.
-_PREPARED_JID: Final = re.compile(
-    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?([a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*)(?:/([ -~]+))?"
-)
-
-
-# Twisted's internJID keeps every address for ever, and strangers choose them.
-@lru_cache(maxsize=4096)
-def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
-    prepared = _PREPARED_JID.fullmatch(text)
-    if prepared is not None:
-        user, host, resource = prepared.groups()
-        return user, host, resource
-    try:
-        jid = JID(text)
-    except (InvalidFormat, RuntimeError, ValueError) as error:
-        raise ValueError(f"{text!r} is no JID: {error}") from None
-    except IndexError:  # Twisted's, for a domain with an empty label
-        raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
-    bare, slash, _ = text.partition("/")
-    # Twisted takes these for an address without the part (RFC 7622 sections 3.3.1 and 3.4.1).
-    if "@" in bare and not jid.user:
-        raise ValueError(f"{text!r} is no JID: there is nothing before its '@'")
-    if slash and not jid.resource:
-        raise ValueError(f"{text!r} is no JID: there is nothing after its '/'")
-    return jid.user, jid.host, jid.resource
-
-
-def normalized_jid(address: JID | str) -> str:
-    """Give an XMPP address as text, after stringprep. Raises a ValueError as ``parse_jid`` does."""
-    if isinstance(address, str):
-        return _normalized_jid(address)
-    # It is kept with every request: one text for all to the same peer.
-    return sys.intern(parse_jid(address).full())
-
-
-@lru_cache(maxsize=4096)
-def _normalized_jid(text: str) -> str:
-    if _PREPARED_JID.fullmatch(text):
-        return text
-    full: str = parse_jid(text).full()
-    return full
-
-
-def replace_non_xml(text: str) -> str:
-    """Put U+FFFD for every character that no XML document may hold (XML 1.0 section 2.2)."""
-    return _NOT_XML.sub("\ufffd", text)
-
-
 def check_text(name: str, text: object) -> None:
     """Raise InvalidOOBData, naming it, where this is no str or one that XML can't hold."""
     if not isinstance(text, str):
         raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
     # All that is printable can be in XML, and is sooner seen.
-    bad = None if text.isprintable() else _NOT_XML.search(text)
+    bad = None if text.isprintable() else NON_XML.search(text)
     if bad is not None:
         raise InvalidOOBData(
             f"{name} has the character U+{ord(bad[0]):04X} at {bad.start()}, which XML can't hold"

@@ -13,18 +13,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.account import client_endpoint, client_factory
-from twisted_oob.connection import StreamService
 from twisted_oob.demo import Demo
 from twisted_oob.embedded import EmbeddedResponder
 from twisted_oob.exit_status import exit_cleanly_on_sigterm, stop_with_status
 from twisted_oob.fetch import Fetcher
 from twisted_oob.options import ACCOUNT, COMPONENT, EMBEDDED, Options, refuse
 from twisted_oob.policy import FetchPolicy
-from twisted_oob.presence import PresenceHandler
-from twisted_oob.refusals import Refusal
-from twisted_oob.responder import AllowList, OOBResponder, ServedStream
+from twisted_oob.responder import OOBResponder, ServedStream
 from twisted_oob.secret_file import read_or_create_secret, read_secret
+from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.account import client_endpoint, client_factory
+from twisted_oob.xmpp.failures import Refusal
+from twisted_oob.xmpp.presence import PresenceHandler
+from twisted_oob.xmpp.stream_service import StreamService
 
 __all__ = ["Options", "makeService"]
 

@@ -19,14 +19,14 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob.errors import error_from_stanza
-from twisted_oob.stanza import normalized_jid, parse_jid
+from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.words.xish import domish
 
-    from twisted_oob.deadlines import Deadline, DeadlineQueue
-    from twisted_oob.wire import BoundStream
+    from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
+    from twisted_oob.xmpp.stream import BoundStream
 
 
 _ID_DIGITS: Final = 24

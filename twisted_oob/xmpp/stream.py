@@ -9,9 +9,9 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ISSLTransport
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 
-from twisted_oob.iq import element_from_xml, iq_xml
-from twisted_oob.stanza import parse_jid
-from twisted_oob.xmlguard import parse_promptly
+from twisted_oob.xmpp.guard import parse_promptly
+from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.stanza import element_from_xml, iq_xml
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID

@@ -29,10 +29,10 @@ from twisted.words.protocols.jabber.xmlstream import (
 from twisted.words.xish import domish
 from zope.interface import implementer
 
+from twisted_oob._tls import is_address, verify_name
 from twisted_oob.errors import NoService, StreamRefused, Unencrypted
-from twisted_oob.scram import SaslInitializer
-from twisted_oob.stanza import parse_jid
-from twisted_oob.tls_names import is_address, verify_name
+from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.scram import SaslInitializer
 
 PORT: Final = 5222
 """Of a server for its clients, where neither DNS nor an operator says otherwise."""
@@ -47,7 +47,7 @@ def client_factory(jid: JID, password: str, *, ca_file: Path | None = None) -> X
     Each takes STARTTLS, verifies that the certificate is for the JID's domain, whatever host it
     is connected to (section 13.7), authenticates and binds a resource. Before that, nothing about
     the account is sent but its domain. A failure is dispatched as INIT_FAILED_EVENT or, where the
-    certificate is refused, as the reason of STREAM_END_EVENT; ``refusals.explain`` reads both.
+    certificate is refused, as the reason of STREAM_END_EVENT; ``failures.explain`` reads both.
 
     ``jid``: the account's; its resource, if any, is asked for.
     ``ca_file``: certificates in PEM format, of authorities or the server's own if self-signed,
@@ -132,7 +132,7 @@ class _StartTLS(TLSInitiatingInitializer):
 
 @implementer(IInitiatingInitializer)
 class _VerifyName:
-    """Verifies once more whom the certificate is for, now that it is here (see tls_names.py)."""
+    """Verifies once more whom the certificate is for, now that it is here (see _tls.py)."""
 
     def __init__(self, xs: Any, domain: str) -> None:
         self.xmlstream = xs

@@ -12,13 +12,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.python.failure import Failure
+from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
 from twisted.words.protocols.jabber.jid import InvalidFormat
-from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT, XmlStream
+from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT, XmlStream, toResponse
 from twisted.words.xish import domish
+
+from twisted_oob.xmpp.stanza import replace_non_xml
 
 MAX_DEPTH: Final = 128
 """How deep elements may be nested; Twisted's serialiser is recursive."""
 
+_ERROR_TYPES: Final = ("auth", "cancel", "continue", "modify", "wait")
 _MARKUP: Final = frozenset("<>&'\"")
 
 
@@ -45,6 +49,24 @@ def is_safe(element: domish.Element) -> bool:
             below.extend(one.elements())
         level = below
     return True
+
+
+def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:
+    """Build the error that answers a stanza: what it held, then why (RFC 6120 section 8.3.1).
+
+    What it held is left out where sending it would send something else (see is_safe).
+    Characters that XML can't hold are replaced in the error's text. Raises a ValueError where
+    the error has no condition or type of RFC 6120, as no peer could parse it.
+    """
+    if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
+        raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
+    response: domish.Element = toResponse(stanza, "error")
+    response.children = list(stanza.children) if is_safe(stanza) else []
+    element = error.getElement()
+    for text in element.elements(error.namespace, "text"):
+        text.children = [replace_non_xml(str(text))]
+    response.addChild(element)
+    return response
 
 
 def parse_promptly(xmlstream: Any) -> None:

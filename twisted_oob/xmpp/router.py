@@ -25,9 +25,9 @@ from twisted.words.protocols.jabber.error import (
 )
 from twisted.words.xish import domish
 
-from twisted_oob.deadlines import Clock, Timer
-from twisted_oob.stanza import parse_jid
-from twisted_oob.xmlguard import is_safe, parse_promptly
+from twisted_oob.xmpp.deadlines import Clock, Timer
+from twisted_oob.xmpp.guard import is_safe, parse_promptly
+from twisted_oob.xmpp.jid import parse_jid
 
 NS_COMPONENT: Final = component.NS_COMPONENT_ACCEPT
 STANZAS: Final = frozenset((NS_COMPONENT, name) for name in ("iq", "message", "presence"))

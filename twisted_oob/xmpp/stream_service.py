@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT, STREAM_ERROR_EVENT
 from wokkel.subprotocols import StreamManager
 
-from twisted_oob.keepalive import KeepAlive
-from twisted_oob.refusals import Refusal, explain
-from twisted_oob.xmlguard import PromptXmlStream
+from twisted_oob.xmpp.failures import Refusal, explain
+from twisted_oob.xmpp.guard import PromptXmlStream
+from twisted_oob.xmpp.keepalive import KeepAlive
 
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts at the most; a stream that lasted longer counts as a success."""

@@ -13,9 +13,9 @@ from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutEr
 from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
-from twisted_oob.deadlines import Clock, DeadlineQueue, Timer
-from twisted_oob.tracker import RequestTracker
-from twisted_oob.wire import BoundStream
+from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue, Timer
+from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.tracker import RequestTracker
 
 INTERVAL: Final = 60.0
 """Seconds from an answer to the next ping."""

@@ -5,7 +5,7 @@ Wokkel's DiscoHandler keeps the address of everybody who ever asked, for good; t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.logger import Logger
@@ -27,8 +27,10 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
-from twisted_oob.offers import error_response
-from twisted_oob.stanza import parse_jid
+from twisted_oob.xmpp.guard import error_response
+from twisted_oob.xmpp.jid import parse_jid
+
+_ANY_REQUEST: Final = "/iq[@type='get' or @type='set']"
 
 
 async def everything(
@@ -113,3 +115,33 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         if kind is DiscoInfo and found.nodeIdentifier and not (found.identities or found.features):
             raise StanzaError("item-not-found")
         return found
+
+
+class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Refuses IQ requests that have not just one child (RFC 6120 section 8.2.3).
+
+    Several handlers would each answer their own.
+    """
+
+    def connectionInitialized(self) -> None:
+        """Begin to check."""
+        self.xmlstream.addObserver(_ANY_REQUEST, self._check, 100)
+
+    def _check(self, iq: Any) -> None:
+        if sum(1 for _ in iq.elements()) != 1:
+            self.xmlstream.send(error_response(iq, StanzaError("bad-request")))
+            # So that it matches no other observer, and the last one leaves it alone.
+            iq.children = []
+            iq.handled = True
+
+
+class FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Answers requests that nobody else did; Wokkel's echoes what is not safe (see guard.py)."""
+
+    def connectionInitialized(self) -> None:
+        """Begin to answer."""
+        self.xmlstream.addObserver(_ANY_REQUEST, self._answer, -1)
+
+    def _answer(self, iq: Any) -> None:
+        if iq.handled is not True:
+            self.xmlstream.send(error_response(iq, StanzaError("service-unavailable")))

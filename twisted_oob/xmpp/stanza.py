@@ -6,10 +6,13 @@ several times all else that is done for a stanza, so here one is made only where
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.words.xish.domish import Element, elementStream, escapeToXml
+
+NON_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class IQ:
@@ -113,3 +116,8 @@ def element_from_xml(xml: str) -> Element:
     element.uri = element.uri or None
     element.defaultUri = element.defaultUri or None
     return element
+
+
+def replace_non_xml(text: str) -> str:
+    """Put U+FFFD for every character that no XML document may hold (XML 1.0 section 2.2)."""
+    return NON_XML.sub("\ufffd", text)

@@ -15,13 +15,13 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
-from twisted_oob.discovery import everything
-from twisted_oob.stanza import parse_jid
+from twisted_oob.xmpp.disco import everything
+from twisted_oob.xmpp.jid import parse_jid
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.responder import AllowList
+    from twisted_oob.xmpp.access import AllowList
 
 NS_CAPS: Final = "http://jabber.org/protocol/caps"
 NODE: Final = "https://pypi.org/project/twisted_oob"

@@ -1,0 +1,1 @@
+"""Streams, stanzas, addresses and logins: XMPP itself, and nothing of files."""
