@@ -26,7 +26,7 @@ PARTS = {
 }
 DEFAULT = ("exchange", "memory")
 CHOOSING = ("exchange", "pending", "memory")  # the parts that --only narrows
-NEEDED = ("twisted_oob", "twisted_oob.fetch")  # between them they import all dependencies
+NEEDED = ("twisted_oob", "twisted_oob.files.fetch")  # between them they import all dependencies
 INSTALL = "Install the project: pip install -e '.[benchmarks]'"
 README = Path(__file__).with_name("README.rst")
 BEGIN, END = ".. begin of figures\n", ".. end of figures\n"

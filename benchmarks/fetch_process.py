@@ -32,8 +32,8 @@ def _tell(seconds: float) -> None:
 
 
 def _fetcher(reactor: Any, folder: Path) -> Any:
-    from twisted_oob.fetch import Fetcher  # noqa: PLC0415  (the contenders need nothing of ours)
-    from twisted_oob.policy import FetchPolicy  # noqa: PLC0415
+    from twisted_oob.files.fetch import Fetcher  # noqa: PLC0415  (the contenders need nothing of ours)
+    from twisted_oob.files.policy import FetchPolicy  # noqa: PLC0415
 
     policy = FetchPolicy(max_size=NO_LIMIT, allow_networks=LOOPBACK, timeout=HOUR)
     return Fetcher(reactor, policy, folder)

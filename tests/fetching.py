@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import Clock
 
 from tests.hostile_http import HostileServer
-from twisted_oob import fetch
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, TooLarge
-from twisted_oob.fetch import Fetcher
-from twisted_oob.policy import FetchPolicy
+from twisted_oob.files import fetch
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.policy import FetchPolicy
 
 LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 HTTP_ERRORS = (FetchFailed, Forbidden, NoRoom, TooLarge)

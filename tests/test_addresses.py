@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_oob.errors import Forbidden
-from twisted_oob.policy import FetchPolicy
+from twisted_oob.files.policy import FetchPolicy
 
 POLICY = FetchPolicy()
 

@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 
-from twisted_oob.connect import JudgedEndpoints, _WireFactory
-from twisted_oob.policy import FetchPolicy
+from twisted_oob.files.endpoints import JudgedEndpoints, _WireFactory
+from twisted_oob.files.policy import FetchPolicy
 
 
 class Transport(StringTransport):

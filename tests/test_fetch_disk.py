@@ -12,11 +12,12 @@ from twisted.logger import globalLogPublisher
 
 from tests.fetching import failure_of, names, step
 from tests.hostile_http import answer, chunked, then_close
-from twisted_oob import fetch, landing, publisher
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.fetch import Fetcher
-from twisted_oob.landing import Landing
-from twisted_oob.policy import FetchPolicy
+from twisted_oob.files import commit as publisher
+from twisted_oob.files import fetch, landing
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.landing import Landing
+from twisted_oob.files.policy import FetchPolicy
 
 pytest_plugins = ["tests.fetching"]
 

@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from tests.fetching import ends_of, failure_of, names, step
 from tests.hostile_http import answer, redirect
-from twisted_oob import landing
 from twisted_oob.errors import FetchFailed
-from twisted_oob.landing import Landing
+from twisted_oob.files import landing
+from twisted_oob.files.landing import Landing
 
 pytest_plugins = ["tests.fetching"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_oob.policy import file_name, numbered_names
+from twisted_oob.files.names import file_name, numbered_names
 
 
 @pytest.mark.parametrize(

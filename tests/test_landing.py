@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_oob import landing
 from twisted_oob.errors import NoRoom
-from twisted_oob.landing import Landing, publish_all, remove_leftovers
+from twisted_oob.files import landing
+from twisted_oob.files.landing import Landing, publish_all, remove_leftovers
 
 NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
 NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
@@ -355,7 +355,7 @@ def test_the_temporary_files_of_the_living_are_left_alone(tmp_path):
 
 def test_those_of_another_living_process_too(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from twisted_oob.landing import Landing\n"
+        "import sys; from pathlib import Path; from twisted_oob.files.landing import Landing\n"
         "file = Landing(Path(sys.argv[1])); file.open(); print('open', flush=True)\n"
         "sys.stdin.read()"
     )

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
-from twisted_oob.policy import REDIRECTS, FetchPolicy, read_url
+from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.urls import read_url
 
 POLICY = FetchPolicy()
 

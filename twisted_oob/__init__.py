@@ -37,8 +37,8 @@ from twisted_oob.stanza import (
 )
 
 if TYPE_CHECKING:
-    from twisted_oob.fetch import FetchedFile, Fetcher
-    from twisted_oob.policy import FetchPolicy
+    from twisted_oob.files.fetch import FetchedFile, Fetcher
+    from twisted_oob.files.policy import FetchPolicy
     from twisted_oob.responder import OOBResponder, ServedStream
     from twisted_oob.xmpp.access import AllowList
 
@@ -75,10 +75,10 @@ __all__ = [
 # With these comes an HTTP client, which takes longer to import than all the rest: they are
 # imported when they are first asked for.
 _FETCHING = {
-    "AllowList": "responder",
-    "FetchPolicy": "policy",
-    "FetchedFile": "fetch",
-    "Fetcher": "fetch",
+    "AllowList": "xmpp.access",
+    "FetchPolicy": "files.policy",
+    "FetchedFile": "files.fetch",
+    "Fetcher": "files.fetch",
     "OOBResponder": "responder",
     "ServedStream": "responder",
 }

@@ -7,6 +7,7 @@ its ``text`` goes over the wire, its ``detail`` only to our own log.
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from twisted.words.protocols.jabber.error import StanzaError, exceptionFromStanza
@@ -14,6 +15,8 @@ from twisted.words.xish import domish
 
 NOT_FOUND: Final = "not-found"
 REJECT: Final = "reject"
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+"""System errors (errno) that mean: no room for another file now."""
 
 
 class OOBError(Exception):

@@ -20,7 +20,7 @@ from wokkel.ping import PingHandler
 
 from twisted_oob._version import __version__
 from twisted_oob.errors import Rejected, ResourceConstraint
-from twisted_oob.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import FetchedFile, Fetcher
 from twisted_oob.handler import OOBHandler
 from twisted_oob.stanza import without_userinfo
 from twisted_oob.xmpp.access import AllowList

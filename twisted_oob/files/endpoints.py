@@ -8,25 +8,17 @@ matter, and a literal address takes the same way, however it is spelled (``21307
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
-from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     wrapClientTLS,
-)
-from twisted.internet.error import (
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionDone,
-    ConnectionLost,
 )
 from twisted.internet.interfaces import (
     IHandshakeListener,
@@ -40,21 +32,16 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
 )
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from twisted_oob._tls import verify_name
-from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.landing import NO_ROOM
-from twisted_oob.policy import FetchPolicy
+from twisted_oob.errors import FetchFailed
+from twisted_oob.files.failures import NO_TLS
+from twisted_oob.files.policy import FetchPolicy
 
-_NO_TLS: Final = "no secure connection to the server"
 _IPV4: Final = 4
-_DETAIL: Final = 300  # characters of a foreign error in our own log
 
 
 @implementer(IAgentEndpointFactory)
@@ -88,7 +75,7 @@ class JudgedEndpoints:
         try:
             creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
         except UnicodeError:
-            raise FetchFailed(_NO_TLS, detail=f"no certificate can name {uri.host!r}") from None
+            raise FetchFailed(NO_TLS, detail=f"no certificate can name {uri.host!r}") from None
         return _VerifiedEndpoint(wrapClientTLS(creator, endpoint), uri.host.decode("ascii"))
 
     async def connect(self, host: str, port: int, factory: Any) -> Any:
@@ -317,53 +304,3 @@ def _resolve(reactor: Any, host: str, port: int) -> Deferred[list[IPv4Address | 
     receiver = _Addresses()
     reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
     return receiver.complete
-
-
-def explained(error: Exception) -> Exception:
-    """Say what a network error means to the peer. An error of another kind is given back."""
-    roots = list(_roots(error))
-
-    def among(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(root, kinds) for root in roots)
-
-    if among(CancelledError, ConnectingCancelledError):
-        return CancelledError()
-    if not isinstance(error, _NETWORK_ERRORS):
-        return error
-    if any(getattr(root, "osError", None) in NO_ROOM for root in roots):
-        return NoRoom("no room for the file now", detail=causes(error))
-    if among(SSL.Error, VerificationError, CertificateError):
-        text = _NO_TLS
-    elif among(ConnectError):
-        text = "the server could not be reached"
-    else:
-        text = "no proper answer from the server"
-    return FetchFailed(text, detail=causes(error))
-
-
-_NETWORK_ERRORS: Final = (
-    CertificateError,
-    ConnectError,
-    ConnectionDone,
-    ConnectionLost,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    SSL.Error,
-    VerificationError,
-)
-
-
-def _roots(error: BaseException) -> Iterator[BaseException]:
-    """Find the errors that Twisted's HTTP client wrapped."""
-    wrapped = [getattr(reason, "value", None) for reason in getattr(error, "reasons", ())]
-    roots = [root for root in wrapped if isinstance(root, BaseException)]
-    for root in roots:
-        yield from _roots(root)
-    if not roots:
-        yield error
-
-
-def causes(error: BaseException) -> str:
-    """Describe an error for our own log."""
-    return "; ".join(f"{type(root).__name__}: {root}" for root in _roots(error))[:_DETAIL]

@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from twisted_oob.landing import Landing, publish_all
+from twisted_oob.files.landing import Landing, publish_all
 
 _PUBLISHERS: Final = 2  # threads; with more of them they rather hinder the reactor
 _SHARE: Final = 32  # files that one of them has open at a time
 
 
-class Publisher:
+class Committer:
     """Publishes files in a few threads of the reactor's pool.
 
     Of more files than those can begin with each thread takes its share at once, as syncing is what

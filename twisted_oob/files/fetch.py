@@ -24,11 +24,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_oob._version import __version__
-from twisted_oob.connect import JudgedEndpoints, causes, explained
 from twisted_oob.errors import FetchFailed
-from twisted_oob.landing import remove_leftovers
-from twisted_oob.policy import REDIRECTS, FetchPolicy, Target, file_name, read_url
-from twisted_oob.publisher import Publisher
+from twisted_oob.files.commit import Committer
+from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.failures import causes, explained
+from twisted_oob.files.landing import remove_leftovers
+from twisted_oob.files.names import file_name
+from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.urls import Target, read_url
 
 _PIECE: Final = 256 * 1024  # bytes gathered before the server is paused and a thread writes them
 _HEADERS: Final = 256 * 1024  # bytes a server may send before its file begins
@@ -82,7 +85,7 @@ class Fetcher:
             raise NotADirectoryError(f"files land in an existing folder, not in {directory}")
         self._tls_policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
         self._clock = reactor if clock is None else clock
-        self._publisher = Publisher(reactor, self._directory)
+        self._publisher = Committer(reactor, self._directory)
 
     def fetch(self, url: str) -> Deferred[FetchedFile]:
         """Fetch a file whole: when the Deferred fires, it is on the disk for good.
@@ -120,7 +123,7 @@ class _Transfer:
         reactor: Any,
         clock: Any,
         policy: FetchPolicy,
-        publisher: Publisher,
+        publisher: Committer,
         tls_policy: Any,
     ) -> None:
         self._reactor = reactor

@@ -1,0 +1,72 @@
+"""What the errors of a network and of Twisted's HTTP client mean to a peer, and to our log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionLost,
+)
+from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
+
+from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+
+NO_TLS: Final = "no secure connection to the server"
+_DETAIL: Final = 300  # characters of a foreign error in our own log
+
+
+def explained(error: Exception) -> Exception:
+    """Say what a network error means to the peer. An error of another kind is given back."""
+    roots = list(_roots(error))
+
+    def among(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(root, kinds) for root in roots)
+
+    if among(CancelledError, ConnectingCancelledError):
+        return CancelledError()
+    if not isinstance(error, _NETWORK_ERRORS):
+        return error
+    if any(getattr(root, "osError", None) in NO_ROOM for root in roots):
+        return NoRoom("no room for the file now", detail=causes(error))
+    if among(SSL.Error, VerificationError, CertificateError):
+        text = NO_TLS
+    elif among(ConnectError):
+        text = "the server could not be reached"
+    else:
+        text = "no proper answer from the server"
+    return FetchFailed(text, detail=causes(error))
+
+
+_NETWORK_ERRORS: Final = (
+    CertificateError,
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    SSL.Error,
+    VerificationError,
+)
+
+
+def _roots(error: BaseException) -> Iterator[BaseException]:
+    """Find the errors that Twisted's HTTP client wrapped."""
+    wrapped = [getattr(reason, "value", None) for reason in getattr(error, "reasons", ())]
+    roots = [root for root in wrapped if isinstance(root, BaseException)]
+    for root in roots:
+        yield from _roots(root)
+    if not roots:
+        yield error
+
+
+def causes(error: BaseException) -> str:
+    """Describe an error for our own log."""
+    return "; ".join(f"{type(root).__name__}: {root}" for root in _roots(error))[:_DETAIL]

@@ -1,0 +1,137 @@
+"""What may be fetched and where it may land: pure decisions, no reactor and no I/O.
+
+A URL comes from someone else, so fetching it is an attack surface (server-side request
+forgery). Everything here either gives an answer or raises one of the errors that tell the
+peer: ``Forbidden``, ``TooLarge``, ``FetchFailed``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import urljoin
+
+from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
+from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.urls import BAD_URL, Target, percent_encoded, read_url
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_OK: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchPolicy:
+    """What a Fetcher accepts from a stranger. Checked when made: a ValueError says what is wrong.
+
+    ``max_size``: bytes; a file of exactly this size is accepted.
+    ``allow_networks``: networks that may be fetched from although they are not global unicast.
+        An IPv4 network also allows its addresses hidden in IPv6 (``::ffff:127.0.0.1``); an IPv6
+        network allows every address written that way, whatever IPv4 address is hidden in it.
+    ``max_redirects``: how many redirects are followed; 0 for none.
+    ``timeout``: seconds for the whole transfer, from the name's resolution to the published file.
+    ``stall_timeout``: seconds without a single byte from the server.
+    """
+
+    max_size: int = 100_000_000
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    max_redirects: int = 5
+    timeout: float = 600.0
+    stall_timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that can't be meant."""
+        for name, least in (("max_size", 1), ("max_redirects", 0)):
+            number = getattr(self, name)
+            if type(number) is not int or number < least:
+                raise ValueError(f"{name} must be an int of at least {least}, not {number!r}")
+        for name in ("timeout", "stall_timeout"):
+            seconds = getattr(self, name)
+            if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
+                raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        networks = self.allow_networks
+        if type(networks) is not tuple or not all(
+            isinstance(network, IPv4Network | IPv6Network) for network in networks
+        ):
+            raise ValueError(
+                "allow_networks must be a tuple of ipaddress.IPv4Network and IPv6Network, "
+                f"not {networks!r}"
+            )
+
+    def check_address(self, address: str) -> None:
+        """Forbid an IP address that is neither global unicast nor allowed.
+
+        IPv4 hidden in IPv6 is what counts, except where the address as written is allowed.
+        The error's text is the same for every address.
+        """
+        try:
+            allowed = self._allows(ip_address(address))
+        except ValueError:
+            allowed = False
+        if not allowed:
+            raise Forbidden(
+                "this address is not allowed",
+                detail=f"{address} is neither global unicast nor in an allowed network",
+            )
+
+    def _allows(self, address: IPv4Address | IPv6Address) -> bool:
+        if any(address in network for network in self.allow_networks):
+            return True
+        if isinstance(address, IPv4Address):
+            return is_global(address)
+        hidden = stands_for(address)
+        if hidden is None:
+            hidden = isatap(address)
+            if not is_global(address):
+                return False
+        return all(self._allows(one) for one in hidden)
+
+    def check_answer(self, status: int, encodings: Sequence[bytes], length: int | None) -> None:
+        """Judge what a server says before its file.
+
+        ``status``: only 200 is a whole file (RFC 9110 section 15).
+        ``encodings``: the values of Content-Encoding; only ``identity`` is the file itself.
+        ``length``: the declared Content-Length in bytes; None where there is none.
+        """
+        if status != _OK:
+            raise FetchFailed(f"HTTP status {status}")
+        for encoding in b",".join(encodings).split(b","):
+            if encoding.strip().lower() not in {b"", b"identity"}:
+                raise FetchFailed(
+                    "the file has a Content-Encoding", detail=f"Content-Encoding {encoding!r}"
+                )
+        if length is not None:
+            if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
+                raise FetchFailed("no proper answer from the server", detail=f"length {length}")
+            self.check_size(length)
+
+    def check_size(self, size: int) -> None:
+        """Refuse more than ``max_size`` bytes."""
+        if size > self.max_size:
+            raise TooLarge(f"the file is larger than {self.max_size} bytes")
+
+    def next_hop(self, target: Target, location: bytes | None, hop: int) -> Target:
+        """Follow a redirect (RFC 9110 section 10.2.2): the next target, judged like the first.
+
+        ``location``: the Location header; None where there is none.
+        ``hop``: which redirect this is, counted from 1.
+        Credentials stay with the origin they were given for.
+        """
+        if hop > self.max_redirects:
+            raise FetchFailed("too many redirects")
+        location = location and location.strip()
+        if not location:
+            raise FetchFailed("a redirect without a Location")
+        try:
+            url = urljoin(target.url, percent_encoded(location))
+        except ValueError as error:
+            raise Forbidden(BAD_URL, detail=f"redirect: {type(error).__name__}") from None
+        following = read_url(url)
+        if (target.scheme, following.scheme) == ("https", "http"):
+            raise Forbidden("a redirect from https to http is not allowed")
+        if following.authorization is None and following.origin == target.origin:
+            following = dataclasses.replace(following, authorization=target.authorization)
+        return following

@@ -1,0 +1,101 @@
+"""Reading a stranger's URL: judged and taken apart, no reactor and no I/O."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from twisted_oob.errors import Forbidden
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One URL, judged and taken apart, ready to be asked for."""
+
+    scheme: str
+    host: str  # ASCII, lower case; an IPv6 address without its brackets
+    port: int
+    path: str  # with the query, without the fragment; never empty
+    authorization: bytes | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The URL without userinfo and fragment."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path}"
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port: what may see the same credentials (RFC 6454)."""
+        return self.scheme, self.host, self.port
+
+
+BAD_URL: Final = "this is not a URL that can be fetched"
+_NOT_IN_URLS: Final = re.compile(rb"[^\x21-\x7e]|\\")
+_HOST_NAME: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+
+
+def read_url(url: str) -> Target:
+    """Judge a URL and take it apart: http or https, with a host and no more than a port.
+
+    Any other URL is ``Forbidden``. Non-ASCII characters of the path and query are
+    percent-encoded as UTF-8 (RFC 3987 section 3.1). The error never repeats the URL.
+    """
+    if re.search(r"[\0-\x20\x7f\\]", url):
+        raise Forbidden(BAD_URL, detail="a space, backslash or control character in the URL")
+    try:
+        parts = urlsplit(percent_encoded(url.encode("utf-8", "surrogatepass")))
+        port = parts.port
+    except ValueError:  # its text may hold the userinfo
+        raise Forbidden(BAD_URL, detail="the URL's host or port is malformed") from None
+    if parts.scheme not in _PORTS:
+        raise Forbidden("only http and https are allowed", detail=f"scheme {parts.scheme!r}")
+    userinfo = parts.netloc.rpartition("@")[0]
+    path = parts.path or "/"
+    return Target(
+        scheme=parts.scheme,
+        host=_host(parts.hostname or "", bracketed=parts.netloc.rpartition("@")[2][:1] == "["),
+        port=_PORTS[parts.scheme] if port is None else _real_port(port),
+        path=f"{path}?{parts.query}" if parts.query else path,
+        authorization=_basic(userinfo) if userinfo else None,
+    )
+
+
+def percent_encoded(raw: bytes) -> str:
+    """Percent-encode every byte that may not stand in a URL (RFC 3986 section 2.1)."""
+    return _NOT_IN_URLS.sub(lambda match: b"%%%02X" % ord(match[0]), raw).decode("ascii")
+
+
+def _host(host: str, *, bracketed: bool) -> str:
+    if not bracketed:
+        if not _HOST_NAME.fullmatch(host):
+            raise Forbidden(BAD_URL, detail=f"host name {host!r}")
+        return host
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        address = None
+    if address is None or address.scope_id is not None:
+        raise Forbidden(BAD_URL, detail=f"IPv6 address {host!r}")
+    return str(address)
+
+
+def _real_port(port: int) -> int:
+    if port == 0:
+        raise Forbidden(BAD_URL, detail="port 0")
+    return port
+
+
+def _basic(userinfo: str) -> bytes:
+    """Turn a URL's userinfo into the value of an Authorization header (RFC 7617)."""
+    user, _, password = userinfo.partition(":")
+    pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+    return b"Basic " + base64.b64encode(pair)
