@@ -526,7 +526,7 @@ def test_there_are_no_items():
 
 def test_import_installs_no_reactor():
     code = (
-        "import sys, twisted_oob, twisted_oob.handler;"
+        "import sys, twisted_oob, twisted_oob.protocol.handler;"
         "h = twisted_oob.OOBHandler(reactor=object());"
         "sys.exit('twisted.internet.reactor' in sys.modules)"
     )

@@ -26,15 +26,9 @@ from twisted_oob.errors import (
     ResourceConstraint,
     TooLarge,
 )
-from twisted_oob.handler import OOBHandler, OOBMessage
-from twisted_oob.offers import Offer
-from twisted_oob.stanza import (
-    DISCO_FEATURES,
-    NS_IQ_OOB,
-    NS_X_OOB,
-    OOBData,
-    url_from_element,
-)
+from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
+from twisted_oob.protocol.handler import OOBHandler, OOBMessage
+from twisted_oob.protocol.offers import Offer
 
 if TYPE_CHECKING:
     from twisted_oob.files.fetch import FetchedFile, Fetcher

@@ -32,7 +32,7 @@ from twisted_oob.errors import NOT_FOUND, REJECT
 from twisted_oob.exit_status import stop_with_status
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.handler import OOBHandler
+from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.responder import OOBResponder
 
 DOMAIN: Final = "oob.localhost"

@@ -21,13 +21,13 @@ from wokkel.ping import PingHandler
 from twisted_oob._version import __version__
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.files.fetch import FetchedFile, Fetcher
-from twisted_oob.handler import OOBHandler
-from twisted_oob.stanza import without_userinfo
+from twisted_oob.protocol.data import without_userinfo
+from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 
 if TYPE_CHECKING:
-    from twisted_oob.offers import Offer
+    from twisted_oob.protocol.offers import Offer
     from twisted_oob.xmpp.deadlines import Clock, Timer
 
 WAITING_PER_TRANSFER: Final = 8

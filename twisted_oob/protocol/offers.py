@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
-    from twisted_oob.stanza import OOBData
+    from twisted_oob.protocol.data import OOBData
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
     from twisted_oob.xmpp.stanza import IQ
     from twisted_oob.xmpp.stream import BoundStream

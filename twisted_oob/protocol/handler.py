@@ -20,9 +20,7 @@ from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
 from twisted_oob.errors import ErrorCondition, InvalidOOBData
-from twisted_oob.intake import Intake, can_take_from
-from twisted_oob.offers import OfferBook, OfferCallback, as_deferred
-from twisted_oob.stanza import (
+from twisted_oob.protocol.data import (
     DISCO_FEATURES,
     NS_IQ_OOB,
     NS_X_OOB,
@@ -31,6 +29,8 @@ from twisted_oob.stanza import (
     oob_elements,
     oob_xml,
 )
+from twisted_oob.protocol.direct import Intake, can_take_from
+from twisted_oob.protocol.offers import OfferBook, OfferCallback, as_deferred
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 from twisted_oob.xmpp.stanza import IQ, parts_of

@@ -17,7 +17,7 @@ from twisted.words.xish.domish import Element, ExpatElementStream
 from twisted.words.xish.utility import EventDispatcher
 from twisted.words.xish.xmlstream import XmlStream as XishXmlStream
 
-from twisted_oob.stanza import MAX_URL_LENGTH, NS_IQ_OOB
+from twisted_oob.protocol.data import MAX_URL_LENGTH, NS_IQ_OOB
 from twisted_oob.xmpp.stanza import IQ
 
 _QUERY: Final = f"{NS_IQ_OOB} query"

@@ -1,0 +1,1 @@
+"""XEP-0066 and its neighbours: values, requests and offers."""
