@@ -104,7 +104,7 @@ def stream(reactor: Any, given: argparse.Namespace) -> Any:
     from wokkel.component import Component  # noqa: PLC0415
 
     from twisted_oob import OOBHandler  # noqa: PLC0415
-    from twisted_oob.embedded import EmbeddedResponder  # noqa: F401, PLC0415  (mends Wokkel)
+    from twisted_oob.transfer.embedded import EmbeddedResponder  # noqa: F401, PLC0415  (mends Wokkel)
 
     fetcher = _fetcher(reactor, given.folder)
 

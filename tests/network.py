@@ -10,7 +10,7 @@ from twisted.words.protocols.jabber.xmlstream import STREAM_AUTHD_EVENT, STREAM_
 
 from tests.hostile_http import HostileServer
 from twisted_oob import Fetcher, FetchPolicy, OOBHandler, OOBResponder
-from twisted_oob.embedded import EmbeddedResponder
+from twisted_oob.transfer.embedded import EmbeddedResponder
 
 from wokkel.component import Component  # isort: skip
 from wokkel.subprotocols import XMPPHandler  # isort: skip

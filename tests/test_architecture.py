@@ -43,13 +43,13 @@ ORDER = [
     "upload",
     "xmpp.access",
     "xmpp.router",
-    "responder",
+    "transfer.responder",
     "xmpp.presence",
     "xmpp.scram",
     "xmpp.failures",
     "xmpp.account",
     "xmpp.stream_service",
-    "embedded",
+    "transfer.embedded",
     "exit_status",
     "demo",
     "secret_file",
@@ -59,6 +59,7 @@ ORDER = [
     "_compat",
     "xmpp",
     "files",
+    "transfer",
     "protocol",
 ]
 PURE = (

@@ -285,7 +285,7 @@ async def test_each_offer_is_logged_when_it_comes_and_once_when_it_ends(network,
     lines = [
         formatEvent(event)
         for event in log
-        if event.get("log_namespace") == "twisted_oob.responder.OOBResponder"
+        if event.get("log_namespace") == "twisted_oob.transfer.responder.OOBResponder"
     ]
     came_a, ended_a, came_b, ended_b = lines
     assert came_a == f"Offer from {SENDER}: {network.web.url('/a.bin')}"

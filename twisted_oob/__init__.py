@@ -33,7 +33,7 @@ from twisted_oob.protocol.offers import Offer
 if TYPE_CHECKING:
     from twisted_oob.files.fetch import FetchedFile, Fetcher
     from twisted_oob.files.policy import FetchPolicy
-    from twisted_oob.responder import OOBResponder, ServedStream
+    from twisted_oob.transfer.responder import OOBResponder, ServedStream
     from twisted_oob.xmpp.access import AllowList
 
 __all__ = [
@@ -73,8 +73,8 @@ _FETCHING = {
     "FetchPolicy": "files.policy",
     "FetchedFile": "files.fetch",
     "Fetcher": "files.fetch",
-    "OOBResponder": "responder",
-    "ServedStream": "responder",
+    "OOBResponder": "transfer.responder",
+    "ServedStream": "transfer.responder",
 }
 
 

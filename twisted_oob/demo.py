@@ -27,13 +27,13 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
 from zope.interface import implementer
 
-from twisted_oob.embedded import EmbeddedResponder
 from twisted_oob.errors import NOT_FOUND, REJECT
 from twisted_oob.exit_status import stop_with_status
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.handler import OOBHandler
-from twisted_oob.responder import OOBResponder
+from twisted_oob.transfer.embedded import EmbeddedResponder
+from twisted_oob.transfer.responder import OOBResponder
 
 DOMAIN: Final = "oob.localhost"
 SENDER: Final = "sender.localhost"

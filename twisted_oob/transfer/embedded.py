@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from twisted_oob.responder import OOBResponder
+from twisted_oob.transfer.responder import OOBResponder
 from twisted_oob.xmpp.router import ComponentServerFactory, Router
 
 

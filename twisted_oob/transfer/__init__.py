@@ -1,0 +1,1 @@
+"""What joins streams and files: the responder."""
