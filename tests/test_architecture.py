@@ -1,4 +1,4 @@
-"""The house: which room may import which, and that no import installs a reactor."""
+"""The house: which wing may import which, and that no import installs a reactor."""
 
 from __future__ import annotations
 
@@ -13,74 +13,40 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "twisted_oob"
 
-# From the ground floor up: a room imports only what stands before it.
-ORDER = [
-    "_version",
-    "errors",
-    "_tls",
-    "xmpp.stanza",
-    "xmpp.jid",
-    "protocol.data",
-    "files.addresses",
-    "files.urls",
-    "files.names",
-    "files.policy",
-    "xmpp.guard",
-    "xmpp.stream",
-    "protocol.direct",
-    "xmpp.deadlines",
-    "xmpp.tracker",
-    "protocol.offers",
-    "protocol.handler",
-    "xmpp.disco",
-    "xmpp.keepalive",
-    "files.landing",
-    "files.commit",
-    "files.failures",
-    "files.endpoints",
-    "files.fetch",
-    "serve",
-    "upload",
-    "xmpp.access",
-    "xmpp.router",
-    "transfer.responder",
-    "xmpp.presence",
-    "xmpp.scram",
-    "xmpp.failures",
-    "xmpp.account",
-    "xmpp.stream_service",
-    "transfer.embedded",
-    "exit_status",
-    "demo",
-    "secret_file",
-    "options",
-    "tap",
-    "cli",
-    "_compat",
-    "xmpp",
-    "files",
-    "transfer",
-    "protocol",
-]
-PURE = (
+# A wing imports the hall's lower floor, itself, and the wings that are named here.
+WINGS = {
+    "xmpp": set(),
+    "files": set(),
+    "protocol": {"xmpp"},
+    "transfer": {"xmpp", "files", "protocol"},
+    "commands": {"xmpp", "files", "protocol", "transfer"},
+}
+# The hall: what every wing may import, and what stands above them all.
+BELOW = {"_compat", "_tls", "_version", "errors"}
+ABOVE = {"__init__": {"xmpp", "files", "protocol", "transfer"}, "testing": {"xmpp", "protocol"}}
+HALL = BELOW | set(ABOVE)
+
+# Values and decisions, which know neither a reactor nor a stream.
+PURE = {
     "xmpp.jid",
     "xmpp.stanza",
-    "protocol.data",
     "files.addresses",
     "files.names",
     "files.policy",
     "files.urls",
-)
+    "protocol.data",
+}
 PURE_MAY_IMPORT = ("twisted.words.xish", "twisted.words.protocols.jabber.jid")
 
 
-def imports(source):
+def imports(source, package="twisted_oob"):
     """Every module an import statement names, wherever it stands, by its full name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["twisted_oob" * bool(node.level), node.module]))
+            above = package.split(".")[: -node.level + 1 or None] if node.level else []
+            base = ".".join(filter(None, [*above, node.module]))
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
@@ -88,12 +54,37 @@ def within(name, parents):
     return any(name == parent or name.startswith(f"{parent}.") for parent in parents)
 
 
+def rooms(package):
+    """Give the path of each module below a package by its dotted name."""
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in sorted(package.rglob("*.py"))
+    }
+
+
+def wing_of(room):
+    """Give the wing that a module stands in, "" for the hall; None if it stands in neither."""
+    wing, dot, module = room.rpartition(".")
+    if not dot:
+        return "" if module in HALL else None
+    return wing if wing in WINGS else None
+
+
+def allowed(room):
+    """Give what of this package a module may import, as dotted names without the package's."""
+    wing = wing_of(room)
+    if wing:
+        return BELOW | WINGS[wing] | {wing}
+    return BELOW | ABOVE[room] if room in ABOVE else set()
+
+
 def wrong_imports(room, source):
-    """What this room must not import."""
-    allowed = [f"twisted_oob.{other}" for other in ORDER[: ORDER.index(room)]]
-    for name in imports(source):
+    """Give what this module must not import."""
+    parents = [f"twisted_oob.{name}" for name in allowed(room)]
+    package = ".".join(["twisted_oob", *room.split(".")[:-1]])
+    for name in imports(source, package):
         if within(name, ["twisted_oob"]):
-            if not within(name, allowed):
+            if not within(name, parents):
                 yield name
         elif (
             room in PURE
@@ -103,39 +94,63 @@ def wrong_imports(room, source):
             yield name
 
 
-def rooms(package):
-    """Give the path of each module below a package by its dotted name; a folder is named itself."""
-    found = {}
-    for path in sorted(package.rglob("*.py")):
-        name = ".".join(path.relative_to(package).with_suffix("").parts)
-        name = name.removesuffix("__init__").removesuffix(".")
-        if name:
-            found[name] = path
-    return found
+def imported_rooms(found, room):
+    """Give the modules of a package that one of them imports."""
+    for name in imports(found[room].read_text(encoding="utf-8")):
+        inside = name.removeprefix("twisted_oob.")
+        yield from (one for one in (inside, inside.rpartition(".")[0]) if one in found)
+
+
+def circles(found):
+    """Give each module that imports itself by way of others."""
+    below = {room: set(imported_rooms(found, room)) for room in found}
+    for room in found:
+        seen, left = set(), set(below[room])
+        while left:
+            one = left.pop()
+            seen.add(one)
+            left |= below[one] - seen
+        if room in seen:
+            yield room
 
 
 def broken_rules(package):
     """Give what is wrong with each module below a package: where it is, or what it imports."""
-    for room, path in rooms(package).items():
-        if room not in ORDER:
+    found = rooms(package)
+    for room, path in found.items():
+        if wing_of(room) is None:
             yield room, "has no place"
         else:
             for name in wrong_imports(room, path.read_text(encoding="utf-8")):
                 yield room, name
+    for room in circles(found):
+        yield room, "imports itself"
 
 
 def test_imports_point_down():
     assert list(broken_rules(PACKAGE)) == []
 
 
-@pytest.mark.parametrize("path", ["new.py", "wing/new.py", "wing/room/errors.py"])
-def test_a_new_module_needs_a_place(tmp_path, path):
+@pytest.mark.parametrize("path", ["new.py", "wing/new.py", "xmpp/room/errors.py", "xmpp/a/b/c.py"])
+def test_a_module_outside_hall_and_wings_breaks_the_rule(tmp_path, path):
     shutil.copytree(PACKAGE, tmp_path, dirs_exist_ok=True)
     module = tmp_path / path
     module.parent.mkdir(parents=True, exist_ok=True)
     module.write_text("")
     name = path.removesuffix(".py").replace("/", ".")
     assert list(broken_rules(tmp_path)) == [(name, "has no place")]
+
+
+def test_a_circle_within_a_wing_breaks_the_rule(tmp_path):
+    wing = tmp_path / "xmpp"
+    wing.mkdir()
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")):
+        (wing / f"{name}.py").write_text(f"from twisted_oob.xmpp.{other} import x")
+    assert [room for room, _ in broken_rules(tmp_path)] == ["xmpp.a", "xmpp.b", "xmpp.c"]
+
+
+def test_pure_modules_are_there():
+    assert set(rooms(PACKAGE)) >= PURE
 
 
 @pytest.mark.parametrize(
@@ -145,20 +160,34 @@ def test_a_new_module_needs_a_place(tmp_path, path):
         ("errors", "def f():\n    import twisted_oob.protocol.data", True),
         ("errors", "from twisted_oob import protocol", True),
         ("errors", "from . import protocol", True),
-        ("errors", "from .stanza import OOBData", True),
+        ("errors", "from .protocol.data import OOBData", True),
+        ("xmpp.jid", "from twisted_oob.errors import OOBError", False),
+        ("xmpp.jid", "from twisted_oob.files.urls import read_url", True),
+        ("xmpp.jid", "from ..files.urls import read_url", True),
+        ("xmpp.jid", "from ..errors import OOBError", False),
+        ("xmpp.jid", "from .stanza import escaped", False),
+        ("xmpp.stream", "from twisted_oob.protocol import data", True),
+        ("files.fetch", "from twisted_oob.xmpp.jid import parse_jid", True),
+        ("files.fetch", "from twisted_oob.testing import Pair", True),
+        ("protocol.handler", "from twisted_oob.files.fetch import Fetcher", True),
         ("protocol.handler", "from twisted_oob import OOBData", True),
         ("protocol.handler", "import twisted_oob", True),
-        ("protocol.handler", "from twisted_oob.protocol.handler import OOBHandler", True),
-        ("protocol.handler", "from twisted_oob.protocol.data import OOBData", False),
+        ("protocol.handler", "from twisted_oob.xmpp import jid", False),
         ("protocol.handler", "from twisted.internet import defer", False),
+        ("transfer.responder", "from twisted_oob.commands.options import Options", True),
+        ("transfer.responder", "from twisted_oob.files.fetch import Fetcher", False),
+        ("commands.tap", "from twisted_oob.transfer.responder import OOBResponder", False),
+        ("__init__", "from twisted_oob.commands.options import Options", True),
+        ("__init__", "from twisted_oob.testing import Pair", True),
+        ("__init__", "from twisted_oob.protocol.handler import OOBHandler", False),
+        ("testing", "from twisted_oob.files.fetch import Fetcher", True),
         ("files.policy", "from twisted.internet import defer", True),
-        ("files.policy", "from twisted.words.protocols.jabber import xmlstream", True),
         ("files.policy", "from twisted.words.protocols.jabber.error import StanzaError", True),
         ("files.policy", "from wokkel import generic", True),
-        ("files.policy", "from twisted.words.protocols.jabber import jid", False),
-        ("files.policy", "from twisted.words.protocols.jabber.jid import JID", False),
-        ("files.policy", "from twisted.words.xish import domish", False),
-        ("files.policy", "from twisted_oob.errors import Forbidden", False),
+        ("protocol.data", "from twisted.words.protocols.jabber import xmlstream", True),
+        ("protocol.data", "from twisted.words.protocols.jabber import jid", False),
+        ("protocol.data", "from twisted.words.protocols.jabber.jid import JID", False),
+        ("protocol.data", "from twisted.words.xish import domish", False),
     ],
 )
 def test_the_rule_itself(room, source, wrong):
@@ -175,7 +204,8 @@ def run(code):
 
 
 def test_no_import_installs_a_reactor():
-    modules = ["twisted_oob", *(f"twisted_oob.{room}" for room in rooms(PACKAGE))]
+    modules = ["twisted_oob"]
+    modules += [f"twisted_oob.{room}".removesuffix(".__init__") for room in rooms(PACKAGE)]
     modules.append("twisted.plugins.twisted_oob_plugin")
     code = f"""
 import importlib, sys
@@ -191,16 +221,6 @@ for name in {modules!r}:
 def test_the_plugin_imports_nothing_of_ours():
     code = "import sys, twisted.plugins.twisted_oob_plugin; print('twisted_oob' in sys.modules)"
     assert run(code) == ["False"]
-
-
-def test_import_brings_no_http_client_before_it_is_needed():
-    code = """
-import sys, twisted_oob
-print("twisted.web.client" in sys.modules, "Fetcher" in dir(twisted_oob))
-from twisted_oob import Fetcher
-print("twisted.web.client" in sys.modules, Fetcher is twisted_oob.Fetcher)
-"""
-    assert run(code) == ["False", "True", "True", "True"]
 
 
 def test_every_public_name_is_there_and_no_other():

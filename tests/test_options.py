@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from twisted_oob import tap
-from twisted_oob.demo import REPORT_OBSERVER, Demo
-from twisted_oob.secret_file import read_or_create_secret
+from twisted_oob.commands import tap
+from twisted_oob.commands.demo import Demo
+from twisted_oob.commands.report import REPORT_OBSERVER
+from twisted_oob.commands.secret_file import read_or_create_secret
 
 
 def parsed(*words):

@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 oob_responder = ServiceMaker(
     "Out of Band responder (XEP-0066)",
-    "twisted_oob.tap",
+    "twisted_oob.commands.tap",
     "Fetches the URLs it is offered over XMPP, safely, and answers truthfully.",
     "oob-responder",
 )

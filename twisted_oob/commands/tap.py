@@ -13,12 +13,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.demo import Demo
-from twisted_oob.exit_status import exit_cleanly_on_sigterm, stop_with_status
+from twisted_oob.commands.demo import Demo
+from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
+from twisted_oob.commands.options import ACCOUNT, COMPONENT, EMBEDDED, Options, refuse
+from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.options import ACCOUNT, COMPONENT, EMBEDDED, Options, refuse
-from twisted_oob.secret_file import read_or_create_secret, read_secret
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
 from twisted_oob.xmpp.access import AllowList

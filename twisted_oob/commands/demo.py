@@ -10,25 +10,24 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, textFileLogObserver
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
-from zope.interface import implementer
 
+from twisted_oob.commands.exit_status import stop_with_status
+from twisted_oob.commands.report import REPORT_NAMESPACE
 from twisted_oob.errors import NOT_FOUND, REJECT
-from twisted_oob.exit_status import stop_with_status
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.handler import OOBHandler
@@ -40,10 +39,10 @@ SENDER: Final = "sender.localhost"
 LOOPBACK: Final = "127.0.0.1"
 FORBIDDEN: Final = "169.254.169.254"
 FILE_SIZE: Final = 16 * 1024 * 1024
-REPORT_OBSERVER: Final = "twisted_oob.demo.ReportObserver"
-"""What twistd's --logger takes to show a person the demonstration alone."""
 TIME_LIMIT: Final = 15.0
 """Seconds for the whole demonstration."""
+
+_log = Logger(REPORT_NAMESPACE)
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,6 @@ class Demo(Service):
 
     ``reactor``: the reactor of the process.
     """
-
-    _log = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -90,9 +87,9 @@ class Demo(Service):
 
     def _failed(self, failure: Failure) -> None:
         if self.running:
-            self._log.failure("demo: failed", failure=failure)
+            _log.failure("demo: failed", failure=failure)
         else:
-            self._log.info("demo: stopped before its end")
+            _log.info("demo: stopped before its end")
 
     def _ended(self, good: bool | None) -> None:
         self._run = None
@@ -107,7 +104,7 @@ class Demo(Service):
         finally:
             await stage.tear_down()
         good = sum(verdicts)
-        self._log.info("demo: {good} of {all} as expected", good=good, all=len(verdicts))
+        _log.info("demo: {good} of {all} as expected", good=good, all=len(verdicts))
         return good == len(verdicts)
 
     async def _offer(self, stage: _Stage, case: _Case) -> bool:
@@ -120,7 +117,7 @@ class Demo(Service):
         elif good and case.expected == REJECT:
             good = FORBIDDEN not in stage.connected_to
             note = "no connection tried" if good else "a connection was tried"
-        self._log.info(
+        _log.info(
             "demo: {what} {url}: {fired}, {seconds:.2f} s{note}{verdict}",
             what=case.what,
             url=case.url,
@@ -234,23 +231,3 @@ class _WatchedReactor:
     def connectTCP(self, host: str, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         self._connected_to.add(host)
         return self._reactor.connectTCP(host, *args, **kwargs)
-
-
-@implementer(ILogObserver)
-class ReportObserver:
-    """Shows a person the demonstration's lines, bare, and warnings; all else is twistd's chatter.
-
-    ``report``: where the lines go. ``errors``: where warnings and errors go.
-    """
-
-    def __init__(self, report: TextIO | None = None, errors: TextIO | None = None) -> None:
-        self._report = sys.stdout if report is None else report
-        self._errors = textFileLogObserver(sys.stderr if errors is None else errors)
-
-    def __call__(self, event: Any) -> None:
-        """Show one event, or not."""
-        if event["log_level"] >= LogLevel.warn:
-            self._errors(event)
-        elif event.get("log_namespace") == Demo._log.namespace:
-            self._report.write(formatEvent(event) + "\n")
-            self._report.flush()

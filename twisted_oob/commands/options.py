@@ -14,7 +14,7 @@ from twisted.python import usage
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob._tls import is_address
-from twisted_oob.demo import REPORT_OBSERVER
+from twisted_oob.commands.report import REPORT_OBSERVER
 from twisted_oob.xmpp.access import EVERYBODY, AllowList
 from twisted_oob.xmpp.jid import parse_jid
 
