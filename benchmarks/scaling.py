@@ -71,9 +71,9 @@ async def measure_all(reactor: Any) -> None:
     # Not above: main tells where pytest, and with it the project's tests, can't be imported.
     import pytest  # noqa: PLC0415
 
-    from tests.certificates import Authority  # noqa: PLC0415
-    from tests.fleet import DocumentedEjabberd, Fleet  # noqa: PLC0415
-    from tests.servers import DOMAIN  # noqa: PLC0415
+    from tests.servers.fleet import DocumentedEjabberd, Fleet  # noqa: PLC0415
+    from tests.servers.servers import DOMAIN  # noqa: PLC0415
+    from tests.support.certificates import Authority  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -101,7 +101,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
-        import_module("tests.fleet")
+        import_module("tests.servers.fleet")
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is missing. Install the project: pip install -e '.[test]'")
     react(measure_all)

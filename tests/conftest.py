@@ -9,11 +9,11 @@ import pytest_twisted
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
-from tests.certificates import Authority
-from tests.matrix import CELL, matrix
-from tests.network import Network
-from tests.servers import DOMAIN, SERVERS
-from tests.streams import logged
+from tests.servers.matrix import CELL, matrix
+from tests.servers.servers import DOMAIN, SERVERS
+from tests.support.certificates import Authority
+from tests.support.network import Network
+from tests.support.streams import logged
 
 
 @pytest.fixture(autouse=True)

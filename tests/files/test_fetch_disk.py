@@ -1,0 +1,300 @@
+"""Fetching to a disk that is slow, full or broken."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import tracemalloc
+
+import pytest
+from twisted.logger import globalLogPublisher
+
+from tests.support.fetching import failure_of, names, step
+from tests.support.hostile_http import answer, chunked, then_close
+from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.files import commit as publisher
+from twisted_oob.files import fetch, landing
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.landing import Landing
+from twisted_oob.files.policy import FetchPolicy
+
+pytest_plugins = ["tests.support.fetching"]
+
+
+@step
+async def test_only_threads_touch_the_disk(fetcher, web, monkeypatch):
+    seen = {}
+
+    def spy(name):
+        real = getattr(os, name)
+
+        def spying(*args, **kwargs):
+            seen.setdefault(name, set()).add(threading.current_thread())
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, spying)
+
+    web.answers = [answer(b"x" * 600_000), answer(b"short", length=1_000_000)]
+    ours = fetcher()
+    for name in ("open", "write", "fsync", "link", "unlink"):
+        spy(name)
+    await ours.fetch(web.url())
+    fetching = ours.fetch(web.url())
+    await web.arrivals.get()
+    (await web.arrivals.get()).close()
+    await failure_of(fetching, FetchFailed)
+    assert set(seen) >= {"open", "write", "fsync", "link"}
+    assert threading.main_thread() not in set.union(*seen.values())
+
+
+@step
+async def test_memory_does_not_grow_with_the_file(fetcher, web):
+    size = 32 * 1024 * 1024
+    block = bytes(64 * 1024)
+
+    class Producer:
+        left = size // len(block)
+
+        def __init__(self, transport):
+            self.transport = transport
+
+        def resumeProducing(self):
+            self.transport.write(block)
+            self.left -= 1
+            if not self.left:
+                self.transport.unregisterProducer()
+
+        def stopProducing(self):
+            pass
+
+    def reply(connection):
+        connection.write(answer(length=size))
+        connection.transport.registerProducer(Producer(connection.transport), False)
+
+    web.answers = [reply]
+    ours = fetcher()
+    tracemalloc.start()
+    try:
+        got = await ours.fetch(web.url())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.size == size
+    assert peak < 6 * 1024 * 1024
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("name", ["write", "fsync", "link"])
+@step
+async def test_no_room(*, fetcher, web, folder, monkeypatch, name, code):
+    def failing(*args, **kwargs):
+        raise OSError(getattr(errno, code), "full")
+
+    web.answers = [answer(b"x" * 600_000)]
+    if name == "write":
+        real = os.write  # the reactor wakes itself with single bytes
+        monkeypatch.setattr(
+            os, name, lambda fd, data: (failing if len(data) > 99 else real)(fd, data)
+        )
+    else:
+        monkeypatch.setattr(os, name, failing)
+    error = await failure_of(fetcher().fetch(web.url()), NoRoom)
+    assert error.condition == "resource-constraint"
+    monkeypatch.undo()
+    assert names(folder) == []
+
+
+@step
+async def test_no_descriptor_left_for_a_connection(fetcher, web, net, monkeypatch):
+    from twisted.internet import tcp  # it installs a reactor
+
+    def failing(*args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    ours = fetcher()
+    url = web.url()
+    monkeypatch.setattr(tcp.Client, "createInternetSocket", failing)
+    await failure_of(ours.fetch(url), NoRoom)
+
+
+@step
+async def test_other_trouble_with_the_disk_is_told_as_it_is(fetcher, web, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    web.answers = [answer(b"x")]
+    monkeypatch.setattr(os, "link", failing)
+    error = await failure_of(fetcher().fetch(web.url()), OSError)
+    assert error.errno == errno.EROFS
+    assert names(folder) == []
+
+
+@step
+async def test_a_file_that_cannot_be_removed_is_logged_and_the_error_stays(
+    fetcher, web, monkeypatch
+):
+    def failing(*args, **kwargs):
+        raise OSError(errno.EIO, "broken")
+
+    events = []
+    web.answers = [then_close(answer(b"x", length=2))]
+    monkeypatch.setattr(Landing, "discard", failing)
+    globalLogPublisher.addObserver(events.append)
+    try:
+        await failure_of(fetcher().fetch(web.url()), FetchFailed)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert [event["log_failure"].value.errno for event in events if "log_failure" in event] == [
+        errno.EIO
+    ]
+
+
+@step
+async def test_a_bug_is_told_as_it_is(fetcher, web, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise ZeroDivisionError
+
+    web.answers = [answer(b"x")]
+    monkeypatch.setattr(fetch, "file_name", failing)
+    await failure_of(fetcher().fetch(web.url()), ZeroDivisionError)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "checks"),
+    [(answer(b"x" * 100), 2), (chunked(b"x" * 100), 1)],
+    ids=["length", "chunk"],
+)
+@step
+async def test_bytes_that_were_not_kept_make_no_whole_file(
+    *, fetcher, web, folder, monkeypatch, reply, checks
+):
+    left = iter(range(checks - 1, -1, -1))
+
+    def failing(*args):
+        if not next(left):
+            raise MemoryError
+
+    web.answers = [reply]
+    monkeypatch.setattr(FetchPolicy, "check_size", failing)
+    await failure_of(fetcher().fetch(web.url()), MemoryError)
+    assert names(folder) == []
+
+
+def test_the_folder_must_be_there(net, tmp_path):
+    with pytest.raises(NotADirectoryError, match="existing folder"):
+        Fetcher(net, FetchPolicy(), tmp_path / "missing")
+
+
+def test_a_relative_folder_stays_where_it_was(net, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    ours = Fetcher(net, FetchPolicy(), "downloads")
+    (folder / f".oob-{0:032x}.part").write_bytes(b"left")
+    monkeypatch.chdir("/")
+    assert ours.remove_leftovers() == 1
+
+
+@step
+async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate):
+    ours = fetcher()
+    (folder / f".oob-{0:032x}.part").write_bytes(b"left")
+    gated = gate(os, "fsync")
+    web.answers = [answer(b"x" * 300_000)]
+    fetching = ours.fetch(web.url())
+    await gated.entered
+    assert len(names(folder)) == 2
+    assert ours.remove_leftovers() == 1
+    gated.open()
+    assert (await fetching).path.read_bytes() == b"x" * 300_000
+
+
+# --- many files at once
+
+
+@step
+async def test_few_threads_publish_and_what_waits_for_them_shares_a_sync(
+    fetcher, web, folder, monkeypatch, gate
+):
+    gated = gate(Landing, "publish")
+    syncs = []
+    sync = landing._sync_directory
+    monkeypatch.setattr(landing, "_sync_directory", lambda path: (syncs.append(path), sync(path)))
+    ours = fetcher()
+    contents = [bytes([number]) * 10 for number in range(20)]
+    web.answers = [answer(content) for content in contents]
+    fetching = [ours.fetch(web.url()) for _ in contents]
+    for connection in [await web.arrivals.get() for _ in contents]:
+        await connection.lost  # the client has what it wants
+    assert gated.calls <= 4
+    gated.open()
+    got = [await each for each in fetching]
+    assert sorted(file.path.read_bytes() for file in got) == contents
+    assert len({file.path for file in got}) == 20
+    assert 4 <= len(syncs) <= 12
+    assert set(syncs) == {folder}
+
+
+@step
+async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
+    fetcher, web, folder, monkeypatch, gate
+):
+    shares = []
+    publish_all = publisher.publish_all
+    monkeypatch.setattr(
+        publisher,
+        "publish_all",
+        lambda folder, files: (shares.append(len(files)), publish_all(folder, files))[1],
+    )
+    gated = gate(Landing, "publish")
+    ours = fetcher()
+    web.answers = [answer(b"x")] * 140  # so that a full share waits when two are held
+    fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
+    for connection in [await web.arrivals.get() for _ in fetching]:
+        await connection.lost
+    gated.open()
+    for each in fetching:
+        await each
+    assert len(names(folder)) == sum(shares) == 140
+    assert max(shares) == 32
+
+
+@step
+async def test_large_files_keep_no_small_one_from_being_published(
+    fetcher, web, folder, monkeypatch
+):
+    held = threading.Event()
+    sync = Landing.sync
+
+    def slow(self):
+        assert self.size < 300_000 or held.wait(10)
+        sync(self)
+
+    monkeypatch.setattr(Landing, "sync", slow)
+    ours = fetcher()
+    web.answers = [answer(b"x" * 300_000)] * 5
+    large = [ours.fetch(web.url("/large")) for _ in range(5)]
+    for connection in [await web.arrivals.get() for _ in large]:
+        await connection.lost
+    web.answers = [answer(b"x")]
+    assert (await ours.fetch(web.url("/small"))).path.name == "small"
+    held.set()
+    for each in large:
+        await each
+    assert len(names(folder)) == 6
+
+
+@step
+async def test_after_trouble_the_threads_publish_again(fetcher, web, folder, monkeypatch):
+    def failing(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "full")
+
+    ours = fetcher()
+    web.answers = [answer(b"x") for _ in range(12)]
+    monkeypatch.setattr(os, "link", failing)
+    for _ in range(6):
+        await failure_of(ours.fetch(web.url()), NoRoom)
+    monkeypatch.undo()
+    for each in [ours.fetch(web.url()) for _ in range(6)]:
+        await each
+    assert len(names(folder)) == 6

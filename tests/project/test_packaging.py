@@ -1,0 +1,205 @@
+"""What is built and installed: the wheel, the sdist, the plugin, an editable install."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from configparser import ConfigParser
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+from twisted import plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "twisted/plugins/twisted_oob_plugin.py"
+TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+NOT_COPIED = shutil.ignore_patterns(
+    ".*", "build", "dist", "*.egg-info", "__pycache__", "dropin.cache"
+)
+
+
+def run(*command, cwd):
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def pip(*arguments, cwd):
+    pip_ = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
+    return run(*pip_, *arguments, cwd=cwd)
+
+
+def isolation():
+    """Build with what is installed if it can build a wheel by itself: it's faster."""
+    try:
+        major, minor = version("setuptools").split(".")[:2]
+    except PackageNotFoundError:
+        return ()
+    return ("--no-build-isolation",) if (int(major), int(minor)) >= (70, 1) else ()
+
+
+def copy_of_the_tree(path):
+    return shutil.copytree(ROOT, path, ignore=NOT_COPIED)
+
+
+def packages(tree):
+    """Give what setup.cfg should list: each folder of modules, and that of the plugin."""
+    folders = {path.parent.relative_to(tree) for path in (tree / "twisted_oob").rglob("*.py")}
+    return {".".join(folder.parts) for folder in folders} | {"twisted.plugins"}
+
+
+def listed_packages(tree):
+    setup = ConfigParser()
+    setup.read(tree / "setup.cfg", encoding="utf-8")
+    lines = setup["options"]["packages"].split("\n")
+    return {line.strip() for line in lines if line.strip()}
+
+
+def contents(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def build_wheel(source, folder):
+    pip("wheel", "--no-deps", *isolation(), "--wheel-dir", folder, source, cwd=folder.parent)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    return build_wheel(copy_of_the_tree(folder / "tree"), folder / "built")
+
+
+class Environment:
+    """A virtual environment with all that is installed here, but nothing of this project.
+
+    Twisted is copied into it, with Wokkel's plugin, since the plugins share its folder. The
+    rest is reached by its path alone, which leaves out what is installed here as editable.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        venv.create(folder, with_pip=False)
+        self.python = folder / "bin" / "python"
+        site = run(
+            self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
+        )
+        self.site = Path(site.strip())
+        self.plugins = self.site / "twisted" / "plugins"
+        shutil.copytree(
+            Path(plugin.__file__).parent,
+            self.site / "twisted",
+            ignore=shutil.ignore_patterns(
+                "__pycache__", "test", "dropin.cache", "twisted_oob_plugin.py"
+            ),
+        )
+        here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+        (self.site / "dependencies.pth").write_text("\n".join(here), encoding="utf-8")
+        self.outside = folder / "outside"
+        self.outside.mkdir()
+
+    def pip(self, *arguments):
+        pip("--python", self.python, *arguments, cwd=self.outside)
+
+    def run(self, code, *arguments):
+        return run(self.python, "-c", code, *arguments, cwd=self.outside)
+
+    def service_names(self):
+        return self.run(
+            "from twisted.application.service import IServiceMaker\n"
+            "from twisted.plugin import getPlugins\n"
+            "print(*(maker.tapname for maker in getPlugins(IServiceMaker)))"
+        ).split()
+
+    def own_plugins(self):
+        return {path.name for path in self.plugins.glob("*.py")}
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory):
+    environment = Environment(tmp_path_factory.mktemp("installed"))
+    environment.pip("install", "--no-deps", "--no-index", wheel)
+    return environment
+
+
+def test_every_folder_of_modules_is_listed():
+    assert listed_packages(ROOT) == packages(ROOT)
+
+
+def test_a_new_folder_of_modules_has_to_be_listed(tmp_path):
+    tree = copy_of_the_tree(tmp_path / "tree")
+    room = tree / "twisted_oob" / "wing" / "room"
+    room.mkdir(parents=True)
+    (room / "new.py").write_text("")
+    assert packages(tree) - listed_packages(tree) == {"twisted_oob.wing.room"}
+
+
+def test_wheel_holds_every_module_the_plugin_and_nothing_else(wheel):
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "twisted_oob").rglob("*.py")}
+    names = set(contents(wheel))
+    information = {name for name in names if ".dist-info/" in name}
+    assert names - information == {*modules, "twisted_oob/py.typed", PLUGIN}
+    assert "LICENSE" in {name.rsplit("/", 1)[-1] for name in information}
+
+
+def test_sdist_makes_the_same_wheel(wheel, tmp_path):
+    tree = copy_of_the_tree(tmp_path / "tree")
+    sdist = run(
+        sys.executable,
+        "-c",
+        "import setuptools.build_meta as backend; print(backend.build_sdist('..'))",
+        cwd=tree,
+    ).splitlines()[-1]
+    with tarfile.open(tmp_path / sdist) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
+    assert {"LICENSE", "pyproject.toml", "setup.cfg", PLUGIN} <= names
+    assert contents(build_wheel(tmp_path / sdist, tmp_path / "built")) == contents(wheel)
+
+
+def test_installed_plugin_is_found_outside_the_tree(installed):
+    where = installed.run("import twisted_oob; print(twisted_oob.__file__)")
+    assert Path(where.strip()).parent == installed.site / "twisted_oob"
+    names = installed.service_names()
+    assert names.count("oob-responder") == 1
+    assert {"web", "wokkel-component-server"} & set(names)
+
+
+def test_uninstall_leaves_the_plugins_of_others(wheel, tmp_path):
+    environment = Environment(tmp_path / "environment")
+    before = environment.own_plugins()
+    assert {"twisted_core.py", "server.py"} <= before
+    environment.pip("install", "--no-deps", "--no-index", wheel)
+    assert environment.own_plugins() == {*before, "twisted_oob_plugin.py"}
+    assert "oob-responder" in environment.service_names()
+    environment.pip("uninstall", "--yes", "twisted_oob")
+    assert environment.own_plugins() == before
+    assert not (environment.site / "twisted_oob").exists()
+    names = environment.service_names()
+    assert "web" in names
+    assert "oob-responder" not in names
+
+
+def test_editable_install_shows_the_plugin_to_twistd(tmp_path):
+    tree = copy_of_the_tree(tmp_path / "tree")
+    environment = Environment(tmp_path / "environment")
+    environment.pip("install", "--no-deps", *isolation(), "--editable", tree)
+    where = environment.run("import twisted_oob; print(twisted_oob.__file__)")
+    assert Path(where.strip()).parent == tree / "twisted_oob"
+    assert "oob-responder" in environment.run(TWISTD, "--help").split()
+
+
+def test_demo_of_the_installed_wheel(installed):
+    output = installed.run(TWISTD, "-n", "oob-responder", "--demo")
+    assert output.splitlines()[-1] == "demo: 4 of 4 as expected"
+    assert list(installed.outside.iterdir()) == []

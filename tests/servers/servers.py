@@ -1,0 +1,200 @@
+"""Real XMPP servers, each a process on loopback with a folder of its own.
+
+Both serve the domain ``DOMAIN``, with a certificate of the test CA. Clients must use TLS; the
+accounts are those of ``ACCOUNTS``. The components of ``COMPONENTS`` share ``SECRET``. Neither
+speaks to other servers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import string
+from itertools import cycle
+from pathlib import Path
+from typing import ClassVar
+
+from tests.support.processes import Program, missing
+
+DOMAIN = "xmpp.test"
+ACCOUNTS = {user: f"password of {user}" for user in ("ours", "slixmpp", "anyevent")}
+SECRET = "the components' secret"
+PEER_COMPONENT = f"slixmpp.{DOMAIN}"
+# A domain is used again only when the server has long seen its last stream's end.
+OWN_COMPONENTS = [f"ours{number}.{DOMAIN}" for number in range(8)]
+COMPONENTS = [PEER_COMPONENT, *OWN_COMPONENTS]
+
+_CONFIGURATIONS = Path(__file__).parent / "configurations"
+_ATTEMPTS = 5
+
+
+def _free_ports(count):
+    """Find ports that nobody uses now; until they are bound, somebody may."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class Server:
+    """A server program; ``client_port`` and ``component_port`` stay the same over restarts."""
+
+    name: str
+    ready: str
+    """What it prints once both of its ports listen."""
+    port_taken: str
+    """What it prints where another program has one of them."""
+    _environment: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, reactor, folder, certificate, ca_file):
+        self.folder = folder
+        self.ca_file = ca_file
+        self._certificate = certificate
+        self._reactor = reactor
+        self._program = None
+        self._components = cycle(OWN_COMPONENTS)
+        self._find()
+
+    def component(self):
+        """Give the domain of a component that no stream has at the moment."""
+        return next(self._components)
+
+    async def start(self):
+        """Choose ports and start; an AssertionError holds what it printed, if it fails."""
+        for attempt in range(_ATTEMPTS):
+            self.client_port, self.component_port = _free_ports(2)
+            self._command = self._configure()
+            try:
+                return await self._run()
+            except PortTakenError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+    async def restart(self):
+        """Stop and start it, on the same ports, with what it has stored."""
+        await self.stop()
+        await self._run()
+
+    async def stop(self):
+        """End it; to be called twice does no harm."""
+        program, self._program = self._program, None
+        if program is not None:
+            await program.stop()
+
+    async def _run(self):
+        self._program = Program(
+            self._reactor,
+            self._command,
+            self.folder,
+            # No file of the user who runs the tests is read.
+            environment={"HOME": str(self.folder), **self._environment},
+        )
+        try:
+            match = await self._program.printed(f"{self.ready}|(?P<taken>{self.port_taken})")
+        except BaseException:
+            await self.stop()
+            raise
+        if match["taken"]:
+            await self.stop()
+            raise PortTakenError(match["taken"])
+
+    def _find(self):
+        """Find the program, or end the test."""
+        raise NotImplementedError
+
+    def _configure(self):
+        """Write its files; gives the command that starts it with them."""
+        raise NotImplementedError
+
+    def _write(self, template, **values):
+        """Fill a template of a configuration; gives where it is."""
+        text = (_CONFIGURATIONS / template).read_text(encoding="utf-8")
+        filled = string.Template(text).substitute(
+            values,
+            folder=self.folder,
+            domain=DOMAIN,
+            certificate=self._certificate,
+            ca_file=self.ca_file,
+            client_port=self.client_port,
+            component_port=self.component_port,
+        )
+        path = self.folder / template
+        path.write_text(filled, encoding="utf-8")
+        return path
+
+
+class PortTakenError(Exception):
+    """Another program took the port between the choice and its use."""
+
+
+class Prosody(Server):
+    """Prosody: accounts in files, SCRAM-SHA-256."""
+
+    name = "prosody"
+    # "on no ports" is no success.
+    ready = r"(Activated service '(c2s|component)' on \[(.|\n)*){2}"
+    port_taken = "Failed to open server port"
+
+    def _find(self):
+        self._program_file = shutil.which("prosody")
+        if self._program_file is None:
+            missing("Prosody", "the Debian package prosody")
+
+    def _configure(self):
+        components = "".join(
+            f'Component "{domain}"\n  component_secret = "{SECRET}"\n' for domain in COMPONENTS
+        )
+        configuration = self._write("prosody.cfg.lua", components=components)
+        accounts = self.folder / "data" / DOMAIN.replace(".", "%2e") / "accounts"
+        accounts.mkdir(parents=True, exist_ok=True)
+        for user, password in ACCOUNTS.items():
+            # Prosody replaces it with SCRAM's hashes when the account is first used.
+            (accounts / f"{user}.dat").write_text(f'return {{ ["password"] = "{password}" }};')
+        return [self._program_file, "-F", "--config", str(configuration)]
+
+
+class Ejabberd(Server):
+    """Ejabberd: accounts in Mnesia, SCRAM-SHA-1.
+
+    Started with erl, and not by ejabberdctl: so it is no Erlang node, which would need epmd and
+    a port for a cluster, and it runs as whoever runs the tests.
+    """
+
+    name = "ejabberd"
+    ready = "^ready for accounts$"
+    port_taken = "address already in use"
+
+    def _find(self):
+        self._erl = shutil.which("erl")
+        found = sorted(Path("/usr/lib").glob("*/ejabberd-*/ebin/ejabberd.beam"))
+        if self._erl is None or not found:
+            missing("ejabberd", "the Debian package ejabberd")
+        self._beams = found[0].parent
+        libraries = str(self._beams.parents[1])
+        self._environment = {"ERL_LIBS": libraries, "ERL_CRASH_DUMP": os.devnull}
+
+    def _configure(self):
+        components = "".join(
+            f'      "{domain}": {{password: "{SECRET}"}}\n' for domain in COMPONENTS
+        )
+        configuration = self._write("ejabberd.yml", components=components)
+        accounts = "".join(
+            f'ejabberd_auth:try_register(<<"{user}">>, <<"{DOMAIN}">>, <<"{password}">>).\n'
+            for user, password in ACCOUNTS.items()
+        )
+        script = self._write("ejabberd_accounts.erl", accounts=accounts)
+        return [
+            *(self._erl, "-noinput", "-pa", str(self._beams)),
+            *("-mnesia", "dir", f'"{self.folder}/mnesia"'),
+            *("-ejabberd", "config", f'"{configuration}"'),
+            *("log_path", f'"{self.folder}/ejabberd.log"'),
+            *("-s", "ejabberd", "-eval", f'file:eval("{script}")'),
+        ]
+
+
+SERVERS = {server.name: server for server in (Prosody, Ejabberd)}

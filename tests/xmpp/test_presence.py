@@ -1,0 +1,151 @@
+"""An account's presence: what it says it can do, and who may see it."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.words.protocols.jabber.jid import JID
+from zope.interface.verify import verifyObject
+
+from tests.support.streams import ME, ClientWire, canonical, stanza
+from twisted_oob import AllowList
+from twisted_oob.xmpp.presence import NODE, PresenceHandler, verification_string
+
+from wokkel.client import XMPPClient  # isort: skip
+from wokkel.data_form import Form  # isort: skip
+from wokkel.disco import DiscoFeature, DiscoHandler, DiscoIdentity  # isort: skip
+from wokkel.generic import VersionHandler  # isort: skip
+from wokkel.iwokkel import IDisco  # isort: skip
+
+INFO = "http://jabber.org/protocol/disco#info"
+FRIEND = "friend@home.example"
+
+
+class Bot(PresenceHandler):
+    """A handler with an identity, so that there is one."""
+
+    def getDiscoInfo(self, requestor, target, nodeIdentifier=""):
+        found = super().getDiscoInfo(requestor, target, nodeIdentifier)
+        own = [] if nodeIdentifier else [DiscoIdentity("client", "bot", "A bot")]
+        return found.addCallback(lambda info: own + info)
+
+
+def online(*allowed):
+    """Give the stream of an account whose presence has been sent, and that presence."""
+    wire = ClientWire(XMPPClient(JID(ME), "secret"))
+    handlers = [Bot(AllowList(allowed)), DiscoHandler(), VersionHandler("x", "1")]
+    for handler in handlers:
+        handler.setHandlerParent(wire.manager)
+    wire.open()
+    return wire, wire.sent_one()
+
+
+def ver_of(presence):
+    return presence.find("{http://jabber.org/protocol/caps}c").get("ver")
+
+
+def disco(wire, node):
+    """Ask for disco#info; gives the answer."""
+    asked = {} if node is None else {"node": node}
+    wire.receive(
+        stanza("iq", stanza("query", xmlns=INFO, **asked), type="get", id="d1", from_=FRIEND)
+    )
+    return wire.sent_one()
+
+
+def test_the_standards_own_verification_string():
+    info = [
+        DiscoFeature("http://jabber.org/protocol/muc"),
+        DiscoFeature("http://jabber.org/protocol/disco#items"),
+        DiscoFeature("http://jabber.org/protocol/caps"),
+        DiscoIdentity("client", "pc", "Exodus 0.9.1"),
+        DiscoFeature(INFO),
+        DiscoFeature(INFO),
+    ]
+    assert verification_string(info) == "QgayPKawpkPSDYmwT/WM94uAlu0="
+    assert verification_string(reversed(info)) == "QgayPKawpkPSDYmwT/WM94uAlu0="
+
+
+def test_what_the_string_would_leave_out_is_refused():
+    with pytest.raises(TypeError, match="Form"):
+        verification_string([Form("result", formNamespace="x")])
+
+
+def test_presence_comes_first_and_tells_what_disco_answers():
+    wire, presence = online()
+    verifyObject(IDisco, Bot(AllowList([])))
+    assert canonical(presence) == canonical(
+        f"<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='{NODE}' "
+        f"ver='{ver_of(presence)}'/></presence>"
+    )
+
+    (answer,) = disco(wire, None)
+
+    told = [DiscoIdentity("client", "bot", "A bot")]
+    told += [DiscoFeature(one.get("var")) for one in answer.iter(f"{{{INFO}}}feature")]
+    assert {"jabber:iq:version", "http://jabber.org/protocol/caps"} <= set(told[1:])
+    assert ver_of(presence) == verification_string(told)
+
+
+def test_the_node_of_the_presence_is_answered_as_none_at_all():
+    wire, presence = online()
+    node = f"{NODE}#{ver_of(presence)}"
+    (plain,), (noded,) = disco(wire, None), disco(wire, node)
+    assert noded.get("node") == node
+    assert [one.attrib for one in noded] == [one.attrib for one in plain]
+
+
+@pytest.mark.parametrize("node", [NODE, f"{NODE}#other", "else"])
+def test_other_nodes_are_not_known(node):
+    wire, _ = online()
+    answer = disco(wire, node)
+    assert answer.get("type") == "error"
+    assert answer.find(".//{*}item-not-found") is not None
+
+
+def test_each_new_stream_gets_a_presence():
+    wire, first = online()
+    wire.lose()
+    wire.open()
+    assert canonical(wire.sent_one()) == canonical(first)
+
+
+def asked(wire, kind, sender):
+    """Let somebody ask for a subscription; gives the types and addresses of what is sent."""
+    wire.receive(stanza("presence", type=kind, from_=sender, to=ME))
+    return [(one.tag, one.get("type"), one.get("to"), len(one)) for one in wire.sent()]
+
+
+@pytest.mark.parametrize("sender", [FRIEND, f"{FRIEND}/phone", "FRIEND@home.example"])
+@pytest.mark.parametrize("allowed", [FRIEND, "home.example", "*"])
+def test_who_is_allowed_gets_a_subscription_and_is_asked_for_one(allowed, sender):
+    wire, _ = online(allowed)
+    assert asked(wire, "subscribe", sender) == [
+        ("presence", "subscribed", FRIEND, 0),
+        ("presence", "subscribe", FRIEND, 0),
+    ]
+
+
+@pytest.mark.parametrize("allowed", [(), ("far.example",), (f"{FRIEND}/phone",)])
+def test_others_are_refused(allowed):
+    wire, _ = online(*allowed)
+    assert asked(wire, "subscribe", FRIEND) == [("presence", "unsubscribed", FRIEND, 0)]
+
+
+@pytest.mark.parametrize("allowed", [(), ("*",)])
+def test_who_leaves_is_let_go(allowed):
+    wire, _ = online(*allowed)
+    assert asked(wire, "unsubscribe", FRIEND) == [("presence", "unsubscribed", FRIEND, 0)]
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "subscribed", "unsubscribed", "unavailable", "probe", "error"]
+)
+def test_nothing_else_is_answered(kind):
+    wire, _ = online("*")
+    assert asked(wire, kind, FRIEND) == []
+
+
+@pytest.mark.parametrize("sender", [None, "a@b@c", ""])
+def test_who_has_no_address_gets_no_answer(sender):
+    wire, _ = online("*")
+    assert asked(wire, "subscribe", sender) == []
