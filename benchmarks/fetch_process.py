@@ -114,7 +114,7 @@ def stream(reactor: Any, given: argparse.Namespace) -> Any:
             await deferToThread(fetched.path.unlink)
 
     component = Component(given.host, given.port, given.domain, given.secret)
-    OOBHandler(on_offer, reactor=reactor).setHandlerParent(component)
+    OOBHandler(on_offer, direct=True, reactor=reactor).setHandlerParent(component)
     component.startService()
     return Deferred()
 

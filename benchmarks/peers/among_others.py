@@ -49,7 +49,7 @@ def main() -> None:
     component = Component(host, int(port), domain, secret)
     Others().setHandlerParent(component)
     if role == "answer":
-        OOBHandler(on_offer).setHandlerParent(component)
+        OOBHandler(on_offer, direct=True).setHandlerParent(component)
     else:
         count, window, to, url = rest
         Sender(int(count), int(window), to, url).setHandlerParent(component)

@@ -32,7 +32,7 @@ class Shelf:
 def main() -> None:
     """Hold offers until a signal ends it."""
     *where, room = command_line(__doc__, OPEN=number(0))
-    run(OOBHandler(Shelf(room).put), *where)
+    run(OOBHandler(Shelf(room).put, direct=True), *where)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def on_offer(offer: Offer) -> Deferred[tuple[str, str | None]]:
 
 def main() -> None:
     """Answer until a signal ends it."""
-    run(OOBHandler(on_offer), *command_line(__doc__))
+    run(OOBHandler(on_offer, direct=True), *command_line(__doc__))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Sender(OOBHandler):
     """Sends ``count`` requests for ``url``, ``window`` at a time."""
 
     def __init__(self, count: int, window: int, recipient: str, url: str) -> None:
-        super().__init__()
+        super().__init__(direct=True)
         self.left, self.window = count, window
         self.recipient, self.url = recipient, url
         self.unanswered = self.succeeded = 0

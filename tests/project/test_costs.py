@@ -17,7 +17,8 @@ from twisted.internet.defer import succeed
 from twisted.internet.testing import StringTransport
 from twisted.words.xish import domish
 
-from tests.support.streams import PEER, URL, ClientWire, ComponentWire, connected, query, stanza
+from tests.support.streams import PEER, URL, ClientWire, ComponentWire, Direct, query, stanza
+from tests.support.streams import connected as connected_with
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -25,6 +26,11 @@ pytestmark = pytest.mark.usefixtures("log")
 PEERS = pytest.mark.parametrize("peer", [PEER, "peer{}@other.example/desk"])
 WIRES = pytest.mark.parametrize("wire", [ClientWire, ComponentWire])
 MANY = 256  # a multiple of the ids that are made at once
+
+
+def connected(*callbacks, **options):
+    return connected_with(*callbacks, handler=Direct, **options)
+
 
 # Calls of Python functions for one exchange, those of Twisted included.
 ASKING = 28

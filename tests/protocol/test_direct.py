@@ -29,13 +29,7 @@ from tests.support.direct_scripts import (
     TEXTS,
     scripts,
 )
-from tests.support.streams import (
-    PEER,
-    URL,
-    ClientWire,
-    Sharing,
-    query,
-)
+from tests.support.streams import PEER, URL, ClientWire, Direct, query
 from twisted_oob import OOBHandler
 
 
@@ -230,7 +224,7 @@ def test_observers_see_nothing_of_the_usual_form(wire, xml, cuts):
 
 @both_sockets
 def test_observers_see_everything_of_a_handler_that_shares(wire):
-    run = Run(Sharing, wire).play(offer() + result() + offer())
+    run = Run(OOBHandler, wire).play(offer() + result() + offer())
     assert [element[1][1] for element in run.taken] == ["iq", "iq", "iq"]
     assert run.answers == [(FIRST, None)]
 
@@ -261,7 +255,7 @@ limits = pytest.mark.skipif(
 
 
 @limits
-@pytest.mark.parametrize("handler", [OOBHandler, Sharing])
+@pytest.mark.parametrize("handler", [Direct, OOBHandler])
 @pytest.mark.parametrize("chunk", [1, 100, 650, 1_000_000])
 @pytest.mark.parametrize("between", ["", " ", "<presence/>", f"<iq type='set'>{query()} </iq>"])
 def test_any_number_of_small_stanzas_is_within_the_limits(handler, chunk, between):
@@ -291,7 +285,7 @@ def test_any_number_of_small_stanzas_is_within_the_limits(handler, chunk, betwee
 )
 def test_oversized_stanza_ends_the_stream(chunk, xml):
     outcomes = []
-    for handler in (OOBHandler, Sharing):
+    for handler in (Direct, OOBHandler):
         run = Run(handler)
         run.stream.maxStanzaSize = 1000
         run.play(offer() * 5)
@@ -306,7 +300,7 @@ def test_oversized_stanza_ends_the_stream(chunk, xml):
 @given(scripts(ClientWire), CUTS, st.integers(50, 600))
 def test_limit_of_a_stanza_cuts_at_the_same_byte(xml, cuts, limit):
     outcomes = []
-    for handler in (OOBHandler, Sharing):
+    for handler in (Direct, OOBHandler):
         run = Run(handler)
         run.stream.maxStanzaSize = limit
         outcomes.append(run.play(xml, cuts).outcome())

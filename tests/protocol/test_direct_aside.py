@@ -16,12 +16,12 @@ from tests.support.streams import (
     PEER,
     URL,
     ClientWire,
+    Direct,
     InternalWire,
     connected,
     outcome,
     query,
 )
-from twisted_oob import OOBHandler
 
 
 def sees_all(end, seen, offers):
@@ -42,7 +42,7 @@ def test_dispatch_function_set_before_us_sees_all(wire):
         end.xmlstream.onElement(element)
 
     end.xmlstream.setDispatchFn(dispatch)
-    OOBHandler(offers.append, reactor=Clock()).setHandlerParent(end.manager)
+    Direct(offers.append, reactor=Clock()).setHandlerParent(end.manager)
     sees_all(end, seen, offers)
 
 
@@ -72,7 +72,7 @@ def test_stream_with_its_own_way_of_dispatching_sees_all(wire, name, how):
 
         setattr(end.xmlstream, name, wrapped)
         end.xmlstream.resetDispatchFn()
-    OOBHandler(offers.append, reactor=Clock()).setHandlerParent(end.manager)
+    Direct(offers.append, reactor=Clock()).setHandlerParent(end.manager)
     sees_all(end, seen, offers)
 
 
@@ -86,7 +86,7 @@ def test_parser_of_somebody_else_sees_all():
     end.open()
     end.xmlstream.stream.__class__ = Own
     end.xmlstream.addObserver("/iq", seen.append)
-    OOBHandler(offers.append, reactor=Clock()).setHandlerParent(end.manager)
+    Direct(offers.append, reactor=Clock()).setHandlerParent(end.manager)
     sees_all(end, seen, offers)
 
 
@@ -102,7 +102,7 @@ def test_parser_handler_of_somebody_else_sees_all():
         original(name, attributes)
 
     parser.StartElementHandler = start
-    OOBHandler(offers.append, reactor=Clock()).setHandlerParent(end.manager)
+    Direct(offers.append, reactor=Clock()).setHandlerParent(end.manager)
     end.offer()
     end.offer()
     assert len(offers) == 2
@@ -111,8 +111,8 @@ def test_parser_handler_of_somebody_else_sees_all():
 
 def test_two_handlers_on_one_stream():
     taken = []
-    first, end = connected(lambda _: taken.append("first"))
-    second = OOBHandler(lambda _: taken.append("second"), reactor=Clock())
+    first, end = connected(lambda _: taken.append("first"), handler=Direct)
+    second = Direct(lambda _: taken.append("second"), reactor=Clock())
     second.setHandlerParent(end.manager)
     requests = [made.send_url(PEER, URL) for made in (first, second, first, second)]
     for request in end.sent():
@@ -138,7 +138,7 @@ def test_two_handlers_leave_a_stream_as_it_was(order):
     end = ClientWire()
     end.open()
     found = hooks(end.xmlstream.stream)
-    handlers = [OOBHandler(reactor=Clock()) for _ in range(2)]
+    handlers = [Direct(reactor=Clock()) for _ in range(2)]
     for made in handlers:
         made.setHandlerParent(end.manager)
     for made in handlers if order == "first leaves first" else handlers[::-1]:
@@ -148,7 +148,7 @@ def test_two_handlers_leave_a_stream_as_it_was(order):
 
 def test_observers_of_an_internal_component_see_all():
     offers, seen = [], []
-    _, end = connected(offers.append, wire=InternalWire)
+    _, end = connected(offers.append, handler=Direct, wire=InternalWire)
     end.xmlstream.addObserver("/iq", seen.append)
     end.offer(to=COMPONENT)
     assert len(seen) == len(offers) == 1
@@ -156,7 +156,7 @@ def test_observers_of_an_internal_component_see_all():
 
 def test_element_of_an_offer_is_one_object():
     offers = []
-    _, end = connected(offers.append)
+    _, end = connected(offers.append, handler=Direct)
     end.offer()
     (got,) = offers
     assert got.element is got.element

@@ -19,16 +19,7 @@ from tests.support.direct_runs import (
     offer,
     result,
 )
-from tests.support.streams import (
-    PEER,
-    URL,
-    ClientWire,
-    Sharing,
-    clock_of,
-    connected,
-    outcome,
-    query,
-)
+from tests.support.streams import PEER, URL, ClientWire, Direct, clock_of, connected, outcome, query
 from twisted_oob import OOBHandler
 
 # Something happens in the midst of a stanza.
@@ -69,7 +60,7 @@ PLACES = sorted(
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
 def test_handler_that_acts_between_any_two_bytes(deed):
     for place in PLACES:
-        runs = [interrupted(handler, deed, place) for handler in (OOBHandler, Sharing)]
+        runs = [interrupted(handler, deed, place) for handler in (Direct, OOBHandler)]
         assert runs[0].outcome() == runs[1].outcome(), place
 
 
@@ -79,7 +70,7 @@ def test_handler_added_between_any_two_bytes(wire):
     for place in PLACES:
         runs = [
             interrupted(handler, Run.do_join, place, wire, late=True)
-            for handler in (OOBHandler, Sharing)
+            for handler in (Direct, OOBHandler)
         ]
         assert runs[0].outcome() == runs[1].outcome(), place
         assert all("boss" not in str(call[3]) for call in runs[0].calls), place
@@ -87,7 +78,7 @@ def test_handler_added_between_any_two_bytes(wire):
 
 def test_handler_returned_between_any_two_bytes_is_direct_again():
     for place in PLACES:
-        run = interrupted(OOBHandler, DEEDS["is disowned and returns"], place)
+        run = interrupted(Direct, DEEDS["is disowned and returns"], place)
         run.play("<presence/>")
         run.taken.clear()
         run.play(offer())
@@ -208,7 +199,7 @@ def failures():
     globalLogPublisher.removeObserver(observe)
 
 
-@pytest.mark.parametrize("handler", [OOBHandler, Sharing])
+@pytest.mark.parametrize("handler", [Direct, OOBHandler])
 @pytest.mark.parametrize(
     "xml", [offer("https://files.example/raise"), offer("no URL"), offer(), result()]
 )
@@ -231,7 +222,7 @@ def test_stream_outlives_an_answer_that_cannot_be_sent(handler, xml):
         assert LogFailedError in logged
 
 
-@pytest.mark.parametrize("handler", [OOBHandler, Sharing])
+@pytest.mark.parametrize("handler", [Direct, OOBHandler])
 def test_stream_outlives_a_request_that_the_application_fired_itself(handler):
     made, end = connected(lambda _: succeed(None), handler=handler)
     request = made.send_url(PEER, URL)
@@ -244,7 +235,7 @@ def test_stream_outlives_a_request_that_the_application_fired_itself(handler):
     assert end.sent_one().get("type") == "result"
 
 
-@pytest.mark.parametrize("handler", [OOBHandler, Sharing])
+@pytest.mark.parametrize("handler", [Direct, OOBHandler])
 def test_stream_outlives_a_wrong_answer_timeout(handler):
     made, end = connected(lambda _: None, handler=handler)
     made.answer_timeout = "an hour"

@@ -17,7 +17,6 @@ from tests.support.streams import (
     ME,
     PEER,
     URL,
-    Sharing,
     canonical,
     clock_of,
     connected,
@@ -549,7 +548,7 @@ def test_first_of_two_handlers_takes_the_offer():
 
 def test_offer_that_another_handler_took_is_left_alone():
     seen = []
-    _handler, wire = connected(seen.append, handler=Sharing)
+    _handler, wire = connected(seen.append)
 
     def take(iq):
         iq.handled = True

@@ -26,7 +26,7 @@ from tests.support.streams import (
     URL,
     ClientWire,
     ComponentWire,
-    Sharing,
+    Direct,
     connected,
     outcome,
     query,
@@ -88,7 +88,7 @@ def wrapped(descriptor):
 
 
 def on_descriptor(
-    on_offer=lambda _: succeed(None), *, wire=ComponentWire, handler=OOBHandler, put=bare, **room
+    on_offer=lambda _: succeed(None), *, wire=ComponentWire, handler=Direct, put=bare, **room
 ):
     """Give a handler and its stream, and the Descriptor that the stream is on."""
     end = wire()
@@ -167,7 +167,7 @@ def test_failure_to_send_is_left_to_the_reactor():
     assert descriptor.turn() is main.CONNECTION_LOST
 
 
-class Lasting(OOBHandler):
+class Lasting(Direct):
     """Tells when its stream is there, and why it is gone."""
 
     def __init__(self, *arguments, **options):
@@ -282,7 +282,7 @@ def test_others_that_take_the_bytes_are_left_alone():
 
 
 def test_sharing_handler_leaves_the_bytes_alone():
-    _made, end, descriptor = on_descriptor(handler=Sharing)
+    _made, end, descriptor = on_descriptor(handler=OOBHandler)
     end.offer()
     assert descriptor.out == b""
     assert "dataReceived" not in end.xmlstream.__dict__

@@ -210,7 +210,6 @@ class Fleet:
         self.outcomes = {}
         self.answers = Counter()
         self._oob = OOBHandler(reactor=self.clock)
-        self._oob.direct = False  # so that an observer can count the answers
         self._sender = Sender(server.component_port, OWN[0], SECRET)
         self._oob.setHandlerParent(self._sender.component)
         self._lost_before = server.losses(SHARED)

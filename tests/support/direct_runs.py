@@ -11,16 +11,7 @@ from twisted.internet.task import Clock
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.xish.domish import Element
 
-from tests.support.streams import (
-    ME,
-    PEER,
-    URL,
-    ClientWire,
-    ComponentWire,
-    Sharing,
-    query,
-    stanza,
-)
+from tests.support.streams import ME, PEER, URL, ClientWire, ComponentWire, Direct, query, stanza
 from twisted_oob import NotFound, OOBHandler
 
 SOCKETS = {"client": ClientWire, "component": ComponentWire}
@@ -82,7 +73,7 @@ class Run:
     ``seen``: the elements that no handler had taken when they came to the last of the observers.
     """
 
-    def __init__(self, handler=OOBHandler, wire=ClientWire, *, late=False):
+    def __init__(self, handler=Direct, wire=ClientWire, *, late=False):
         self.calls = []
         self.answers = []
         self.seen = []
@@ -204,7 +195,7 @@ class Run:
 
 def same(xml, cuts=(), wire=ClientWire):
     """Check that nothing but observers tells how stanzas are taken; give the run that took them."""
-    directly = Run(OOBHandler, wire).play(xml, cuts)
-    ordinarily = Run(Sharing, wire).play(xml, cuts)
+    directly = Run(Direct, wire).play(xml, cuts)
+    ordinarily = Run(OOBHandler, wire).play(xml, cuts)
     assert directly.outcome() == ordinarily.outcome()
     return directly

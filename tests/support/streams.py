@@ -200,10 +200,11 @@ WIRES = {
 }
 
 
-class Sharing(OOBHandler):
-    """Lets the stream's other observers see every stanza."""
+class Direct(OOBHandler):
+    """Takes stanzas at the parser, and writes its own to the transport."""
 
-    direct = False
+    def __init__(self, *callbacks, **options):
+        super().__init__(*callbacks, direct=True, **options)
 
 
 def connected(on_offer=None, on_message=None, *, wire=ClientWire, handler=OOBHandler, **options):

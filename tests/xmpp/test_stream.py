@@ -21,7 +21,7 @@ from tests.support.streams import (
     WIRES,
     ClientWire,
     ComponentWire,
-    Sharing,
+    Direct,
     canonical,
     clock_of,
     connected,
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOCKETS = {name: make for name, make in WIRES.items() if "internal" not in name}
 every_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 every_socket = pytest.mark.parametrize("wire", SOCKETS.values(), ids=SOCKETS)
-every_handler = pytest.mark.parametrize("handler", [OOBHandler, Sharing])
+every_handler = pytest.mark.parametrize("handler", [Direct, OOBHandler])
 
 HARD = "'\"<>& ]]>é\u2028"
 _RANDOM = re.compile(r"[0-9a-f]{24}")
@@ -75,7 +75,7 @@ def named(xml):
 @every_wire
 def test_what_is_sent_is_the_same_however_it_is_taken_in(wire):
     sent = []
-    for handler in (OOBHandler, Sharing):
+    for handler in (Direct, OOBHandler):
         made, end = connected(reply, wire=wire, handler=handler)
         count = exchange(made, end)
         stanzas = end.sent()
@@ -86,7 +86,7 @@ def test_what_is_sent_is_the_same_however_it_is_taken_in(wire):
 
 @every_wire
 def test_hard_texts_arrive_as_they_are(wire):
-    made, end = connected(reply, wire=wire)
+    made, end = connected(reply, wire=wire, handler=Direct)
     exchange(made, end)
     asked, other, _, *answers = end.sent()
     namespaces = {"q": "jabber:iq:oob"}
@@ -101,7 +101,7 @@ def test_hard_texts_arrive_as_they_are(wire):
 
 @every_socket
 def test_component_names_itself_and_a_client_does_not(wire):
-    made, end = connected(reply, wire=wire)
+    made, end = connected(reply, wire=wire, handler=Direct)
     made.send_url(PEER, URL)
     (request,) = end.sent()
     assert request.get("from") == (end.me if "@" not in end.me else None)
@@ -133,7 +133,7 @@ def test_traffic_log_is_complete(wire, handler):
 @every_socket
 def test_manager_logs_the_same_traffic_however_it_is_taken_in(wire):
     logs = []
-    for handler in (OOBHandler, Sharing):
+    for handler in (Direct, OOBHandler):
         lines = []
         made = handler(reply, reactor=Clock())
         end = wire()
@@ -244,7 +244,7 @@ def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, handler, pu
 
 @every_socket
 def test_send_of_somebody_else_may_hold_stanzas_back_and_change_them(wire):
-    made, end = connected(reply, wire=wire)
+    made, end = connected(reply, wire=wire, handler=Direct)
     held, original = [], end.xmlstream.send
     end.xmlstream.send = held.append
     made.send_url(PEER, URL)
@@ -260,7 +260,7 @@ def test_send_of_somebody_else_may_hold_stanzas_back_and_change_them(wire):
 
 @pytest.mark.parametrize("wire", [ClientWire, words_client, words_component, ComponentWire])
 def test_send_of_somebody_else_may_be_taken_away(wire):
-    made, end = connected(reply, wire=wire)
+    made, end = connected(reply, wire=wire, handler=Direct)
     original = end.xmlstream.send
     objects = wrap(end.xmlstream)
     made.send_url(PEER, URL)
@@ -272,7 +272,7 @@ def test_send_of_somebody_else_may_be_taken_away(wire):
 
 @every_socket
 def test_each_of_several_streams_is_judged_anew(wire):
-    made, end = connected(reply, wire=wire)
+    made, end = connected(reply, wire=wire, handler=Direct)
     objects = wrap(end.xmlstream)
     made.send_url(PEER, URL)
     end.lose()
@@ -292,7 +292,7 @@ def test_each_of_several_streams_is_judged_anew(wire):
 def test_ids_are_unique_on_all_streams(wire):
     ids = []
     for _ in range(2):
-        made, end = connected(wire=wire)
+        made, end = connected(wire=wire, handler=Direct)
         for _ in range(150):
             made.send_url(PEER, URL)
             made.send_message(PEER, URL)

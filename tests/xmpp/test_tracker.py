@@ -24,7 +24,6 @@ from tests.support.streams import (
     URL,
     ClientWire,
     ComponentWire,
-    Sharing,
     canonical,
     clock_of,
     connected,
@@ -392,7 +391,7 @@ def test_answer_with_a_child_called_handled_counts():
 
 
 def test_answer_that_another_handler_took_is_left_alone():
-    handler, wire = connected(handler=Sharing)
+    handler, wire = connected()
     answer = handler.send_url(PEER, URL)
     sent = wire.sent_one()
 
@@ -405,7 +404,7 @@ def test_answer_that_another_handler_took_is_left_alone():
 
 
 def test_answer_is_marked_as_handled_and_a_strangers_is_not():
-    handler, wire = connected(handler=Sharing)
+    handler, wire = connected()
     handler.send_url(PEER, URL)
     sent = wire.sent_one()
     seen = []

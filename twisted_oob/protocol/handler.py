@@ -86,6 +86,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     incoming message or presence; error stanzas are left out, as they only bounce what we sent.
 
     ``timeout``: seconds until ``send_url`` fails without an answer; None for never.
+    ``direct``: whether nobody else on the stream needs to see these stanzas: neither those that
+    come (its observers) nor those that go (whoever wrapped its ``send``). That saves most of the
+    time that a stanza takes.
     ``reactor``: an IReactorTime; None for the global reactor.
     """
 
@@ -98,13 +101,6 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     timeout: float | None
     answer_timeout: float | None = 3600.0
     """Seconds until an offer that nobody answered gets internal-server-error; None for never."""
-    direct: bool = True
-    """Whether offers and results of the usual form are taken before the stream's observers.
-
-    That saves most of the time that a stanza takes, and observers don't see what was taken. What is
-    sent meanwhile goes out in the same turn of the reactor, except over TLS. Set it False, before
-    the stream opens, where others on the same stream are to see every stanza.
-    """
 
     def __init__(
         self,
@@ -112,6 +108,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         on_message: MessageCallback | None = None,
         *,
         timeout: float | None = 900.0,
+        direct: bool = False,
         reactor: Clock | None = None,
     ) -> None:
         XMPPHandler.__init__(self)
@@ -120,6 +117,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if on_message is not None:
             self.on_message = on_message
         self.timeout = _checked_timeout(timeout)
+        self._direct = direct
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
@@ -225,7 +223,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._book = OfferBook(stream, self._deadlines)
         for query, observer in self._observers:
             self.xmlstream.addObserver(query, observer)
-        if self.direct and can_take_from(self.xmlstream):
+        if self._direct and can_take_from(self.xmlstream):
             stream.send_promptly()
             self._intake = Intake(
                 self.xmlstream,

@@ -86,7 +86,7 @@ class OOBResponder(Service):
         any other IQ request with service-unavailable (RFC 6120 section 8.4).
         ``identity``: the category and type that disco tells (XEP-0030 section 3.1).
         """
-        offers = OOBHandler(self._on_offer, reactor=self._clock)
+        offers = OOBHandler(self._on_offer, direct=True, reactor=self._clock)
         # The fetcher has its own deadline for each transfer, which does not begin with the offer.
         offers.answer_timeout = None
         for handler in (
