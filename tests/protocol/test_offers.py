@@ -595,4 +595,4 @@ def test_a_thousand_offers_in_one_stream_are_each_answered_once_with_their_own_i
         "result" if number % 3 else "error" for number in range(1000)
     ]
     assert clock_of(handler).getDelayedCalls() == []
-    assert handler._book._open == set()
+    assert handler._open_offers._open == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -19,17 +20,15 @@ from tests.support.streams import (
     PEER,
     URL,
     WIRES,
-    ClientWire,
-    ComponentWire,
     Direct,
     canonical,
     clock_of,
     connected,
     query,
-    words_client,
-    words_component,
 )
-from twisted_oob import NotFound, OOBHandler
+from twisted_oob import NS_IQ_OOB, NotFound, OOBHandler
+from twisted_oob.protocol.data import oob_payload
+from twisted_oob.xmpp.stream import BoundStream
 
 ROOT = Path(__file__).resolve().parents[2]
 SOCKETS = {name: make for name, make in WIRES.items() if "internal" not in name}
@@ -130,6 +129,13 @@ def test_traffic_log_is_complete(wire, handler):
     assert b"".join(came_in) == "".join(received).encode()
 
 
+def logged(line):
+    """Give what a line of the log tells, however the XML of a stanza is written."""
+    direction, _, data = line.partition(": ")
+    xml = named(ast.literal_eval(data).decode())
+    return direction, canonical(xml) if xml.startswith(("<iq", "<message")) else xml
+
+
 @every_socket
 def test_manager_logs_the_same_traffic_however_it_is_taken_in(wire):
     logs = []
@@ -149,7 +155,7 @@ def test_manager_logs_the_same_traffic_however_it_is_taken_in(wire):
             exchange(made, end)
         finally:
             globalLogPublisher.removeObserver(observe)
-        logs.append([named(line) for line in lines if line.startswith(("SEND", "RECV"))])
+        logs.append([logged(line) for line in lines if line.startswith(("SEND", "RECV"))])
     assert logs[0] == logs[1]
     assert len(logs[0]) > 9
 
@@ -219,14 +225,16 @@ def twice(end, made):
     return wrap(end.xmlstream)
 
 
-@every_socket
-@every_handler
-@pytest.mark.parametrize(
+puts = pytest.mark.parametrize(
     "put", [overridden, before_the_stream_opens, before_the_handler, after_the_handler, twice]
 )
-def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, handler, put):
+
+
+@every_socket
+@puts
+def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, put):
     end = wire()
-    made = handler(reply, reactor=Clock())
+    made = OOBHandler(reply, reactor=Clock())
     objects = put(end, made)
     end.transport.clear()
     count = exchange(made, end)
@@ -237,14 +245,27 @@ def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, handler, pu
         assert {obj["from"] for obj in objects} == {end.me}
     # What they hold is that which goes out without them.
     with_them = named("".join(canonical(stanza) for stanza in end.sent()))
-    plain, other = connected(reply, wire=wire, handler=handler)
+    plain, other = connected(reply, wire=wire)
     exchange(plain, other)
     assert with_them == named("".join(canonical(stanza) for stanza in other.sent()))
 
 
 @every_socket
+@puts
+def test_direct_leaves_the_send_of_somebody_else_out(wire, put):
+    end = wire()
+    made = Direct(reply, reactor=Clock())
+    objects = put(end, made)
+    end.transport.clear()
+    made.send_url(PEER, URL).addErrback(lambda _: None)
+    end.offer(payload=query("https://files.example/success"))
+    assert objects == []
+    assert [stanza.get("type") for stanza in end.sent()] == ["set", "result"]
+
+
+@every_socket
 def test_send_of_somebody_else_may_hold_stanzas_back_and_change_them(wire):
-    made, end = connected(reply, wire=wire, handler=Direct)
+    made, end = connected(reply, wire=wire)
     held, original = [], end.xmlstream.send
     end.xmlstream.send = held.append
     made.send_url(PEER, URL)
@@ -258,31 +279,49 @@ def test_send_of_somebody_else_may_hold_stanzas_back_and_change_them(wire):
     assert [stanza.get("to") for stanza in end.sent()] == ["changed@far.example", PEER]
 
 
-@pytest.mark.parametrize("wire", [ClientWire, words_client, words_component, ComponentWire])
-def test_send_of_somebody_else_may_be_taken_away(wire):
-    made, end = connected(reply, wire=wire, handler=Direct)
-    original = end.xmlstream.send
-    objects = wrap(end.xmlstream)
-    made.send_url(PEER, URL)
-    end.xmlstream.send = original
-    made.send_url(PEER, URL)
-    assert len(objects) == 1
-    assert len(end.sent()) == 2
+# Where the direct way is not as we know it.
+
+
+class Odd:
+    """An XmlStream, but for one attribute."""
+
+    def __init__(self, stream, missing):
+        self.__dict__.update(_stream=stream, _missing=missing)
+
+    @property
+    def __class__(self):
+        return xmlstream.XmlStream
+
+    def __getattr__(self, name):
+        if name == self._missing:
+            raise AttributeError(name)
+        return getattr(self._stream, name)
 
 
 @every_socket
-def test_each_of_several_streams_is_judged_anew(wire):
-    made, end = connected(reply, wire=wire, handler=Direct)
-    objects = wrap(end.xmlstream)
-    made.send_url(PEER, URL)
-    end.lose()
+@pytest.mark.parametrize("missing", ["rawDataOutFn", "transport"])
+def test_direct_request_goes_the_ordinary_way_if_an_attribute_is_gone(wire, missing):
+    end = wire()
     end.open()
-    made.send_url(PEER, URL).addErrback(lambda _: None)
-    assert len(objects) == 1
-    assert len(end.sent()) == 1
-    again = wrap(end.xmlstream)
-    made.send_url(PEER, URL)
-    assert (len(objects), len(again)) == (1, 1)
+    stream = BoundStream(Odd(end.xmlstream, missing), end.manager, direct=True)
+    end.transport.clear()
+    stream.send_iq("set", "i", PEER, None, oob_payload(NS_IQ_OOB, URL))
+    request = end.sent_one()
+    assert request.attrib == {"type": "set", "id": "i", "to": PEER} | (
+        {} if "@" in end.me else {"from": end.me}
+    )
+
+
+def test_failure_of_the_transport_reaches_the_one_who_sends():
+    _made, end = connected(handler=Direct)
+    stream = BoundStream(end.xmlstream, end.manager, direct=True)
+
+    def write(_data):
+        raise OSError("broken")
+
+    end.transport.write = write
+    with pytest.raises(OSError, match="broken"):
+        stream.send_iq("set", "i", PEER, None)
 
 
 # Ids.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import suppress
 
 import pytest
@@ -31,9 +32,9 @@ from tests.support.streams import (
     query,
     stanza,
 )
-from twisted_oob import ErrorCondition, OOBHandler
+from twisted_oob import NS_IQ_OOB, ErrorCondition, OOBHandler
 from twisted_oob.xmpp.deadlines import DeadlineQueue
-from twisted_oob.xmpp.stanza import element_from_xml, iq_xml
+from twisted_oob.xmpp.stanza import Payload, iq_element
 from twisted_oob.xmpp.tracker import RequestTracker
 
 # Wokkel's own imports need what importing twisted_oob puts back.
@@ -334,11 +335,14 @@ class OpenStream:
         self.sent = []
 
     def send_iq(self, *parts):
-        self.sent.append(element_from_xml(iq_xml(*parts)))
+        self.sent.append(iq_element(*parts))
+
+
+PAYLOAD = Payload(NS_IQ_OOB, "query", (("url", URL),))
 
 
 def ask(tracker, recipient=PEER, **options):
-    return tracker.request("set", query(), recipient, **options)
+    return tracker.request("set", PAYLOAD, recipient, **options)
 
 
 @pytest.mark.parametrize("me", [JID(ME), None])
@@ -712,10 +716,13 @@ def test_request_whose_sending_loses_the_stream_and_fails_ends_once():
 
 
 def test_payload_of_a_request_that_was_never_sent_is_not_kept():
-    answer = ask(RequestTracker(DeadlineQueue(Clock())))
+    payload = Payload(NS_IQ_OOB, "query", (("url", URL),))
+    others = sys.getrefcount(payload)
+    answer = RequestTracker(DeadlineQueue(Clock())).request("set", payload, PEER)
+    assert sys.getrefcount(payload) == others + 1
     answer.cancel()
     assert isinstance(outcome(answer), CancelledError)
-    assert query() not in vars(answer).values()
+    assert sys.getrefcount(payload) == others
 
 
 # Many

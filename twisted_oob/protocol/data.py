@@ -9,7 +9,7 @@ and may hold a ``<desc/>``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from twisted.words.xish import domish
 
 from twisted_oob.errors import InvalidOOBData
-from twisted_oob.xmpp.stanza import NON_XML, element_from_xml, escaped, parts_of
+from twisted_oob.xmpp.stanza import NON_XML, Payload
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"
@@ -81,53 +81,67 @@ class OOBData:
         return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
 
     def to_element(self, namespace: str) -> domish.Element:
-        """Build ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others."""
-        return element_from_xml(oob_xml(namespace, self.url, self.desc, self.sid))
+        """Build ``<query/>`` or ``<x/>``.
+
+        Args:
+            namespace: NS_IQ_OOB for ``<query/>``, NS_X_OOB for ``<x/>``.
+
+        Raises:
+            ValueError: It is another namespace.
+        """
+        return oob_payload(namespace, self.url, self.desc, self.sid).to_element()
 
     @classmethod
-    def from_parts(cls, attributes: Mapping[str, str], parts: Iterable[tuple[str, str]]) -> OOBData:
-        """Read what ``<query/>`` or ``<x/>`` has: its attributes, its children's names and texts.
+    def from_payload(cls, payload: Payload) -> OOBData:
+        """Read what a ``<query/>`` or ``<x/>`` holds. Unknown parts and attributes are ignored.
 
-        Unknown ones are ignored. Raises InvalidOOBData where its ``<url/>`` is missing or unusable.
+        Raises:
+            InvalidOOBData: Its ``<url/>`` is missing or not usable.
         """
         url = desc = None
-        for name, text in parts:
+        for name, text in payload.parts:
+            # Of several, the first one counts.
             if name == "url" and url is None:
                 url = text
             elif name == "desc" and desc is None:
                 desc = text
         if url is None:
             raise InvalidOOBData("the <url/> is missing")
-        return cls(url, desc, attributes.get("sid"))
+        return cls(url, desc, payload.attributes.get("sid"))
 
     @classmethod
     def from_element(cls, element: domish.Element) -> OOBData:
-        """Read ``<query/>`` or ``<x/>``; unknown children are ignored.
+        """Read a ``<query/>`` or ``<x/>``. Unknown children and attributes are ignored.
 
-        Raises InvalidOOBData where it is neither, or its ``<url/>`` is missing or unusable.
+        Raises:
+            InvalidOOBData: It is neither of them, or its ``<url/>`` is missing or not usable.
         """
         if not is_oob(element):
             raise InvalidOOBData(
                 f"<{element.name} xmlns={element.uri!r}/> is neither jabber:iq:oob nor jabber:x:oob"
             )
-        return cls.from_parts(element.attributes, parts_of(element))
+        return cls.from_payload(Payload.from_element(element))
 
 
-def oob_xml(namespace: str, url: str, desc: str | None = None, sid: str | None = None) -> str:
-    """Write ``<query/>`` for NS_IQ_OOB or ``<x/>`` for NS_X_OOB; a ValueError for others.
+def oob_payload(
+    namespace: str, url: str, desc: str | None = None, sid: str | None = None
+) -> Payload:
+    """Make the payload that offers a URL, without an OOBData in between.
 
-    The rest is as for OOBData, and InvalidOOBData raised where that would.
+    Args:
+        namespace: NS_IQ_OOB for ``<query/>``, NS_X_OOB for ``<x/>``.
+        url: As for OOBData; so are ``desc`` and ``sid``.
+
+    Raises:
+        InvalidOOBData: OOBData would raise it.
+        ValueError: The namespace is neither of the two.
     """
     name = _ELEMENT_NAMES.get(namespace)
     if name is None:
         raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
     _check(url, desc, sid)
-    # No other character that a URI may have needs escaping between tags.
-    if "&" in url:
-        url = escaped(url)
-    held = f"<url>{url}</url><desc>{escaped(desc)}</desc>" if desc else f"<url>{url}</url>"
-    sid = f" sid='{escaped(sid)}'" if sid else ""
-    return f"<{name} xmlns='{namespace}'{sid}>{held}</{name}>"
+    parts = (("url", url), ("desc", desc)) if desc else (("url", url),)
+    return Payload(namespace, name, parts, {"sid": sid}) if sid else Payload(namespace, name, parts)
 
 
 def is_oob(element: domish.Element, namespace: str | None = None) -> bool:

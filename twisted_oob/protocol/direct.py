@@ -1,78 +1,94 @@
-"""Intake: takes our stanzas off a stream where its parser is, before a tree is built of them.
+"""Intake: takes offers and results off a stream at its parser, before a tree is built of them.
 
-An offer of the usual form, or an empty result with the id of a request of ours, is recognised by
-what expat tells of it. Any other stanza goes the ordinary way, from its first event on: Twisted
-builds its element and gives it to the stream's observers. So an Intake makes a difference only in
-cost, and in that observers don't see what it took.
+This is what ``OOBHandler(direct=True)`` means for stanzas that come in.
+
+Theory of operation
+===================
+
+What comes in: the events of the stream's expat parser, by a ParserTap. What goes out: an IQ for
+each offer of the usual form, the attributes of each empty result that has the id of a request of
+ours, and everything else to Twisted's own handlers, as if nobody had listened.
+
+The usual form is what real senders write::
+
+    <iq type='set' ...><query xmlns='jabber:iq:oob' ...><url>..</url><desc>..</desc></query></iq>
+    <iq type='result' id='ours' .../>
+
+with any attributes on ``<iq/>`` and ``<query/>``, no prefix or other namespace, no attribute on
+``<url/>`` and ``<desc/>``, at most four of them, and no white space outside of them. What differs
+is not wrong. It goes the ordinary way from its first event on, and the handler gets it from its
+observers.
+
+=============  ============================  ====================================================
+state          where the parser is           what is kept, for the IQ or for a replay
+=============  ============================  ====================================================
+``_BETWEEN``   between two stanzas           nothing, but whether the next one binds namespaces
+``_IN_RESULT`` in ``<iq type='result'>``     the attributes
+``_IN_OFFER``  in ``<iq type='set'>``        the attributes; the query, before or after it
+``_IN_QUERY``  in ``<query/>``               the same, the query's attributes, its finished parts
+``_IN_PART``   in ``<url/>`` or ``<desc/>``  the same, the part's name and its text so far
+``_PASSING``   in a stanza that is not       nothing: Twisted has it
+               of the usual form
+=============  ============================  ====================================================
+
+Each event either fits the state, and leads to the next, or ends the attempt: ``_pass_on`` gives
+Twisted's handlers their places back, and replays to them what is kept, in the order it came; then
+they get the event itself. So what is kept must always be enough to replay all that there was.
+Comments and processing instructions may be lost, as Twisted has no handlers for them either. A text
+comes in pieces and is replayed as one; Twisted joins them anyway.
+
+The limits of Twisted hold. An offer that is taken has a bounded number of parts, a part's text that
+grows beyond what any URL may have is passed on, and bytes are counted by Twisted itself, which
+``stanza_taken`` tells of each end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from typing import Any, Final
+from typing import Final
 
 from twisted.logger import Logger
-from twisted.words.protocols.jabber.xmlstream import XmlStream
-from twisted.words.xish.domish import Element, ExpatElementStream
-from twisted.words.xish.utility import EventDispatcher
-from twisted.words.xish.xmlstream import XmlStream as XishXmlStream
 
 from twisted_oob.protocol.data import MAX_URL_LENGTH, NS_IQ_OOB
-from twisted_oob.xmpp.stanza import IQ
+from twisted_oob.xmpp.parser_tap import Handlers, ParserTap
+from twisted_oob.xmpp.stanza import IQ, Payload
 
 _QUERY: Final = f"{NS_IQ_OOB} query"
 _PARTS: Final = {f"{NS_IQ_OOB} {name}": name for name in ("url", "desc")}
 _MOST_PARTS: Final = 4
 
-_HANDLERS: Final = (
-    "StartElementHandler",
-    "EndElementHandler",
-    "CharacterDataHandler",
-    "StartNamespaceDeclHandler",
-    "EndNamespaceDeclHandler",
-)
-
 _NO_ATTRIBUTES: dict[str, str] = {}
 
-# Where we are: between stanzas; in a result; in an offer, its query, a part of that.
-_BETWEEN, _IN_RESULT, _IN_OFFER, _IN_QUERY, _IN_PART = range(5)
+_BETWEEN, _IN_RESULT, _IN_OFFER, _IN_QUERY, _IN_PART, _PASSING = range(6)
 
 
 class Intake:
-    """Takes offers and results off one stream, for which ``can_take_from`` must be true.
+    """Takes offers and results off one stream until it is closed.
 
-    ``awaited``: the ids of results that may be for us.
-    ``take_result``: takes an empty IQ result with these attributes; False where it is not for us.
-    ``take_offer``: takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``.
+    Args:
+        tap: The stream's parser.
+        awaited: The ids of results that may be for us.
+        take_result: Takes an empty IQ result with these attributes; False if it is not for us.
+        take_offer: Takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        xmlstream: Any,
+        tap: ParserTap,
         awaited: Container[str | None],
         take_result: Callable[[dict[str, str]], bool],
         take_offer: Callable[[IQ], None],
     ) -> None:
+        self._tap = tap
         self._awaited = awaited
         self._take_result = take_result
         self._take_offer = take_offer
-        self._namespace: str = xmlstream.namespace
-        self._iq = f"{self._namespace} iq"
-        self._uris = (self._namespace, NS_IQ_OOB)
-        self._stream: Any = xmlstream.stream
-        self._parser = self._stream.parser
-        self._ordinary = tuple(getattr(self._parser, name) for name in _HANDLERS)
-        self._start, self._end, self._text, self._start_ns, self._end_ns = self._ordinary
-        self._own = (
-            self._on_start,
-            self._on_end,
-            self._on_text,
-            self._on_start_ns,
-            self._on_end_ns,
-        )
-        self._depth = _BETWEEN
+        self._namespace = tap.namespace
+        self._iq = f"{tap.namespace} iq"
+        self._start, self._end, self._text, self._start_ns, self._end_ns = tap.ordinary
+        self._depth = _PASSING
         self._redeclared = False  # the next stanza changes what names mean
         # Of the stanza that we are in:
         self._attributes = _NO_ATTRIBUTES
@@ -80,32 +96,20 @@ class Intake:
         self._query: dict[str, str] | None = None  # its attributes, once it has begun
         self._parts: list[tuple[str, str]] = []
         self._part = self._part_text = ""
-        self._dispatch: Callable[[Element], None] = self._stream.ElementEvent
-        xmlstream.setDispatchFn(self._on_element)
-        # In the middle of a stanza, we are on watch from its end.
-        if self._stream.currElem is None:
-            self._handle(self._own)
+        tap.listen(
+            Handlers(
+                self._on_start, self._on_end, self._on_text, self._on_start_ns, self._on_end_ns
+            ),
+            self._resumed,
+        )
 
-    def remove(self) -> None:
-        """Leave the stream as it was found."""
-        self._give_back()
-        if self._stream.ElementEvent == self._on_element:
-            self._stream.ElementEvent = self._dispatch
+    def close(self) -> None:
+        """Take nothing more; a stanza that has begun goes the ordinary way."""
+        self._tap.close()
+        self._replay()
 
-    def _handle(self, handlers: tuple[Any, ...]) -> None:
-        parser = self._parser
-        (
-            parser.StartElementHandler,
-            parser.EndElementHandler,
-            parser.CharacterDataHandler,
-            parser.StartNamespaceDeclHandler,
-            parser.EndNamespaceDeclHandler,
-        ) = handlers
-
-    def _on_element(self, element: Element) -> None:
-        """Be on watch again at the end of a stanza that went the ordinary way."""
-        self._handle(self._own)
-        self._dispatch(element)
+    def _resumed(self) -> None:
+        self._depth = _BETWEEN
 
     def _on_start(self, name: str, attributes: dict[str, str]) -> None:
         depth = self._depth
@@ -133,22 +137,25 @@ class Intake:
             self._depth = _IN_QUERY
             self._query = attributes
             return
-        self._give_back()
+        self._pass_on()
         self._start(name, attributes)
 
     def _on_text(self, text: str) -> None:
+        # A text that is too long for a URL is kept no more: it may be as long as a stanza.
         if self._depth == _IN_PART and len(self._part_text) <= MAX_URL_LENGTH:
             self._part_text += text
         elif self._depth != _BETWEEN:
-            self._give_back()
+            self._pass_on()
             self._text(text)
 
     def _on_start_ns(self, prefix: str | None, uri: str) -> None:
-        if self._depth == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
+        depth = self._depth
+        # Expat tells of a declaration before the start of the element that makes it.
+        if depth == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
             self._declared = True
             return
-        if self._depth != _BETWEEN:
-            self._give_back()
+        if depth != _BETWEEN:
+            self._pass_on()
         elif prefix is not None or uri != self._namespace:
             self._redeclared = True
         self._start_ns(prefix, uri)
@@ -169,32 +176,34 @@ class Intake:
         elif depth == _IN_RESULT:
             attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
-            # Twisted counts a stanza's bytes from the last end that it saw. As with observers, an
-            # error is logged, and the stream goes on.
-            self._stream.stanzaSize = 0
+            self._tap.stanza_taken()
+            # As with observers, an error is logged, and the stream goes on.
             try:
                 taken = self._take_result(attributes)
             except Exception:
                 self._log.failure("A result could not be handled")
             else:
                 if not taken:
+                    # An answer of somebody whom we did not ask, which others may know.
                     self._depth = _IN_RESULT
                     self._attributes = attributes
-                    self._give_back()
+                    self._pass_on()
                     self._end(name)
         elif depth == _IN_OFFER and self._query is not None:
-            offer = IQ(self._attributes, self._query, tuple(self._parts), uris=self._uris)
-            self._done()
-            self._stream.stanzaSize = 0
+            payload = Payload(NS_IQ_OOB, "query", tuple(self._parts), self._query)
+            offer = IQ(self._attributes, payload, namespace=self._namespace)
+            # Before the handler has it: what it does may close us, or bring the next stanza.
+            self._forget()
+            self._tap.stanza_taken()
             try:
                 self._take_offer(offer)
             except Exception:
                 self._log.failure("An offer could not be handled")
         else:
-            self._give_back()
+            self._pass_on()
             self._end(name)
 
-    def _done(self) -> None:
+    def _forget(self) -> None:
         """Keep nothing of the stanza, and be ready for the next."""
         self._depth = _BETWEEN
         self._declared = False
@@ -204,15 +213,21 @@ class Intake:
             self._parts = []
             self._part_text = ""
 
-    def _give_back(self) -> None:
-        """Let Twisted go on, with all that there was of the stanza so far."""
+    def _pass_on(self) -> None:
+        """Let Twisted go on with the stanza, from its first event on."""
+        if self._depth != _PASSING:
+            self._tap.pass_on()
+            self._replay()
+
+    def _replay(self) -> None:
+        """Give Twisted what there was of the stanza so far; all that follows is forwarded to it."""
         depth, declared = self._depth, self._declared
         attributes, query, parts = self._attributes, self._query, self._parts
         part, text = self._part, self._part_text
-        self._handle(self._ordinary)
-        if depth == _BETWEEN:
+        self._forget()
+        self._depth = _PASSING
+        if depth in (_BETWEEN, _PASSING):
             return
-        self._done()
         self._start(self._iq, attributes)
         if declared or query is not None:
             self._start_ns(None, NS_IQ_OOB)
@@ -232,21 +247,3 @@ class Intake:
         self._start(f"{NS_IQ_OOB} {part}", {})
         if text:
             self._text(text)
-
-
-def can_take_from(xmlstream: Any) -> bool:
-    """Whether a stream is one of Twisted's whose stanzas go to its observers and nowhere else.
-
-    Not so where somebody else has a hand in it already, and relies on seeing every stanza.
-    """
-    stream = getattr(xmlstream, "stream", None)
-    if not isinstance(xmlstream, XmlStream) or type(stream) is not ExpatElementStream:
-        return False
-    handlers = [getattr(stream.parser, name) for name in _HANDLERS]
-    return (
-        # In the root: the default namespace is that of stanzas.
-        stream.defaultNsStack[1:2] == [xmlstream.namespace]
-        and getattr(stream.ElementEvent, "__func__", None) is XishXmlStream.onElement
-        and getattr(xmlstream.dispatch, "__func__", None) is EventDispatcher.dispatch
-        and all(getattr(handler, "__self__", None) is stream for handler in handlers)
-    )

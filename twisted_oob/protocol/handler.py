@@ -27,13 +27,14 @@ from twisted_oob.protocol.data import (
     OOBData,
     check_text,
     oob_elements,
-    oob_xml,
+    oob_payload,
 )
-from twisted_oob.protocol.direct import Intake, can_take_from
-from twisted_oob.protocol.offers import OfferBook, OfferCallback, as_deferred
+from twisted_oob.protocol.direct import Intake
+from twisted_oob.protocol.offers import OfferCallback, OpenOffers, as_deferred
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
-from twisted_oob.xmpp.stanza import IQ, parts_of
+from twisted_oob.xmpp.parser_tap import ParserTap
+from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker, new_id
 
@@ -125,7 +126,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._stream: BoundStream | None = None
-        self._book: OfferBook | None = None
+        self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
         self._unsent: deque[domish.Element] = deque()
         self._observers: tuple[tuple[str, Callable[[domish.Element], None]], ...] = (
@@ -166,11 +167,11 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 raise ValueError("recipient must be a JID or a str, not None")
             return self._tracker.request(
                 "set",
-                oob_xml(NS_IQ_OOB, url, desc, sid),
+                oob_payload(NS_IQ_OOB, url, desc, sid),
                 recipient,
                 sender=sender,
                 timeout=self.timeout if timeout is None else _checked_timeout(timeout),
-                refused=ErrorCondition,
+                on_error=ErrorCondition,
             )
         except ValueError:
             return fail(Failure())
@@ -218,18 +219,15 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if self.xmlstream is None:
             # Twisted Words shows no stream to a handler that was added while one negotiated.
             self.xmlstream = self.parent.xmlstream
-        stream = BoundStream(self.xmlstream, self.parent)
+        stream = BoundStream(self.xmlstream, self.parent, direct=self._direct)
         self._stream = stream
-        self._book = OfferBook(stream, self._deadlines)
+        self._open_offers = OpenOffers(stream, self._deadlines)
         for query, observer in self._observers:
             self.xmlstream.addObserver(query, observer)
-        if self._direct and can_take_from(self.xmlstream):
-            stream.send_promptly()
+        tap = ParserTap.of(self.xmlstream) if self._direct else None
+        if tap is not None:
             self._intake = Intake(
-                self.xmlstream,
-                self._tracker.ids,
-                self._tracker.take_empty_result,
-                self._take_request,
+                tap, self._tracker.ids, self._tracker.take_empty_result, self._take_request
             )
         try:
             while self._unsent:
@@ -262,17 +260,16 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _detach(self, reason: Failure) -> None:
         stream, self._stream = self._stream, None
-        book, self._book = self._book, None
-        if stream is None or book is None:
+        open_offers, self._open_offers = self._open_offers, None
+        if stream is None or open_offers is None:
             return
         for query, observer in self._observers:
             stream.xmlstream.removeObserver(query, observer)
         intake, self._intake = self._intake, None
         if intake is not None:
-            intake.remove()
-        stream.release()
+            intake.close()
         self._tracker.stream_lost(reason)
-        book.stream_lost()
+        open_offers.stream_lost()
 
     # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. Where
     # none did, it is None, or a child of that name.
@@ -286,18 +283,18 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             return
         iq.handled = True
         query = next(oob_elements(iq, NS_IQ_OOB))
-        self._take_request(IQ(iq.attributes, query.attributes, parts_of(query), element=iq))
+        self._take_request(IQ(iq.attributes, Payload.from_element(query), element=iq))
 
     def _take_request(self, iq: IQ) -> None:
-        stream, book = self._stream, self._book
-        if stream is None or book is None:
+        stream, open_offers = self._stream, self._open_offers
+        if stream is None or open_offers is None:
             return
         attributes = iq.attributes
         try:
             if attributes["type"] == "get":
                 raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
             try:
-                data = OOBData.from_parts(iq.query, iq.parts)
+                data = OOBData.from_payload(iq.payload)
             except InvalidOOBData as error:
                 raise StanzaError("bad-request", text=str(error)) from error
             sender = _address(attributes, "from")
@@ -308,13 +305,15 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 sender=attributes.get("from"),
                 error=error,
             )
-            book.send_answer(iq, error)
+            open_offers.send_answer(iq, error)
             return
         own = stream.me
         if own is not None:
             sender = sender or own.userhost()
             recipient = recipient or own.full()
-        book.open(data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
+        open_offers.add(
+            data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout
+        )
 
     def _on_stanza_with_url(self, stanza: domish.Element) -> None:
         if self.on_message is None or stanza.getAttribute("type") == "error":

@@ -54,9 +54,9 @@ class Offer:
     """
 
     __slots__ = (
-        "_book",
         "_deadline",
         "_iq",
+        "_open_offers",
         "_recipient",
         "_sender",
         "_state",
@@ -66,7 +66,7 @@ class Offer:
 
     def __init__(
         self,
-        book: OfferBook,
+        open_offers: OpenOffers,
         data: OOBData,
         sender: str | None,
         recipient: str | None,
@@ -76,7 +76,7 @@ class Offer:
         self._sender: JID | str | None = sender
         self._recipient: JID | str | None = recipient
         self._iq = iq
-        self._book = book
+        self._open_offers = open_offers
         self._state = _State.OPEN
         self._work: Deferred[Any] | None = None
         self._deadline: Deadline | None = None
@@ -152,11 +152,11 @@ class Offer:
         if self._state is _State.LOST:
             raise OfferLost(f"the stream that brought the offer of {self.sender} is gone")
         self._settle(_State.ANSWERED)
-        self._book.send_answer(self._iq, error)
+        self._open_offers.send_answer(self._iq, error)
 
     def _settle(self, state: _State) -> None:
         self._state = state
-        self._book.settle(self, self._deadline)
+        self._open_offers.settle(self, self._deadline)
 
     def _lose(self) -> None:
         self._settle(_State.LOST)
@@ -175,9 +175,6 @@ class Offer:
             work = as_deferred(returned)
         except Exception:
             self._work_failed(Failure())
-            return
-        if _has_ended_well(work):
-            self._answer_at_end(None)
             return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
@@ -212,7 +209,7 @@ class Offer:
             _log.failure("Could not answer an offer")
 
 
-class OfferBook:
+class OpenOffers:
     """The open offers of one stream.
 
     ``stream``: what brought them and takes the answers.
@@ -224,7 +221,7 @@ class OfferBook:
         self._deadlines = deadlines
         self._open: set[Offer] = set()
 
-    def open(
+    def add(
         self,
         data: OOBData,
         sender: str | None,
@@ -273,20 +270,6 @@ class OfferBook:
         for offer in list(self._open):
             if not offer.settled:
                 offer._lose()
-
-
-def _has_ended_well(work: Deferred[Any]) -> bool:
-    """Whether a callback would be called at once, with a result; costs less than to add one.
-
-    One that is in the midst of its callbacks may still fail. Only a private attribute tells that;
-    on a Twisted without it, the answer is no, and a callback is added.
-    """
-    return (
-        work.called
-        and not work.paused
-        and not getattr(work, "_runningCallbacks", True)
-        and not isinstance(work.result, Failure)
-    )
 
 
 def as_deferred(awaitable: object) -> Deferred[Any]:

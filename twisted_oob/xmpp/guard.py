@@ -92,6 +92,12 @@ class PromptXmlStream(XmlStream):
             XmlStream.dispatch(self, Failure(), STREAM_ERROR_EVENT)
             self.transport.loseConnection()
 
-    def _initializeStream(self) -> None:  # noqa: N802  (Twisted's name)
-        XmlStream._initializeStream(self)
+    def connectionMade(self) -> None:
+        """Begin to parse."""
+        XmlStream.connectionMade(self)
+        parse_promptly(self)
+
+    def reset(self) -> None:
+        """Begin to parse anew, with another parser."""
+        XmlStream.reset(self)
         parse_promptly(self)

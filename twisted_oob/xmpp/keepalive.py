@@ -14,6 +14,7 @@ from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue, Timer
+from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker
 
@@ -68,7 +69,7 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _ping(self) -> None:
         self._timer = None
-        ping = f"<ping xmlns='{NS_PING}'/>"
+        ping = Payload(NS_PING, "ping")
         answer: Deferred[Any] = self._tracker.request("get", ping, self._to, timeout=PATIENCE)
         answer.addBoth(self._answered)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from twisted.words.xish import domish
 
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
+    from twisted_oob.xmpp.stanza import Payload
     from twisted_oob.xmpp.stream import BoundStream
 
 
@@ -44,41 +45,56 @@ def new_id() -> str:
     return _ids.pop()
 
 
-_Refused = Callable[[StanzaError], object]
+class _Request:
+    """One request: what it takes to send it, and to know its answer."""
 
+    __slots__ = (
+        "_tracker",
+        "deadline",
+        "deferred",
+        "from_",
+        "id",
+        "kind",
+        "on_error",
+        "payload",
+        "to",
+    )
 
-class _Request(Deferred[Any]):
-    """One request: the Deferred of its answer, and what it takes to know that."""
-
-    # Most of these are the same for most requests.
-    from_: str | None = None
-    payload: str | None = None  # of one that waits for a stream
-    refused: _Refused | None = None
-    deadline: Deadline | None = None
-
-    def __init__(self, tracker: RequestTracker, kind: str, id_: str, to: str | None) -> None:
-        Deferred.__init__(self, _cancelled)
-        self.tracker = tracker
+    def __init__(
+        self,
+        tracker: RequestTracker,
+        kind: str,
+        to: str | None,
+        from_: str | None,
+        on_error: Callable[[StanzaError], object] | None,
+    ) -> None:
+        self._tracker = tracker
         self.kind = kind
-        self.id = id_
+        self.id = new_id()
         self.to = to
+        self.from_ = from_
+        self.on_error = on_error
+        self.payload: Payload | None = None  # only as long as it waits for a stream
+        self.deadline: Deadline | None = None
+        self.deferred: Deferred[Any] = Deferred(self._cancelled)
 
     def expire(self) -> None:
-        self.tracker.settle(self)
-        self.errback(IQTimeoutError("no answer to the IQ in time"))
+        self._tracker.settle(self)
+        self.deferred.errback(IQTimeoutError("no answer to the IQ in time"))
 
-
-def _cancelled(request: Deferred[Any]) -> None:
-    assert isinstance(request, _Request)  # noqa: S101  (it is nobody else's canceller)
-    request.tracker.settle(request)
-    request.tracker.deadlines.rest()
+    def _cancelled(self, _deferred: Deferred[Any]) -> None:
+        self._tracker.settle(self)
+        self._tracker.deadlines.rest()
 
 
 class RequestTracker:
     """Sends IQ requests and gives each its answer.
 
-    A request made while there is no stream waits for one; it is then either sent or
-    failed, never both. ``deadlines``: where the requests' timeouts are kept.
+    A request made while there is no stream waits for one. It is then either sent or failed, never
+    both.
+
+    Args:
+        deadlines: Where the requests' timeouts are kept.
     """
 
     _log = Logger()
@@ -96,75 +112,75 @@ class RequestTracker:
     def request(
         self,
         kind: str,
-        payload: str,
+        payload: Payload,
         recipient: JID | str | None,
         *,
         sender: JID | str | None = None,
         timeout: float | None = None,
-        refused: _Refused | None = None,
+        on_error: Callable[[StanzaError], object] | None = None,
     ) -> Deferred[Any]:
         """Send an IQ, now or with the next stream.
 
-        ``kind``: ``'get'`` or ``'set'``. ``payload``: what it holds, as XML.
-        ``recipient``: who is asked; None for our own server. ``sender``: None for ourselves.
-        ``timeout``: seconds from now until it fails, None for never.
-        ``refused``: makes what it fires with out of the StanzaError that a peer answered; None to
-            fail with that.
+        Args:
+            kind: ``'get'`` or ``'set'``.
+            payload: Its child.
+            recipient: Who is asked; None for our own server.
+            sender: Our address to send from; None for the stream's.
+            timeout: Seconds from now until it fails; None for never.
+            on_error: Makes the result out of the StanzaError that a peer answered; None to fail
+                with that error.
 
-        Fires with the result of a get, an element, or None where that is empty; with None for the
-        result of a set. Fails with TimeoutError, with CancelledError, or with the reason that the
-        stream was lost for. Raises a ValueError where an address is none.
+        Returns:
+            A Deferred. It fires with the result of a get, an element (None if that is empty), or
+            with None for the result of a set. It fails with TimeoutError, with CancelledError, or
+            with the reason that the stream was lost for.
+
+        Raises:
+            ValueError: An address is not a valid JID. Nothing is sent.
         """
         to = None if recipient is None else normalized_jid(recipient)
         from_ = None if sender is None else normalized_jid(sender)
-        id_ = new_id()
-        request = _Request(self, kind, id_, to)
-        if from_ is not None:
-            request.from_ = from_
-        if refused is not None:
-            request.refused = refused
-        self._requests[id_] = request
+        request = _Request(self, kind, to, from_, on_error)
+        self._requests[request.id] = request
         if timeout is not None:
             request.deadline = self.deadlines.add(request, timeout)
         if self._stream is None:
             request.payload = payload
-            return request
-        try:
-            self._stream.send_iq(kind, id_, to, from_, payload)
-        except Exception:
-            self._not_sent(request)
-        return request
+        else:
+            self._send(self._stream, request, payload)
+        return request.deferred
 
     def stream_opened(self, stream: BoundStream) -> None:
         """Send what has been waiting, in order, and from now on all there is."""
         self._stream = stream
         for request in list(self._requests.values()):
             payload, request.payload = request.payload, None
+            # One that was settled meanwhile, by what sending another one caused, has no payload.
             if payload is not None:
-                try:
-                    stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
-                except Exception:
-                    self._not_sent(request)
+                self._send(stream, request, payload)
             if self._stream is not stream:
+                # Sending has lost the stream: those that are left wait for the next.
                 break
 
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
         for request in list(self._requests.values()):
+            # An errback may have settled others.
             if request.payload is None and request.id in self._requests:
                 self.settle(request)
-                request.errback(reason)
+                request.deferred.errback(reason)
         self.deadlines.rest()
 
     def take_answer(self, iq: domish.Element) -> bool:
-        """Settle the request that this IQ result or error answers; False where it answers none.
+        """Settle the request that this IQ result or error answers.
 
-        An answer from anyone but the one who was asked is none.
+        Returns:
+            False if it answers no request, or comes from somebody who was not asked.
         """
         attributes = iq.attributes
-        request = self._requests.get(attributes.get("id"))
-        if request is None or request.payload is not None:
+        request = self._sent(attributes.get("id"))
+        if request is None:
             return False
         if not self._comes_from_asked(attributes.get("from"), request):
             self._log.warn(
@@ -176,45 +192,58 @@ class RequestTracker:
         self.settle(request)
         if attributes.get("type") == "error":
             error = error_from_stanza(iq)
-            if request.refused is None:
-                request.errback(error)
+            if request.on_error is None:
+                request.deferred.errback(error)
             else:
-                request.callback(request.refused(error))
+                request.deferred.callback(request.on_error(error))
         else:
-            request.callback(iq if request.kind == "get" and iq.children else None)
+            request.deferred.callback(iq if request.kind == "get" and iq.children else None)
         self.deadlines.rest()
         return True
 
     def take_empty_result(self, attributes: Mapping[str, str]) -> bool:
-        """Settle the request that an IQ result with these attributes, and no more, answers.
+        """Settle the request that an empty IQ result answers.
 
-        False where it answers none; whose answer counts is as for ``take_answer``.
+        Args:
+            attributes: All that the result has.
+
+        Returns:
+            False if it answers no request, or comes from somebody who was not asked.
         """
-        request = self._requests.get(attributes.get("id"))
-        if request is None or request.payload is not None:
+        request = self._sent(attributes.get("id"))
+        if request is None:
             return False
         sender = attributes.get("from")
+        # The usual sender writes its address as we do.
         if (sender is None or sender != request.to) and not self._comes_from_asked(sender, request):
             return False
         self.settle(request)
-        request.callback(None)
+        request.deferred.callback(None)
         self.deadlines.rest()
         return True
 
     def settle(self, request: _Request) -> None:
-        """Forget a request; it is then to be fired, and ``deadlines`` to rest."""
+        """Forget a request. Its Deferred is then to be fired, and ``deadlines`` to rest."""
         del self._requests[request.id]
-        if request.payload is not None:
-            request.payload = None  # whoever keeps the Deferred need not keep that
+        request.payload = None
         if request.deadline is not None:
             self.deadlines.settle(request.deadline)
 
-    def _not_sent(self, request: _Request) -> None:
-        """Fail a request with the exception that is being handled."""
-        if request.id in self._requests:
-            self.settle(request)
-            request.errback()
-            self.deadlines.rest()
+    def _sent(self, id_: str | None) -> _Request | None:
+        """Find the request that may be answered: one that was sent and has no answer."""
+        request = self._requests.get(id_)
+        return request if request is not None and request.payload is None else None
+
+    def _send(self, stream: BoundStream, request: _Request, payload: Payload) -> None:
+        """Send a request. One that can't be written fails, and nobody else."""
+        try:
+            stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
+        except Exception:
+            # Writing may have lost the stream, and that has failed it.
+            if request.id in self._requests:
+                self.settle(request)
+                request.deferred.errback()
+                self.deadlines.rest()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
         asked = None if request.to is None else parse_jid(request.to)
