@@ -26,7 +26,8 @@ from twisted_oob.errors import (
 from twisted_oob.files.fetch import FetchedFile, Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
-from twisted_oob.protocol.handler import OOBHandler, OOBMessage
+from twisted_oob.protocol.handler import OOBHandler
+from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
 from twisted_oob.xmpp.access import AllowList

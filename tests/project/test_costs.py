@@ -33,11 +33,11 @@ def connected(*callbacks, **options):
 
 
 # Calls of Python functions for one exchange, those of Twisted included.
-ASKING = 28
-ANSWERING = 47
+ASKING = 30
+ANSWERING = 44
 
 # Bytes that are kept, beside what the application keeps.
-PENDING = 750
+PENDING = 800
 OPEN = 1550
 
 

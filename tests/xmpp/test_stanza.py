@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.words.xish.domish import Element
+from twisted.words.xish.domish import Element, SerializedXML
 
 from tests.support.streams import ME, PEER, URL, ClientWire, canonical
 from twisted_oob import NS_IQ_OOB, NS_X_OOB, OOBData
@@ -174,6 +174,58 @@ def test_long_texts_come_back_as_they_were(field, character, length):
     text = character * (length // len(character.encode()))
     data = OOBData(URL, **{field: text})
     assert OOBData.from_element(data.to_element(NS_IQ_OOB)) == data
+
+
+def serialised(element):
+    """Give an element as Twisted's serialiser writes it on a client's stream."""
+    scope = {"defaultUri": "jabber:client", "prefixesInScope": ["stream"]}
+    return Element.toXml(element, {"http://etherx.jabber.org/streams": "stream"}, **scope)
+
+
+CHANGES = {
+    "nothing": lambda iq: None,
+    "another recipient": lambda iq: iq.attributes.update(to="a@b.example/<&>"),
+    "no recipient": lambda iq: iq.attributes.pop("to"),
+    "no type": lambda iq: iq.attributes.pop("type"),
+    "an empty id": lambda iq: iq.attributes.update(id=""),
+    "a further attribute": lambda iq: iq.attributes.update(extra="1"),
+    "an attribute with a namespace": lambda iq: iq.attributes.update({("urn:y", "a"): "1"}),
+    "a further child": lambda iq: iq.addElement(("urn:y", "more")),
+    "a text": lambda iq: iq.addContent("text"),
+    "no child": lambda iq: iq.children.clear(),
+    "only a text": lambda iq: iq.children.__setitem__(0, "a < b"),
+    "a prefix": lambda iq: iq.localPrefixes.update(p="urn:y"),
+    "a namespace": lambda iq: setattr(iq, "uri", "urn:y"),
+    "another payload": lambda iq: iq.children.__setitem__(0, Element(("urn:y", "other"))),
+    "a payload of another default": lambda iq: iq.children.__setitem__(
+        0, Element(("urn:y", "other"), "urn:z")
+    ),
+    "a prefix of the payload": lambda iq: iq.query.localPrefixes.update(p="urn:y"),
+    "an attribute of the payload": lambda iq: iq.query.attributes.update(extra="<"),
+    "one of the payload with a namespace": lambda iq: iq.query.attributes.update(
+        {("urn:y", "a"): "1"}
+    ),
+    "a text in the payload": lambda iq: iq.query.addContent("a < b"),
+    "raw XML in the payload": lambda iq: iq.query.addRawXml("<b/>"),
+    "another text of a part": lambda iq: iq.query.desc.children.__setitem__(0, "a < b"),
+    "two texts of a part": lambda iq: iq.query.desc.addContent(" more"),
+    "raw XML in a part": lambda iq: iq.query.desc.children.__setitem__(0, SerializedXML("<b/>")),
+    "an element in a part": lambda iq: iq.query.desc.addElement("b"),
+    "an attribute of a part": lambda iq: iq.query.desc.attributes.update(a="1"),
+    "a prefix of a part": lambda iq: iq.query.desc.localPrefixes.update(p="urn:y"),
+    "a part of another namespace": lambda iq: setattr(iq.query.desc, "uri", "urn:y"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_somebody_changed_is_what_goes_out(change):
+    iq = iq_element("set", "i", PEER, ME, Payload(NS_IQ_OOB, "query", (("desc", "a"),)))
+    change(iq)
+    assert canonical(read(sent_by_twisted(iq))) == canonical(read(serialised(iq)))
+
+
+def test_start_tag_alone_is_written_by_twisted():
+    assert iq_element("set", "i", None, None).toXml(closeElement=0) == "<iq type='set' id='i'>"
 
 
 def test_elements_do_not_share_anything():

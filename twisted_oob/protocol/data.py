@@ -144,16 +144,17 @@ def oob_payload(
     return Payload(namespace, name, parts, {"sid": sid}) if sid else Payload(namespace, name, parts)
 
 
-def is_oob(element: domish.Element, namespace: str | None = None) -> bool:
-    """Whether this is ``<query/>`` or ``<x/>`` in its own namespace, or just in the given one."""
-    if namespace is not None and element.uri != namespace:
-        return False
+def is_oob(element: domish.Element) -> bool:
+    """Whether this is ``<query/>`` or ``<x/>``, each in its own namespace."""
     return bool(_ELEMENT_NAMES.get(element.uri) == element.name)
 
 
 def oob_elements(stanza: domish.Element, namespace: str) -> Iterator[domish.Element]:
     """Give the children of a stanza that are Out of Band Data of this namespace."""
-    return (child for child in stanza.elements() if is_oob(child, namespace))
+    name = _ELEMENT_NAMES[namespace]
+    for child in stanza.children:
+        if isinstance(child, domish.Element) and child.uri == namespace and child.name == name:
+            yield child
 
 
 def url_from_element(element: domish.Element) -> OOBData | None:
@@ -189,7 +190,8 @@ def check_text(name: str, text: object) -> None:
 
 def _check(url: object, desc: object, sid: object) -> None:
     """Raise InvalidOOBData where one of them can't be sent."""
-    if desc is not None:
+    # What is printable needs no closer look, and that is nearly all there is.
+    if desc is not None and not (isinstance(desc, str) and desc.isprintable()):
         check_text("desc", desc)
     if sid is not None:
         check_text("sid", sid)

@@ -1,11 +1,46 @@
-"""OOBHandler: requests and offers tied to a stream; messages; disco."""
+"""OOBHandler: Out of Band Data on one XMPP stream after the other.
+
+Theory of operation
+===================
+
+The handler lives as long as the application keeps it; its streams come and go. What belongs to the
+handler outlasts them, what belongs to a stream ends with it:
+
+=================  ==========================  ===================================================
+part               lives                       when the stream is lost
+=================  ==========================  ===================================================
+RequestTracker     with the handler            requests that were sent fail; those that were not
+                                               wait for the next stream
+unsent messages    with the handler            they wait for the next stream
+DeadlineQueue      with the handler            stays; it has one timer for requests and offers
+BoundStream        with the stream             dropped
+OpenOffers         with the stream             offers are lost, and their work is cancelled
+Intake             with the stream, if         closed: the parser has its own handlers back
+                   ``direct``
+=================  ==========================  ===================================================
+
+========  ======================================================  ===============================
+state     how it is entered                                       what may come next
+========  ======================================================  ===============================
+detached  made; ``connectionLost``; ``disownHandlerParent``       attached
+attached  ``connectionInitialized``                               detached
+========  ======================================================  ===============================
+
+Stanzas come in on two ways. Our observer sees those that Twisted has built an element of; with
+``direct``, an Intake takes the usual ones at the parser before. Both end in ``_take_request`` and
+in the tracker, so that only the cost differs. Which answer each request gets is a table: see
+``protocol/rules.py``.
+
+Everything may happen while anything happens: what we send may lose the stream, an application's
+callback may send, cancel, or take the handler off its manager. So each step leaves the handler in a
+state that is whole before it calls anything that is not its own.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
@@ -23,51 +58,28 @@ from twisted_oob.errors import ErrorCondition, InvalidOOBData
 from twisted_oob.protocol.data import (
     DISCO_FEATURES,
     NS_IQ_OOB,
-    NS_X_OOB,
     OOBData,
-    check_text,
     oob_elements,
     oob_payload,
 )
 from twisted_oob.protocol.direct import Intake
+from twisted_oob.protocol.messages import OOBMessage, build_message, messages_in
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers, as_deferred
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
-from twisted_oob.xmpp.jid import normalized_jid, parse_jid
+from twisted_oob.xmpp.jid import normalized_jid
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
-from twisted_oob.xmpp.tracker import RequestTracker, new_id
-
-MESSAGE_TYPES = ("chat", "groupchat", "headline", "normal")
-
-
-@dataclass(frozen=True, slots=True)
-class OOBMessage:
-    """A URL that came inside a message or presence (XEP-0066 section 4); it has no answer.
-
-    ``data``: an OOBData; ``url`` and ``desc`` are its parts.
-    ``sender``: the JID it came from; None where the stanza named none.
-    ``body``: the text of the message's ``<body/>``, None where it has none.
-    ``element``: the whole stanza as it came.
-    """
-
-    data: OOBData
-    sender: JID | None
-    body: str | None = field(repr=False)  # most clients put the URL there, with its userinfo
-    element: domish.Element = field(repr=False)
-
-    @property
-    def url(self) -> str:
-        """The URL: an absolute URI, of any scheme."""
-        return self.data.url
-
-    @property
-    def desc(self) -> str | None:
-        """What the sender says that it is; None where it says nothing."""
-        return self.data.desc
-
+from twisted_oob.xmpp.tracker import RequestTracker
 
 MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
+
+# One query that is quickly matched, and a look at the stanza: each query more costs every stanza on
+# the stream as much as that look.
+_ANY_STANZA: Final = "/*"
+_REQUESTS: Final = frozenset(("get", "set"))
+_ANSWERS: Final = frozenset(("result", "error"))
+_CARRIERS: Final = frozenset(("message", "presence"))
 
 
 @implementer(IDisco)
@@ -77,20 +89,23 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     Add it to a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or to Twisted
     Words' ``StreamManager``, with ``handler.setHandlerParent(manager)``.
 
-    ``on_offer``: called with an Offer for each incoming ``jabber:iq:oob`` set. Where it returns an
-    awaitable, its end is the answer: success is a result, NotFound, Rejected or any StanzaError is
-    that error, anything else is logged and answered with internal-server-error. Where it returns
-    None, the application answers later by the offer's methods. Without it, every offer is
-    answered with not-acceptable.
+    Args:
+        on_offer: Called with an Offer for each incoming ``jabber:iq:oob`` set. If it returns an
+            awaitable, the end of that is the answer: success is a result; NotFound, Rejected or any
+            other StanzaError is that error; anything else is logged, and answered with
+            internal-server-error. If it returns None, the application answers later by the offer's
+            methods. Without it, every offer is answered with not-acceptable.
+        on_message: Called with an OOBMessage for each usable ``jabber:x:oob`` element in an
+            incoming message or presence.
+        timeout: Seconds until ``send_url`` fails without an answer; None for never.
+        direct: Whether nobody else on the stream needs to see these stanzas: neither those that
+            come (its observers) nor those that go (whoever wrapped its ``send``). Then offers and
+            results are taken at the XML parser, and answers go to the transport as text, which
+            saves about two thirds of the time that they take.
+        reactor: An IReactorTime; None for the global reactor.
 
-    ``on_message``: called with an OOBMessage for each usable ``jabber:x:oob`` element in an
-    incoming message or presence; error stanzas are left out, as they only bounce what we sent.
-
-    ``timeout``: seconds until ``send_url`` fails without an answer; None for never.
-    ``direct``: whether nobody else on the stream needs to see these stanzas: neither those that
-    come (its observers) nor those that go (whoever wrapped its ``send``). That saves most of the
-    time that a stanza takes.
-    ``reactor``: an IReactorTime; None for the global reactor.
+    Raises:
+        ValueError: ``timeout`` is not a number above 0.
     """
 
     _log = Logger()
@@ -113,6 +128,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         reactor: Clock | None = None,
     ) -> None:
         XMPPHandler.__init__(self)
+        # A subclass may have them as methods.
         if on_offer is not None:
             self.on_offer = on_offer
         if on_message is not None:
@@ -129,13 +145,6 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
         self._unsent: deque[domish.Element] = deque()
-        self._observers: tuple[tuple[str, Callable[[domish.Element], None]], ...] = (
-            (f"/iq[@type='get' or @type='set']/query[@xmlns='{NS_IQ_OOB}']", self._on_request),
-            ("/iq[@type='result']", self._on_answer),
-            ("/iq[@type='error']", self._on_answer),
-            (f"/message/x[@xmlns='{NS_X_OOB}']", self._on_stanza_with_url),
-            (f"/presence/x[@xmlns='{NS_X_OOB}']", self._on_stanza_with_url),
-        )
 
     def send_url(
         self,
@@ -147,20 +156,24 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         sender: JID | str | None = None,
         timeout: float | None = None,
     ) -> Deferred[ErrorCondition | None]:
-        """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 3).
+        """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 2).
 
-        Without a stream, the request waits for the next one; it is either sent or failed.
+        Without a stream, the request waits for the next one. It is either sent or failed.
 
-        ``recipient``: the full JID of a client, or the JID of a component.
-        ``url``: an absolute URI (RFC 3986) of at most 8 KiB. ``desc``: what it is, for people.
-        ``sid``: only for peers of version 1.5 of the standard.
-        ``sender``: the address to send from, for a component with several; None for the stream's.
-        ``timeout``: seconds until it fails without an answer; None for the handler's.
+        Args:
+            recipient: The full JID of a client, or the JID of a component.
+            url: An absolute URI (RFC 3986) of at most 8 KiB.
+            desc: A description, for people.
+            sid: A stream identifier, only for peers of version 1.5 of the standard.
+            sender: The address to send from, for a component with several; None for the stream's.
+            timeout: Seconds until it fails without an answer; None for the handler's.
 
-        Fires with None once the peer has the whole file, or with the ErrorCondition it answered.
-        Fails where no peer answered: TimeoutError (of twisted.words...xmlstream), ConnectionLost or
-        ConnectionDone, CancelledError after ``cancel()``, or ValueError where the URL or an
-        address can't be sent; nothing is sent then.
+        Returns:
+            A Deferred. It fires with None once the peer has the whole file, or with the
+            ErrorCondition that it answered. It fails if nobody answered: with TimeoutError (of
+            twisted.words.protocols.jabber.xmlstream), with ConnectionLost or ConnectionDone, with
+            CancelledError after ``cancel()``, or with ValueError if the URL, an address or the
+            timeout is not valid; nothing is sent then.
         """
         try:
             if recipient is None:
@@ -186,29 +199,23 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         message_type: str = "chat",
         sender: JID | str | None = None,
     ) -> None:
-        """Send a URL inside a message (XEP-0066 section 4); without a stream, with the next one.
+        """Send a URL inside a message (XEP-0066 section 3). Nobody acknowledges it.
 
-        ``recipient``, ``url``, ``desc`` and ``sender``: as for ``send_url``.
-        ``body``: the text beside it; by default exactly the URL, which clients need to show the
-        file inline. ``message_type``: chat, groupchat, headline or normal.
+        Without a stream, it waits for the next one.
 
-        Raises a ValueError where one of them can't be sent.
+        Args:
+            recipient: Any JID.
+            url: As for ``send_url``; so are ``desc`` and ``sender``.
+            body: The text beside it. By default it is exactly the URL, which clients need to show
+                the file inline.
+            message_type: chat, groupchat, headline or normal.
+
+        Raises:
+            ValueError: One of them can't be sent. Nothing is sent then.
         """
-        data = OOBData(url, desc)
-        text = data.url if body is None else body
-        check_text("body", text)
-        if message_type not in MESSAGE_TYPES:
-            raise ValueError(f"message_type is one of {MESSAGE_TYPES}, not {message_type!r}")
-        message = domish.Element((None, "message"))
-        message["id"] = new_id()
-        message["to"] = parse_jid(recipient).full()
-        if sender is not None:
-            message["from"] = parse_jid(sender).full()
-        message["type"] = message_type
-        message.addElement("body", content=text)
-        message.addChild(data.to_element(NS_X_OOB))
-        # What can't be written would hold up all that waits behind it.
-        message.toXml().encode()
+        message = build_message(
+            recipient, url, desc, body=body, message_type=message_type, sender=sender
+        )
         if self._stream is None:
             self._unsent.append(message)
         else:
@@ -222,8 +229,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         stream = BoundStream(self.xmlstream, self.parent, direct=self._direct)
         self._stream = stream
         self._open_offers = OpenOffers(stream, self._deadlines)
-        for query, observer in self._observers:
-            self.xmlstream.addObserver(query, observer)
+        self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza)
         tap = ParserTap.of(self.xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
@@ -232,6 +238,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         try:
             while self._unsent:
                 stream.send(self._unsent[0])
+                # Not before it is sent: what fails is tried again on the next stream.
                 self._unsent.popleft()
         except Exception:
             self._log.failure("Messages could not be sent: they wait for the next stream")
@@ -251,7 +258,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
-        """Give the features of Out of Band Data (XEP-0066 section 5); a node has none."""
+        """Give the features of Out of Band Data (XEP-0066 section 4); a node has none."""
         return [] if nodeIdentifier else [DiscoFeature(feature) for feature in DISCO_FEATURES]
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
@@ -261,34 +268,42 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _detach(self, reason: Failure) -> None:
         stream, self._stream = self._stream, None
         open_offers, self._open_offers = self._open_offers, None
+        intake, self._intake = self._intake, None
         if stream is None or open_offers is None:
             return
-        for query, observer in self._observers:
-            stream.xmlstream.removeObserver(query, observer)
-        intake, self._intake = self._intake, None
+        stream.xmlstream.removeObserver(_ANY_STANZA, self._on_stanza)
         if intake is not None:
             intake.close()
         self._tracker.stream_lost(reason)
         open_offers.stream_lost()
 
-    # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. Where
-    # none did, it is None, or a child of that name.
+    # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. It is
+    # read from the instance, as an element without it would give a child of that name.
 
-    def _on_answer(self, iq: Any) -> None:
-        if iq.handled is not True and self._tracker.take_answer(iq):
-            iq.handled = True
+    def _on_stanza(self, stanza: Any) -> None:
+        name = stanza.name
+        if name == "iq":
+            if vars(stanza).get("handled") is True:
+                return
+            kind = stanza.attributes.get("type")
+            if kind in _ANSWERS:
+                if self._tracker.take_answer(stanza):
+                    stanza.handled = True
+            elif kind in _REQUESTS:
+                self._on_request(stanza)
+        elif name in _CARRIERS and self.on_message is not None:
+            self._on_message(stanza, self.on_message)
 
     def _on_request(self, iq: Any) -> None:
-        if iq.handled is True:
-            return
-        iq.handled = True
-        query = next(oob_elements(iq, NS_IQ_OOB))
-        self._take_request(IQ(iq.attributes, Payload.from_element(query), element=iq))
+        query = next(oob_elements(iq, NS_IQ_OOB), None)
+        if query is not None:
+            iq.handled = True
+            self._take_request(IQ(iq.attributes, Payload.from_element(query), element=iq))
 
     def _take_request(self, iq: IQ) -> None:
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return
+            return  # the observer of an earlier priority has lost the stream
         attributes = iq.attributes
         try:
             if attributes["type"] == "get":
@@ -297,43 +312,37 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 data = OOBData.from_payload(iq.payload)
             except InvalidOOBData as error:
                 raise StanzaError("bad-request", text=str(error)) from error
-            sender = _address(attributes, "from")
-            recipient = _address(attributes, "to")
+            try:
+                sender, recipient = attributes.get("from"), attributes.get("to")
+                if sender is not None:
+                    sender = normalized_jid(sender)
+                if recipient is not None:
+                    recipient = normalized_jid(recipient)
+            except ValueError as error:
+                raise StanzaError("jid-malformed", text="'from' or 'to' is not a JID") from error
         except StanzaError as error:
             self._log.debug(
-                "Refused a request of {sender}: {error}",
+                "Answered a request of {sender} with {error}",
                 sender=attributes.get("from"),
                 error=error,
             )
             open_offers.send_answer(iq, error)
             return
-        own = stream.me
-        if own is not None:
-            sender = sender or own.userhost()
-            recipient = recipient or own.full()
+        if (sender is None or recipient is None) and stream.me is not None:
+            # Our own server may leave them out (RFC 6120 section 8.1.2.1).
+            sender = sender or stream.me.userhost()
+            recipient = recipient or stream.me.full()
         open_offers.add(
             data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout
         )
 
-    def _on_stanza_with_url(self, stanza: domish.Element) -> None:
-        if self.on_message is None or stanza.getAttribute("type") == "error":
-            return
-        sender_text = stanza.getAttribute("from")
-        body = next((str(child) for child in stanza.elements(stanza.uri, "body")), None)
-        for element in list(oob_elements(stanza, NS_X_OOB)):
+    def _on_message(self, stanza: domish.Element, on_message: MessageCallback) -> None:
+        for message in messages_in(stanza):
             try:
-                data = OOBData.from_element(element)
-                sender = parse_jid(sender_text) if sender_text is not None else None
-            except ValueError as error:
-                self._log.debug(
-                    "Ignored a URL from {sender}: {error}", sender=sender_text, error=error
-                )
-                continue
-            try:
-                returned = self.on_message(OOBMessage(data, sender, body, stanza))
+                returned = on_message(message)
                 if returned is not None:
                     as_deferred(returned).addErrback(self._log_message_failure)
-            except Exception:
+            except Exception:  # noqa: PERF203  (each is for itself)
                 self._log_message_failure(Failure())
 
     def _log_message_failure(self, failure: Failure) -> None:
@@ -342,15 +351,5 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
 def _checked_timeout(seconds: float | None) -> float | None:
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
-        raise ValueError(f"timeout is a number of seconds above 0, or None, not {seconds!r}")
+        raise ValueError(f"timeout must be a number of seconds above 0, or None, not {seconds!r}")
     return seconds
-
-
-def _address(attributes: Mapping[str, str], attribute: str) -> str | None:
-    text = attributes.get(attribute)
-    if text is None:
-        return None
-    try:
-        return normalized_jid(text)
-    except ValueError as error:
-        raise StanzaError("jid-malformed", text=f"'{attribute}' is no JID") from error

@@ -1,8 +1,8 @@
-"""Offers we were made: Offer, its one answer, its deadline.
+"""Offers that peers made us: what the application sees of one, and its one answer.
 
 "The recipient MUST NOT answer with a result before it has retrieved the whole file"
-(XEP-0066 section 3, in substance): so an offer is answered by the end of what the application
-does with it, or by hand, exactly once, and on the stream that brought it.
+(XEP-0066 section 2, in substance). So an offer is answered by the end of what the application does
+with it, or by hand, exactly once, and on the stream that brought it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from twisted_oob.xmpp.stanza import IQ
     from twisted_oob.xmpp.stream import BoundStream
 
-
 OfferCallback = Callable[["Offer"], "Awaitable[object] | None"]
 
 _log = Logger()
@@ -42,15 +41,18 @@ class _State(Enum):
     LOST = "lost"
 
 
+# An enum's members are looked up by its metaclass, which costs more than the rest of a comparison.
+_OPEN, _ANSWERED, _LOST = _State
+
+
 class Offer:
-    """A URL that a peer asks us to retrieve (XEP-0066 section 3).
+    """A URL that a peer asks us to retrieve (XEP-0066 section 2).
 
-    ``data``: what is offered, an OOBData; ``url``, ``desc`` and ``sid`` are its parts.
-    ``sender``: the JID that offers. ``recipient``: the JID it was sent to, one of ours.
-    Either is None only on a stream that neither names it nor knows who we are.
+    It gets exactly one answer: by the end of what ``on_offer`` returned, or by ``reply_success`` or
+    ``reply_failure``. Applications get offers and don't make them.
 
-    It gets exactly one answer: by the end of what ``on_offer`` returned, or by
-    ``reply_success`` or ``reply_failure``.
+    Attributes:
+        data: What is offered, an OOBData.
     """
 
     __slots__ = (
@@ -77,7 +79,7 @@ class Offer:
         self._recipient: JID | str | None = recipient
         self._iq = iq
         self._open_offers = open_offers
-        self._state = _State.OPEN
+        self._state = _OPEN
         self._work: Deferred[Any] | None = None
         self._deadline: Deadline | None = None
 
@@ -88,24 +90,25 @@ class Offer:
 
     @property
     def desc(self) -> str | None:
-        """What the sender says that it is; None where it says nothing."""
+        """The sender's description, for people; None if it gave none."""
         return self.data.desc
 
     @property
     def sid(self) -> str | None:
-        """The stream identifier of version 1.5 of the standard; None where there is none."""
+        """The stream identifier of XEP-0066 version 1.5; None if there is none."""
         return self.data.sid
 
     @property
     def sender(self) -> JID | None:
-        """The JID that offers."""
+        """The JID that offers. None on a stream that does not name it and does not know our own."""
+        # Most applications look at one of the two addresses at the most.
         if isinstance(self._sender, str):
             self._sender = parse_jid(self._sender)
         return self._sender
 
     @property
     def recipient(self) -> JID | None:
-        """The JID it was sent to, one of ours."""
+        """The JID that it was sent to, one of ours; None as for ``sender``."""
         if isinstance(self._recipient, str):
             self._recipient = parse_jid(self._recipient)
         return self._recipient
@@ -118,102 +121,107 @@ class Offer:
     @property
     def settled(self) -> bool:
         """Whether it can't be answered any more."""
-        return self._state is not _State.OPEN
+        return self._state is not _OPEN
 
     def __repr__(self) -> str:
         return f"<Offer {self._state.value} from {self.sender}>"
 
     def reply_success(self) -> None:
-        """Answer that the whole file has been retrieved: an IQ result.
+        """Answer that we have the whole file: an IQ result.
 
-        Raises AlreadyAnswered where it has its answer, OfferLost where the stream is gone.
+        Raises:
+            AlreadyAnswered: It has its answer.
+            OfferLost: The stream that brought it is gone.
         """
         self._answer(None)
 
     def reply_failure(self, condition: str) -> None:
-        """Answer with ``'reject'`` (not-acceptable) or ``'not-found'`` (item-not-found).
+        """Answer that we don't have the file.
 
-        Raises a ValueError for any other condition, AlreadyAnswered where it has its answer,
-        OfferLost where the stream is gone.
+        Args:
+            condition: ``'reject'`` (the peer gets not-acceptable) or ``'not-found'``
+                (item-not-found).
+
+        Raises:
+            ValueError: It is another condition.
+            AlreadyAnswered: The offer has its answer.
+            OfferLost: The stream that brought it is gone.
         """
         self._answer(error_from_condition(condition))
 
     def expire(self) -> None:
-        """Answer internal-server-error, as nobody did in time, and cancel the work."""
+        """Answer internal-server-error, as nobody answered in time, and cancel the work."""
         _log.error("The offer of {offer.sender} was not answered in time", offer=self)
         try:
             self._answer(StanzaError("internal-server-error"))
         finally:
             self._cancel_work()
 
-    def _answer(self, error: StanzaError | None) -> None:
-        if self._state is _State.ANSWERED:
-            raise AlreadyAnswered(f"the offer of {self.sender} has its answer already")
-        if self._state is _State.LOST:
-            raise OfferLost(f"the stream that brought the offer of {self.sender} is gone")
-        self._settle(_State.ANSWERED)
-        self._open_offers.send_answer(self._iq, error)
-
-    def _settle(self, state: _State) -> None:
-        self._state = state
+    def lose(self) -> None:
+        """Cancel the work: the stream is gone, and nobody would hear the answer."""
+        self._state = _LOST
         self._open_offers.settle(self, self._deadline)
-
-    def _lose(self) -> None:
-        self._settle(_State.LOST)
         self._cancel_work()
 
-    def _cancel_work(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
-
-    def _start(self, on_offer: OfferCallback) -> None:
-        """Let the application have it, and answer at the end of what it returns."""
+    def start(self, on_offer: OfferCallback) -> None:
+        """Let the application have it, and answer at the end of what that returns."""
         try:
             returned = on_offer(self)
             if returned is None:
-                return
+                return  # it answers by hand, now or later
             work = as_deferred(returned)
         except Exception:
             self._work_failed(Failure())
             return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
-        if self._state is _State.LOST:
-            work.cancel()
+        # on_offer itself may have lost the stream, when there was no work to cancel yet.
+        if self._state is _LOST:
+            self._cancel_work()
 
-    def _work_done(self, _result: object) -> None:
+    def _answer(self, error: StanzaError | None) -> None:
+        if self._state is not _OPEN:
+            if self._state is _ANSWERED:
+                raise AlreadyAnswered(f"the offer of {self.sender} has its answer already")
+            raise OfferLost(f"the stream that brought the offer of {self.sender} is gone")
+        # Settled first: what sending causes must find it so.
+        self._state = _ANSWERED
+        self._open_offers.settle(self, self._deadline)
+        self._open_offers.send_answer(self._iq, error)
+
+    def _cancel_work(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _work_done(self, _result: object, error: StanzaError | None = None) -> None:
+        """Answer, unless the application did by hand. Nobody is there to hear of a failure."""
         self._work = None
-        self._answer_at_end(None)
+        if self._state is _OPEN:
+            try:
+                self._answer(error)
+            except Exception:
+                _log.failure("Could not answer an offer")
 
     def _work_failed(self, failure: Failure) -> None:
-        self._work = None
         error = failure.value
-        if isinstance(error, StanzaError):
-            self._answer_at_end(error)
-            return
-        if not (self.settled and isinstance(error, CancelledError)):
-            _log.failure(
-                "An offer of {offer.sender} ended in an unexpected error",
-                failure=failure,
-                offer=self,
-            )
-        self._answer_at_end(StanzaError("internal-server-error"))
-
-    def _answer_at_end(self, error: StanzaError | None) -> None:
-        """Answer, unless the application did; nobody is there to be told that it went wrong."""
-        if self._state is not _State.OPEN:
-            return
-        try:
-            self._answer(error)
-        except Exception:
-            _log.failure("Could not answer an offer")
+        if not isinstance(error, StanzaError):
+            # Work that we cancelled ends in a CancelledError, as it should.
+            if not (self.settled and isinstance(error, CancelledError)):
+                _log.failure(
+                    "An offer of {offer.sender} ended in an unexpected error",
+                    failure=failure,
+                    offer=self,
+                )
+            error = StanzaError("internal-server-error")
+        self._work_done(None, error)
 
 
 class OpenOffers:
-    """The open offers of one stream.
+    """The offers of one stream that have no answer yet.
 
-    ``stream``: what brought them and takes the answers.
-    ``deadlines``: where their deadlines are kept.
+    Args:
+        stream: What brought them and takes the answers.
+        deadlines: Where their deadlines are kept.
     """
 
     def __init__(self, stream: BoundStream, deadlines: DeadlineQueue) -> None:
@@ -231,29 +239,35 @@ class OpenOffers:
         on_offer: OfferCallback | None,
         timeout: float | None,
     ) -> None:
-        """Give an offer to the application; reject it where there is none to take it.
+        """Give an offer to the application, or answer not-acceptable if nobody takes offers.
 
-        ``timeout``: seconds until it gets internal-server-error, None for never.
+        Args:
+            data: What is offered.
+            sender: The prepared JID that offers; None if nothing tells.
+            recipient: The prepared JID that it was sent to; None if nothing tells.
+            iq: The request.
+            on_offer: What takes offers; None if nothing does.
+            timeout: Seconds until it gets internal-server-error; None for never.
         """
         if on_offer is None:
             self.send_answer(iq, Rejected())
             return
         offer = Offer(self, data, sender, recipient, iq)
         self._open.add(offer)
-        offer._start(on_offer)
-        # What was answered at once needs no deadline.
+        offer.start(on_offer)
+        # One that was answered at once needs no deadline.
         if timeout is not None and offer in self._open:
             offer._deadline = self._deadlines.add(offer, timeout)
 
     def settle(self, offer: Offer, deadline: Deadline | None) -> None:
-        """Take an offer off the book, and its deadline off the queue."""
+        """Keep an offer, and its deadline, no more."""
         self._open.discard(offer)
         if deadline is not None:
             self._deadlines.settle(deadline)
             self._deadlines.rest()
 
     def send_answer(self, iq: IQ, error: StanzaError | None) -> None:
-        """Answer an IQ set with a result, or with an error and what it held."""
+        """Answer an IQ request with a result, or with an error and the request's child."""
         if error is None:
             given = iq.attributes.get
             self._stream.send_iq("result", given("id"), given("from"), given("to"))
@@ -261,25 +275,31 @@ class OpenOffers:
         try:
             response = error_response(iq.element, error)
         except (TypeError, ValueError):
-            _log.failure("An offer was to be answered with an error that no peer could parse")
+            # The application made the error, and no peer could parse it.
+            _log.failure("An offer was to be answered with an error that RFC 6120 does not allow")
             response = error_response(iq.element, StanzaError("internal-server-error"))
         self._stream.send(response)
 
     def stream_lost(self) -> None:
-        """Cancel what is being done for every open offer: nobody hears the answers now."""
+        """Cancel what is being done for every open offer: nobody would hear the answers."""
         for offer in list(self._open):
+            # What one cancellation causes may settle others.
             if not offer.settled:
-                offer._lose()
+                offer.lose()
 
 
 def as_deferred(awaitable: object) -> Deferred[Any]:
-    """Make a Deferred of a coroutine, a Deferred or any other awaitable; else a TypeError."""
+    """Make a Deferred of a coroutine, a Deferred or any other awaitable.
+
+    Raises:
+        TypeError: It is not an awaitable.
+    """
     if isinstance(awaitable, Deferred):
         return awaitable
     if isinstance(awaitable, CoroutineType):
         return Deferred.fromCoroutine(awaitable)
     if not isinstance(awaitable, Awaitable):
-        raise TypeError(f"an awaitable or None must be returned, not {awaitable!r}")
+        raise TypeError(f"on_offer must return an awaitable or None, not {awaitable!r}")
 
     async def wait() -> object:
         return await awaitable

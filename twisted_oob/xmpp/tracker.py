@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -76,15 +77,12 @@ class _Request:
         self.on_error = on_error
         self.payload: Payload | None = None  # only as long as it waits for a stream
         self.deadline: Deadline | None = None
-        self.deferred: Deferred[Any] = Deferred(self._cancelled)
+        # It knows the id alone, so that a settled request is in no circle and is freed at once.
+        self.deferred: Deferred[Any] = Deferred(partial(tracker.cancelled, self.id))
 
     def expire(self) -> None:
         self._tracker.settle(self)
         self.deferred.errback(IQTimeoutError("no answer to the IQ in time"))
-
-    def _cancelled(self, _deferred: Deferred[Any]) -> None:
-        self._tracker.settle(self)
-        self._tracker.deadlines.rest()
 
 
 class RequestTracker:
@@ -146,8 +144,11 @@ class RequestTracker:
             request.deadline = self.deadlines.add(request, timeout)
         if self._stream is None:
             request.payload = payload
-        else:
-            self._send(self._stream, request, payload)
+            return request.deferred
+        try:
+            self._stream.send_iq(kind, request.id, to, from_, payload)
+        except Exception:
+            self._not_sent(request)
         return request.deferred
 
     def stream_opened(self, stream: BoundStream) -> None:
@@ -157,7 +158,10 @@ class RequestTracker:
             payload, request.payload = request.payload, None
             # One that was settled meanwhile, by what sending another one caused, has no payload.
             if payload is not None:
-                self._send(stream, request, payload)
+                try:
+                    stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
+                except Exception:
+                    self._not_sent(request)
             if self._stream is not stream:
                 # Sending has lost the stream: those that are left wait for the next.
                 break
@@ -179,15 +183,16 @@ class RequestTracker:
             False if it answers no request, or comes from somebody who was not asked.
         """
         attributes = iq.attributes
-        request = self._sent(attributes.get("id"))
+        request = self._requests.get(attributes.get("id"))
         if request is None:
             return False
         if not self._comes_from_asked(attributes.get("from"), request):
-            self._log.warn(
-                "Ignored an answer from {sender}: {recipient} was asked",
-                sender=attributes.get("from"),
-                recipient=request.to,
-            )
+            if request.payload is None:
+                self._log.warn(
+                    "Ignored an answer from {sender}: {recipient} was asked",
+                    sender=attributes.get("from"),
+                    recipient=request.to,
+                )
             return False
         self.settle(request)
         if attributes.get("type") == "error":
@@ -198,7 +203,8 @@ class RequestTracker:
                 request.deferred.callback(request.on_error(error))
         else:
             request.deferred.callback(iq if request.kind == "get" and iq.children else None)
-        self.deadlines.rest()
+        if not self._requests:
+            self.deadlines.rest()
         return True
 
     def take_empty_result(self, attributes: Mapping[str, str]) -> bool:
@@ -210,16 +216,19 @@ class RequestTracker:
         Returns:
             False if it answers no request, or comes from somebody who was not asked.
         """
-        request = self._sent(attributes.get("id"))
+        request = self._requests.get(attributes.get("id"))
         if request is None:
             return False
         sender = attributes.get("from")
-        # The usual sender writes its address as we do.
-        if (sender is None or sender != request.to) and not self._comes_from_asked(sender, request):
+        # Most write their address as we do, which spares the comparison of JIDs.
+        if (sender is None or sender != request.to or request.payload is not None) and (
+            not self._comes_from_asked(sender, request)
+        ):
             return False
         self.settle(request)
         request.deferred.callback(None)
-        self.deadlines.rest()
+        if not self._requests:
+            self.deadlines.rest()
         return True
 
     def settle(self, request: _Request) -> None:
@@ -229,23 +238,23 @@ class RequestTracker:
         if request.deadline is not None:
             self.deadlines.settle(request.deadline)
 
-    def _sent(self, id_: str | None) -> _Request | None:
-        """Find the request that may be answered: one that was sent and has no answer."""
-        request = self._requests.get(id_)
-        return request if request is not None and request.payload is None else None
+    def cancelled(self, id_: str, _deferred: Deferred[Any]) -> None:
+        """Forget a request that the application has cancelled."""
+        self.settle(self._requests[id_])
+        self.deadlines.rest()
 
-    def _send(self, stream: BoundStream, request: _Request, payload: Payload) -> None:
-        """Send a request. One that can't be written fails, and nobody else."""
-        try:
-            stream.send_iq(request.kind, request.id, request.to, request.from_, payload)
-        except Exception:
-            # Writing may have lost the stream, and that has failed it.
-            if request.id in self._requests:
-                self.settle(request)
-                request.deferred.errback()
-                self.deadlines.rest()
+    def _not_sent(self, request: _Request) -> None:
+        """Fail a request with the exception that is being handled."""
+        # To write it may have lost the stream, which has failed it already.
+        if request.id in self._requests:
+            self.settle(request)
+            request.deferred.errback()
+            self.deadlines.rest()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
+        # What waits for a stream can't have an answer.
+        if request.payload is not None:
+            return False
         asked = None if request.to is None else parse_jid(request.to)
         if request.from_ is not None:
             me: JID | None = parse_jid(request.from_)
