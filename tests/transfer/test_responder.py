@@ -59,7 +59,7 @@ def test_an_empty_allow_list_allows_nobody():
 
 
 def test_an_allow_list_refuses_what_is_no_jid():
-    with pytest.raises(ValueError, match="no JID"):
+    with pytest.raises(ValueError, match="not a valid JID"):
         AllowList(["a@b@c/ \0"])
 
 

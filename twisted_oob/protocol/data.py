@@ -1,9 +1,9 @@
-"""Out of Band Data and its XML: parse, build, validate. No reactor, no I/O.
+"""Out of Band Data as a value, and its XML: parse, build, validate. No reactor, no I/O.
 
-XEP-0066 has one payload under two names. ``<query xmlns='jabber:iq:oob'/>`` goes in an IQ
-and is answered when the file has been retrieved (section 3); ``<x xmlns='jabber:x:oob'/>``
-goes in a message or presence and is not answered (section 4). Both hold a ``<url/>``
-and may hold a ``<desc/>``.
+XEP-0066 has one payload under two names. ``<query xmlns='jabber:iq:oob'/>`` goes in an IQ and is
+answered when the file has been retrieved (section 2). ``<x xmlns='jabber:x:oob'/>`` goes in a
+message or presence and is not answered (section 3). Both hold a ``<url/>`` and may hold a
+``<desc/>``.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _URI: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_NOT_A_URI: Final = "url is not an absolute URI (RFC 3986): "
 _NO_HOST: Final = re.compile(
     r"https?:(?!//)|https?://(?:[^/?#\[\]]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
 )
@@ -57,13 +58,16 @@ _USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
 
 @dataclass(frozen=True, slots=True, init=False)
 class OOBData:
-    """A URL offered out of band (XEP-0066 sections 3 and 4). Valid once made.
+    """A URL offered out of band (XEP-0066 sections 2 and 3). Valid once made.
 
-    ``url``: an absolute URI (RFC 3986) of at most 8 KiB; any scheme.
-    ``desc``: what it is, for people; None for none (an empty one counts as none).
-    ``sid``: the stream identifier that version 1.5 of the standard had; None for none.
+    Args:
+        url: An absolute URI (RFC 3986) of at most 8 KiB, of any scheme.
+        desc: A description, for people. An empty one is the same as None.
+        sid: The stream identifier that version 1.5 of the standard had. An empty one is the same
+            as None.
 
-    Raises InvalidOOBData, a ValueError, where one of them can't be sent.
+    Raises:
+        InvalidOOBData: One of them can't be sent. It is a ValueError.
     """
 
     url: str
@@ -150,7 +154,7 @@ def is_oob(element: domish.Element) -> bool:
 
 
 def oob_elements(stanza: domish.Element, namespace: str) -> Iterator[domish.Element]:
-    """Give the children of a stanza that are Out of Band Data of this namespace."""
+    """Give the children of a stanza that are Out of Band Data, of one of its two namespaces."""
     name = _ELEMENT_NAMES[namespace]
     for child in stanza.children:
         if isinstance(child, domish.Element) and child.uri == namespace and child.name == name:
@@ -158,9 +162,13 @@ def oob_elements(stanza: domish.Element, namespace: str) -> Iterator[domish.Elem
 
 
 def url_from_element(element: domish.Element) -> OOBData | None:
-    """Read Out of Band Data of either namespace, from it or from a stanza that holds it.
+    """Read Out of Band Data of either namespace.
 
-    Gives the first that is usable, None where there is none.
+    Args:
+        element: A ``<query/>`` or ``<x/>``, or a stanza that holds one.
+
+    Returns:
+        The first that is usable; None if there is no usable one.
     """
     for candidate in (element, *element.elements()):
         if is_oob(candidate):
@@ -172,12 +180,20 @@ def url_from_element(element: domish.Element) -> OOBData | None:
 
 
 def without_userinfo(url: str) -> str:
-    """Give a URL as a log may show it: a name and password before the host are left out."""
+    """Give a URL as a log may show it: without the name and password before its host."""
     return _USERINFO.sub(r"\1", url, count=1)
 
 
 def check_text(name: str, text: object) -> None:
-    """Raise InvalidOOBData, naming it, where this is no str or one that XML can't hold."""
+    """Check that something is a str that XML can hold.
+
+    Args:
+        name: What the error calls it.
+        text: What is checked.
+
+    Raises:
+        InvalidOOBData: It is not.
+    """
     if not isinstance(text, str):
         raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
     # All that is printable can be in XML, and is sooner seen.
@@ -189,7 +205,7 @@ def check_text(name: str, text: object) -> None:
 
 
 def _check(url: object, desc: object, sid: object) -> None:
-    """Raise InvalidOOBData where one of them can't be sent."""
+    """Raise InvalidOOBData if one of them can't be sent."""
     # What is printable needs no closer look, and that is nearly all there is.
     if desc is not None and not (isinstance(desc, str) and desc.isprintable()):
         check_text("desc", desc)
@@ -205,8 +221,7 @@ def _check(url: object, desc: object, sid: object) -> None:
         bad = _BAD_PERCENT.search(url)
         if bad is not None:
             raise InvalidOOBData(
-                f"url is no absolute URI (RFC 3986): '%' at {bad.start()} "
-                "needs two hexadecimal digits after it"
+                f"{_NOT_A_URI}'%' at {bad.start()} needs two hexadecimal digits after it"
             )
     if "[" in url:
         address = _IPV6.search(url)
@@ -215,22 +230,21 @@ def _check(url: object, desc: object, sid: object) -> None:
                 IPv6Address(address[1])
         except ValueError:
             raise InvalidOOBData(
-                "url is no absolute URI (RFC 3986): no IPv6 address between '[' and ']'"
+                f"{_NOT_A_URI}there is no IPv6 address between '[' and ']'"
             ) from None
 
 
 def _why_not_uri(url: str) -> str:
     if not url.strip():
         return "url is blank; it must be an absolute URI (RFC 3986)"
-    no_uri = "url is no absolute URI (RFC 3986): "
     for position, character in enumerate(url):
         if not "!" <= character <= "~" or character in '"<>\\^`{|}':
             return (
-                f"{no_uri}the character U+{ord(character):04X} at {position} "
+                f"{_NOT_A_URI}the character U+{ord(character):04X} at {position} "
                 "must be percent-encoded"
             )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
-        return f"{no_uri}it must begin with a scheme such as 'https:'"
+        return f"{_NOT_A_URI}it must begin with a scheme such as 'https:'"
     if _NO_HOST.match(url):
         return "url has no host, which http and https need (RFC 9110 section 4.2)"
-    return f"{no_uri}'[', ']', ':', '@' or '#' stands where it may not"
+    return f"{_NOT_A_URI}'[', ']', ':', '@' or '#' stands where it may not"

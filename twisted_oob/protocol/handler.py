@@ -319,7 +319,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 if recipient is not None:
                     recipient = normalized_jid(recipient)
             except ValueError as error:
-                raise StanzaError("jid-malformed", text="'from' or 'to' is not a JID") from error
+                raise StanzaError(
+                    "jid-malformed", text="'from' or 'to' is not a valid JID"
+                ) from error
         except StanzaError as error:
             self._log.debug(
                 "Answered a request of {sender} with {error}",

@@ -1,10 +1,10 @@
 """What Twisted's XML leaves open, closed: hostile stanzas, and a parser that holds stanzas back.
 
 Twisted's serialiser does not escape namespace names, and expat lets any character into them. So a
-stranger's element with a quote in a namespace, sent on or echoed in an error, would become
-markup: stanzas of the stranger's choice, under our own address. And one prefix means one namespace
-to it, in a whole stanza: where an element binds a prefix anew, or one that the serialiser takes as
-its own, what goes out is not well-formed, and the server closes the stream.
+stranger's element with a quote in a namespace, sent on or echoed in an error, would become markup:
+stanzas of the stranger's choice, under our own address. And to the serialiser, a prefix means one
+namespace in a whole stanza. If an element binds a prefix anew, or binds one that the serialiser
+takes as its own, what goes out is not well-formed, and the server closes the stream.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MARKUP: Final = frozenset("<>&'\"")
 
 
 def is_safe(element: domish.Element) -> bool:
-    """Whether an element can be sent on as what it is."""
+    """Whether an element that came in goes out as what it is, on its own or inside another."""
     depth, level = 0, [element]
     bound: dict[str, str] = {}
     while level:
@@ -52,11 +52,15 @@ def is_safe(element: domish.Element) -> bool:
 
 
 def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element:
-    """Build the error that answers a stanza: what it held, then why (RFC 6120 section 8.3.1).
+    """Build the error that answers a stanza (RFC 6120 section 8.3.1).
 
-    What it held is left out where sending it would send something else (see is_safe).
-    Characters that XML can't hold are replaced in the error's text. Raises a ValueError where
-    the error has no condition or type of RFC 6120, as no peer could parse it.
+    Args:
+        stanza: What came in. Its children stand before the error, unless it is not safe to send
+            them (see ``is_safe``).
+        error: What goes into ``<error/>``. Characters that XML can't hold are replaced in its text.
+
+    Raises:
+        ValueError: The condition or type is not one of RFC 6120, so that no peer could parse it.
     """
     if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
         raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
@@ -70,9 +74,10 @@ def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element
 
 
 def parse_promptly(xmlstream: Any) -> None:
-    """Let a stream give each stanza as soon as it is there.
+    """Let a stream's parser give each stanza as soon as it is there.
 
-    Expat 2.6 may otherwise keep the end of a stanza until more data comes.
+    Expat 2.6 may otherwise keep the end of a stanza back until more data comes. A stream without
+    such a parser stays as it is.
     """
     parser: Any = getattr(getattr(xmlstream, "stream", None), "parser", None)
     if hasattr(parser, "SetReparseDeferralEnabled"):
@@ -85,10 +90,12 @@ class PromptXmlStream(XmlStream):
     transport: Any
 
     def dataReceived(self, data: bytes) -> None:
-        """Parse what comes; what Twisted can't take ends the stream like XML that is none."""
+        """Parse what comes. What Twisted can't handle ends the stream, as malformed XML does."""
         try:
             XmlStream.dataReceived(self, data)
         except (InvalidFormat, IndexError, KeyError):
+            # Twisted looks into the stream's header and features for what a server should have
+            # put there: an address that is a JID, a namespace, an attribute.
             XmlStream.dispatch(self, Failure(), STREAM_ERROR_EVENT)
             self.transport.loseConnection()
 

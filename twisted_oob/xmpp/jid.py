@@ -11,9 +11,13 @@ from twisted.words.protocols.jabber.jid import JID, InvalidFormat
 
 
 def parse_jid(text: object) -> JID:
-    """Read an XMPP address (RFC 7622); a JID is given back as it is.
+    """Read an XMPP address (RFC 7622).
 
-    Raises a ValueError that names what is wrong.
+    Args:
+        text: Its text, or a JID, which is given back as it is.
+
+    Raises:
+        ValueError: It is not an address; the message says what is wrong.
     """
     if isinstance(text, JID):
         return text
@@ -42,20 +46,24 @@ def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
     try:
         jid = JID(text)
     except (InvalidFormat, RuntimeError, ValueError) as error:
-        raise ValueError(f"{text!r} is no JID: {error}") from None
+        raise ValueError(f"{text!r} is not a valid JID: {error}") from None
     except IndexError:  # Twisted's, for a domain with an empty label
-        raise ValueError(f"{text!r} is no JID: a label of its domain is empty") from None
+        raise ValueError(f"{text!r} is not a valid JID: a label of its domain is empty") from None
     bare, slash, _ = text.partition("/")
     # Twisted takes these for an address without the part (RFC 7622 sections 3.3.1 and 3.4.1).
     if "@" in bare and not jid.user:
-        raise ValueError(f"{text!r} is no JID: there is nothing before its '@'")
+        raise ValueError(f"{text!r} is not a valid JID: there is nothing before its '@'")
     if slash and not jid.resource:
-        raise ValueError(f"{text!r} is no JID: there is nothing after its '/'")
+        raise ValueError(f"{text!r} is not a valid JID: there is nothing after its '/'")
     return jid.user, jid.host, jid.resource
 
 
 def normalized_jid(address: JID | str) -> str:
-    """Give an XMPP address as text, after stringprep. Raises a ValueError as ``parse_jid`` does."""
+    """Give an XMPP address as text, after stringprep.
+
+    Raises:
+        ValueError: ``parse_jid`` would raise it.
+    """
     if isinstance(address, str):
         return _normalized_jid(address)
     # It is kept with every request: one text for all to the same peer.

@@ -1,0 +1,235 @@
+"""What comes in and what goes out, as a table: XEP-0066 on the wire.
+
+Nothing here runs. The tests play each rule on every kind of stream, and ``docs/wire.rst`` is made
+of them, so that the code, the tests and the documentation can't say different things.
+
+In the XML, ``{peer}`` is who sends, ``{me}`` is one of our addresses, ``{stranger}`` is somebody
+else, and ``{id}`` is the id of a request of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_QUERY: Final = "<query xmlns='jabber:iq:oob'><url>https://files.example/a.pdf</url></query>"
+_NO_URL: Final = "<query xmlns='jabber:iq:oob'><desc>a report</desc></query>"
+_RELATIVE: Final = "<query xmlns='jabber:iq:oob'><url>a.pdf</url></query>"
+_X: Final = "<x xmlns='jabber:x:oob'><url>https://files.example/a.pdf</url></x>"
+_RELATIVE_X: Final = "<x xmlns='jabber:x:oob'><url>a.pdf</url></x>"
+
+
+def _offer(payload: str = _QUERY, kind: str = "set", peer: str = "{peer}") -> str:
+    return f"<iq type='{kind}' id='o1' from='{peer}' to='{{me}}'>{payload}</iq>"
+
+
+def _error(
+    condition: str,
+    kind: str,
+    code: int,
+    *,
+    payload: str = _QUERY,
+    text: str = "",
+    peer: str = "{peer}",
+) -> str:
+    xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
+    said = f"<text {xmlns}>{text}</text>" if text else ""
+    error = f"<error type='{kind}' code='{code}'><{condition} {xmlns}/>{said}</error>"
+    return f"<iq type='error' id='o1' from='{{me}}' to='{peer}'>{payload}{error}</iq>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestRule:
+    """A stanza that somebody sends us, what the application does with it, and our answer.
+
+    Attributes:
+        comes_in: What it is, in words.
+        stanza: An example of it, as XML.
+        application: What the application does, in words: one of the constants of this module.
+        goes_out: What we answer, in words.
+        answer: The whole answer to the example, as XML; empty if there is no answer.
+    """
+
+    comes_in: str
+    stanza: str
+    application: str
+    goes_out: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerRule:
+    """A stanza that comes while ``send_url`` waits for its answer, and what that fires with.
+
+    Attributes:
+        comes_in: What it is, in words.
+        stanza: An example of it, as XML.
+        outcome: What the Deferred fires with: ``None``, an ErrorCondition, or WAITS if it does not.
+    """
+
+    comes_in: str
+    stanza: str
+    outcome: str | None
+
+
+SUCCEEDS: Final = "what on_offer returned succeeds, or reply_success()"
+NOT_FOUND: Final = "NotFound is raised, or reply_failure('not-found')"
+REJECTED: Final = "Rejected is raised, or reply_failure('reject')"
+WAIT: Final = "another StanzaError is raised, such as ResourceConstraint"
+FAILS: Final = "any other exception is raised; it is logged"
+SILENT: Final = "nobody answers within answer_timeout"
+ABSENT: Final = "there is no on_offer"
+NEVER_SEES_IT: Final = "never sees it"
+SEES_IT: Final = "on_message is called"
+
+_ONLY_SETS: Final = "Out of Band Data is offered by a set"
+_NOT_ABSOLUTE: Final = (
+    "url is not an absolute URI (RFC 3986): it must begin with a scheme such as 'https:'"
+)
+
+REQUESTS: Final = (
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=SUCCEEDS,
+        goes_out="an empty result",
+        answer="<iq type='result' id='o1' from='{me}' to='{peer}'/>",
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=NOT_FOUND,
+        goes_out="error cancel, item-not-found (404), with the query",
+        answer=_error("item-not-found", "cancel", 404),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=REJECTED,
+        goes_out="error modify, not-acceptable (406), with the query",
+        answer=_error("not-acceptable", "modify", 406),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=WAIT,
+        goes_out="that error, with the query",
+        answer=_error("resource-constraint", "wait", 500),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=FAILS,
+        goes_out="error wait, internal-server-error (500), with the query",
+        answer=_error("internal-server-error", "wait", 500),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=SILENT,
+        goes_out="error wait, internal-server-error (500), with the query",
+        answer=_error("internal-server-error", "wait", 500),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=ABSENT,
+        goes_out="error modify, not-acceptable (406), with the query",
+        answer=_error("not-acceptable", "modify", 406),
+    ),
+    RequestRule(
+        comes_in="a set without a URL",
+        stanza=_offer(_NO_URL),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, bad-request (400), with the query and the reason",
+        answer=_error(
+            "bad-request", "modify", 400, payload=_NO_URL, text="the &lt;url/&gt; is missing"
+        ),
+    ),
+    RequestRule(
+        comes_in="a set with a URL that is not usable",
+        stanza=_offer(_RELATIVE),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, bad-request (400), with the query and the reason",
+        answer=_error("bad-request", "modify", 400, payload=_RELATIVE, text=_NOT_ABSOLUTE),
+    ),
+    RequestRule(
+        comes_in="a get",
+        stanza=_offer(kind="get"),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, bad-request (400), with the query and the reason",
+        answer=_error("bad-request", "modify", 400, text=_ONLY_SETS),
+    ),
+    RequestRule(
+        comes_in="a set from an address that is not a JID",
+        stanza=_offer(peer="a..b"),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, jid-malformed (400), with the query",
+        answer=_error(
+            "jid-malformed", "modify", 400, text="'from' or 'to' is not a valid JID", peer="a..b"
+        ),
+    ),
+    RequestRule(
+        comes_in="a message with a usable URL",
+        stanza=f"<message from='{{peer}}' to='{{me}}'><body>see</body>{_X}</message>",
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="presence with a usable URL",
+        stanza=f"<presence from='{{peer}}' to='{{me}}'>{_X}</presence>",
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message with a URL that is not usable",
+        stanza=f"<message from='{{peer}}' to='{{me}}'><body>see</body>{_RELATIVE_X}</message>",
+        application=NEVER_SEES_IT,
+        goes_out="nothing; it is logged at debug",
+    ),
+    RequestRule(
+        comes_in="a message of type error, which brings back what we sent",
+        stanza=f"<message type='error' from='{{peer}}' to='{{me}}'>{_X}</message>",
+        application=NEVER_SEES_IT,
+        goes_out="nothing",
+    ),
+)
+"""What others send us (XEP-0066 sections 2 and 3; RFC 6120 section 8.3 for the errors)."""
+
+WAITS: Final = "waits on"
+
+
+def _answer(kind: str, peer: str = "{peer}", error: str = "") -> str:
+    xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
+    held = f"<error type='cancel'><{error} {xmlns}/></error>" if error else ""
+    return f"<iq type='{kind}' id='{{id}}' from='{peer}' to='{{me}}'>{held}</iq>"
+
+
+ANSWERS: Final = (
+    AnswerRule(
+        comes_in="a result from the peer that was asked",
+        stanza=_answer("result"),
+        outcome=None,
+    ),
+    AnswerRule(
+        comes_in="its error item-not-found",
+        stanza=_answer("error", error="item-not-found"),
+        outcome="not-found",
+    ),
+    AnswerRule(
+        comes_in="any other error of it",
+        stanza=_answer("error", error="not-acceptable"),
+        outcome="reject",
+    ),
+    AnswerRule(
+        comes_in="a result from anybody else",
+        stanza=_answer("result", "{stranger}"),
+        outcome=WAITS,
+    ),
+    AnswerRule(
+        comes_in="an error from anybody else",
+        stanza=_answer("error", "{stranger}", "item-not-found"),
+        outcome=WAITS,
+    ),
+)
+"""What ``send_url`` makes of what comes back (RFC 6120 section 8.1.2.1 for whose answer counts)."""
