@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Container, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -77,12 +76,16 @@ class _Request:
         self.on_error = on_error
         self.payload: Payload | None = None  # only as long as it waits for a stream
         self.deadline: Deadline | None = None
-        # It knows the id alone, so that a settled request is in no circle and is freed at once.
-        self.deferred: Deferred[Any] = Deferred(partial(tracker.cancelled, self.id))
+        # None once it is settled: otherwise they would keep each other alive, and only the garbage
+        # collector would free them.
+        self.deferred: Any = Deferred(self._cancelled)
 
     def expire(self) -> None:
+        self._tracker.settle(self).errback(IQTimeoutError("no answer to the IQ in time"))
+
+    def _cancelled(self, _deferred: Deferred[Any]) -> None:
         self._tracker.settle(self)
-        self.deferred.errback(IQTimeoutError("no answer to the IQ in time"))
+        self._tracker.deadlines.rest()
 
 
 class RequestTracker:
@@ -139,17 +142,18 @@ class RequestTracker:
         to = None if recipient is None else normalized_jid(recipient)
         from_ = None if sender is None else normalized_jid(sender)
         request = _Request(self, kind, to, from_, on_error)
+        deferred: Deferred[Any] = request.deferred
         self._requests[request.id] = request
         if timeout is not None:
             request.deadline = self.deadlines.add(request, timeout)
         if self._stream is None:
             request.payload = payload
-            return request.deferred
+            return deferred
         try:
             self._stream.send_iq(kind, request.id, to, from_, payload)
         except Exception:
             self._not_sent(request)
-        return request.deferred
+        return deferred
 
     def stream_opened(self, stream: BoundStream) -> None:
         """Send what has been waiting, in order, and from now on all there is."""
@@ -172,8 +176,7 @@ class RequestTracker:
         for request in list(self._requests.values()):
             # An errback may have settled others.
             if request.payload is None and request.id in self._requests:
-                self.settle(request)
-                request.deferred.errback(reason)
+                self.settle(request).errback(reason)
         self.deadlines.rest()
 
     def take_answer(self, iq: domish.Element) -> bool:
@@ -194,15 +197,15 @@ class RequestTracker:
                     recipient=request.to,
                 )
             return False
-        self.settle(request)
+        deferred = self.settle(request)
         if attributes.get("type") == "error":
             error = error_from_stanza(iq)
             if request.on_error is None:
-                request.deferred.errback(error)
+                deferred.errback(error)
             else:
-                request.deferred.callback(request.on_error(error))
+                deferred.callback(request.on_error(error))
         else:
-            request.deferred.callback(iq if request.kind == "get" and iq.children else None)
+            deferred.callback(iq if request.kind == "get" and iq.children else None)
         if not self._requests:
             self.deadlines.rest()
         return True
@@ -225,30 +228,30 @@ class RequestTracker:
             not self._comes_from_asked(sender, request)
         ):
             return False
-        self.settle(request)
-        request.deferred.callback(None)
+        self.settle(request).callback(None)
         if not self._requests:
             self.deadlines.rest()
         return True
 
-    def settle(self, request: _Request) -> None:
-        """Forget a request. Its Deferred is then to be fired, and ``deadlines`` to rest."""
+    def settle(self, request: _Request) -> Deferred[Any]:
+        """Forget a request.
+
+        Returns:
+            Its Deferred, which is to be fired; after that, ``deadlines`` are to rest.
+        """
         del self._requests[request.id]
         request.payload = None
         if request.deadline is not None:
             self.deadlines.settle(request.deadline)
-
-    def cancelled(self, id_: str, _deferred: Deferred[Any]) -> None:
-        """Forget a request that the application has cancelled."""
-        self.settle(self._requests[id_])
-        self.deadlines.rest()
+        deferred: Deferred[Any] = request.deferred
+        request.deferred = None
+        return deferred
 
     def _not_sent(self, request: _Request) -> None:
         """Fail a request with the exception that is being handled."""
         # To write it may have lost the stream, which has failed it already.
         if request.id in self._requests:
-            self.settle(request)
-            request.deferred.errback()
+            self.settle(request).errback()
             self.deadlines.rest()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
