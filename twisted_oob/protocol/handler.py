@@ -64,8 +64,9 @@ from twisted_oob.protocol.data import (
 )
 from twisted_oob.protocol.direct import Intake
 from twisted_oob.protocol.messages import OOBMessage, build_message, messages_in
-from twisted_oob.protocol.offers import OfferCallback, OpenOffers, as_deferred
+from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
+from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import normalized_jid
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload

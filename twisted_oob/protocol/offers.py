@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
+from twisted_oob.xmpp.deferreds import as_deferred, has_succeeded
 from twisted_oob.xmpp.guard import error_response
 from twisted_oob.xmpp.jid import parse_jid
 
@@ -173,6 +173,9 @@ class Offer:
         except Exception:
             self._work_failed(Failure())
             return
+        if has_succeeded(work):
+            self._work_done(None)
+            return
         self._work = work
         work.addCallbacks(self._work_done, self._work_failed)
         # on_offer itself may have lost the stream, when there was no work to cancel yet.
@@ -286,22 +289,3 @@ class OpenOffers:
             # What one cancellation causes may settle others.
             if not offer.settled:
                 offer.lose()
-
-
-def as_deferred(awaitable: object) -> Deferred[Any]:
-    """Make a Deferred of a coroutine, a Deferred or any other awaitable.
-
-    Raises:
-        TypeError: It is not an awaitable.
-    """
-    if isinstance(awaitable, Deferred):
-        return awaitable
-    if isinstance(awaitable, CoroutineType):
-        return Deferred.fromCoroutine(awaitable)
-    if not isinstance(awaitable, Awaitable):
-        raise TypeError(f"on_offer must return an awaitable or None, not {awaitable!r}")
-
-    async def wait() -> object:
-        return await awaitable
-
-    return ensureDeferred(wait())

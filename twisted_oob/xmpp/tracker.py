@@ -108,7 +108,7 @@ class RequestTracker:
     @property
     def ids(self) -> Container[str | None]:
         """The ids of all requests without an answer, as they come and go."""
-        return self._requests.keys()
+        return self._requests
 
     def request(
         self,
