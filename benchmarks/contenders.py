@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 BASE = "wokkel"
-OURS = "twisted_oob"
-AMONG_OTHERS = f"{OURS}+observers"  # ten of them, of other protocols, on the same stream
+OURS = "ours-direct"  # with direct=True
+DEFAULT = "ours"
 PEERS = Path(__file__).resolve().parent / "peers"
 
 
@@ -49,12 +49,10 @@ CONTENDERS = (
     Contender(
         OURS,
         "twisted_oob",
-        {"answer": ("respond.py",), "ask": ("send.py",), "hold": ("hold.py",)},
+        {"answer": ("respond.py",), "ask": ("send.py",), "hold": ("ours.py", "hold-direct")},
     ),
-    Contender(AMONG_OTHERS, "twisted_oob", _roles("among_others.py", "answer", "ask")),
+    Contender(DEFAULT, "twisted_oob", _roles("ours.py", "answer", "ask", "hold")),
     Contender(BASE, "wokkel", _roles("with_wokkel.py", "answer", "ask", "hold")),
-    Contender("wokkel+timeout", "wokkel", {"ask": ("with_wokkel.py", "ask-timed")}),
-    Contender("words", "twisted.words", _roles("with_words.py", "answer", "ask", "hold")),
     Contender("slixmpp", "slixmpp", _roles("with_slixmpp.py", "answer", "ask", "hold")),
     Contender("raw", "twisted", _roles("raw_expat.py", "answer", "ask")),
 )

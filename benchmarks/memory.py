@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.column import Column, Session
-from benchmarks.contenders import AMONG_OTHERS, choose
+from benchmarks.contenders import choose
 from benchmarks.table import NOTHING, failures, table
 
 FEW = 1000
@@ -33,7 +33,7 @@ def run(
 
 
 def _rows(role: str, many: int, runs: int, only: Collection[str] | None) -> list[dict[str, Any]]:
-    contenders = [each for each in choose(role, only) if each.name != AMONG_OTHERS]
+    contenders = choose(role, only)
     found: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     errors: dict[str, str] = {}
     for _ in range(runs):

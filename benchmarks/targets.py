@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.contenders import AMONG_OTHERS, OURS
+from benchmarks.contenders import DEFAULT, OURS
 from benchmarks.table import NOTHING, table
 
 TITLE = f"Targets of {OURS}"
@@ -45,12 +45,6 @@ def _exchange(role: str, window: int, name: str = OURS) -> Callable[[dict[str, A
     return find
 
 
-def _others(role: str) -> Callable[[dict[str, Any]], float]:
-    """Find what ten other protocols' observers on the stream cost."""
-    alone, among = _exchange(role, 64), _exchange(role, 64, AMONG_OTHERS)
-    return lambda figures: among(figures) / alone(figures)
-
-
 def _held(figures: dict[str, Any]) -> float:
     """Find what 10,000 pending requests add to what it costs by plain Wokkel."""
     pending = {each["count"]: each["rows"] for each in figures["pending"]["asking"]}
@@ -58,22 +52,20 @@ def _held(figures: dict[str, Any]) -> float:
 
 
 TARGETS = (
-    Target("answering, 64 in flight, by plain Wokkel", 0.37, _exchange("answer", 64)),
-    Target("answering, one in flight, by plain Wokkel", 0.60, _exchange("answer", 1)),
-    Target("asking, 64 in flight, by plain Wokkel", 0.28, _exchange("ask", 64)),
-    Target("asking, one in flight, by plain Wokkel", 0.55, _exchange("ask", 1)),
+    Target("direct, answering, 64 in flight, by plain Wokkel", 0.33, _exchange("answer", 64)),
+    Target("direct, asking, 64 in flight, by plain Wokkel", 0.30, _exchange("ask", 64)),
+    Target("ours, answering, by plain Wokkel", 0.99, _exchange("answer", 64, DEFAULT)),
+    Target("ours, asking, by plain Wokkel", 0.99, _exchange("ask", 64, DEFAULT)),
     Target("asking with 10,000 pending, by asking with 64", 1.2, _held),
-    Target("answering among ten other observers, by answering alone", 1.05, _others("answer")),
-    Target("asking among ten other observers, by asking alone", 1.05, _others("ask")),
     Target(
         "KiB per 1,000 pending requests",
-        1100,
+        1250,
         lambda figures: float(_row(figures["memory"]["pending"])["kib_per_1000"]),
         places=0,
     ),
     Target(
         "KiB per 1,000 open offers",
-        2000,
+        1500,
         lambda figures: float(_row(figures["memory"]["open"])["kib_per_1000"]),
         places=0,
     ),

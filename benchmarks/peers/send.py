@@ -18,8 +18,10 @@ from twisted_oob import ErrorCondition, OOBHandler
 class Sender(OOBHandler):
     """Sends ``count`` requests for ``url``, ``window`` at a time."""
 
-    def __init__(self, count: int, window: int, recipient: str, url: str) -> None:
-        super().__init__(direct=True)
+    def __init__(
+        self, count: int, window: int, recipient: str, url: str, *, direct: bool = True
+    ) -> None:
+        super().__init__(direct=direct)
         self.left, self.window = count, window
         self.recipient, self.url = recipient, url
         self.unanswered = self.succeeded = 0
