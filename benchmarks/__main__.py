@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
+import re
 import signal
 import sys
+from datetime import datetime, timezone
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, left_out
-from benchmarks.environment import describe
+from benchmarks.contenders import CONTENDERS
 from benchmarks.process import BenchmarkError
 from benchmarks.targets import judge
 
 PARTS = {
     "exchange": "CPU per exchange",
-    "pending": "CPU per exchange over what is pending",
     "memory": "Memory",
     "imports": "Import time",
     "fetching": "Fetching",
 }
-DEFAULT = ("exchange", "memory")
-CHOOSING = ("exchange", "pending", "memory")  # the parts that --only narrows
-NEEDED = ("twisted_oob", "twisted_oob.files.fetch")  # between them they import all dependencies
-INSTALL = "Install the project: pip install -e '.[benchmarks]'"
+DEFAULT = ("exchange", "memory")  # these are also what --only narrows
+NAMES = [contender.name for contender in CONTENDERS]
+PACKAGES = ("twisted", "wokkel", "slixmpp", "aiohttp")
 README = Path(__file__).with_name("README.rst")
 BEGIN, END = ".. begin of figures\n", ".. end of figures\n"
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line, or exit with the usage and status 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "parts",
@@ -42,103 +43,78 @@ def options(arguments: list[str]) -> argparse.Namespace:
         metavar="PART",
         help=f"{', '.join(PARTS)} or all; by default {' and '.join(DEFAULT)}",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="less exact, all in less than a minute"
-    )
+    parser.add_argument("--quick", action="store_true", help="less exact, in less than a minute")
     parser.add_argument(
         "--only",
         metavar="NAMES",
         type=_names,
-        help="contenders, by comma: Wokkel's figures are always there",
+        help=f"some of {','.join(NAMES)}; wokkel is always there, as it is the measure",
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw the part pending as a PNG")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of tables")
     output.add_argument(
-        "--readme", action="store_true", help="put the tables into benchmarks/README.rst, too"
+        "--readme", action="store_true", help="write the tables to benchmarks/README.rst, too"
     )
     given = parser.parse_intermixed_args(arguments)
-    if "all" in given.parts:
-        given.parts = list(PARTS)
-    given.parts = [part for part in PARTS if part in (given.parts or DEFAULT)]
-    if given.plot is not None:
-        if "pending" not in given.parts:
-            parser.error("--plot draws the part pending: name that, too")
-        try:
-            _try_to_write(given.plot)
-        except OSError as error:
-            parser.error(f"--plot: {given.plot!r} can't be written: {error.strerror}")
-        if find_spec("matplotlib") is None:
-            parser.error("--plot needs matplotlib, which is not installed")
+    chosen = PARTS if "all" in given.parts else given.parts or DEFAULT
+    given.parts = [part for part in PARTS if part in chosen]
     return given
-
-
-def _try_to_write(name: str) -> None:
-    """Fail now, and not after minutes; leaves everything as it was."""
-    path = Path(name)
-    was_there = path.exists()
-    path.open("ab").close()
-    if not was_there:
-        path.unlink()
 
 
 def _part(name: str) -> str:
     if name not in (*PARTS, "all"):
-        raise argparse.ArgumentTypeError(f"no {name!r} among {', '.join(PARTS)}, all")
+        raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(PARTS)}, all")
     return name
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    known = {contender.name for contender in CONTENDERS}
-    if unknown := [name for name in names if name not in known]:
-        raise argparse.ArgumentTypeError(f"no {unknown[0]!r} among {', '.join(sorted(known))}")
+    for name in names:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(NAMES)}")
     return names
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Give the figures of every part, and of the machine they are from.
+def environment(*, quick: bool) -> str:
+    """Return a sentence on the machine, and on the versions of what is measured."""
+    packages = [f"{name} {version(name)}" if find_spec(name) else f"no {name}" for name in PACKAGES]
+    model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return (
+        f"A {'quick' if quick else 'full'} run of {datetime.now(timezone.utc).date()}: Python "
+        f"{platform.python_version()}, {', '.join(packages)}; "
+        f"{os.cpu_count()} x {model[1] if model else platform.machine()}, {platform.system()}."
+    )
 
-    Of a part that could not be measured there is only ``error``: why.
-    """
-    figures: dict[str, Any] = {
-        "environment": describe(quick=given.quick),
-        "left_out": left_out(given.only),
-    }
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of every part; of one that failed only the ``error`` that tells why."""
+    figures: dict[str, Any] = {"environment": environment(quick=given.quick)}
     for part in given.parts:
         sys.stderr.write(f"measuring: {part}\n")
-        narrowed = {"only": given.only} if part in CHOOSING else {}
-        module = import_module(f"benchmarks.{part}")
+        narrowed = {"only": given.only} if part in DEFAULT else {}
         try:
-            figures[part] = module.run(quick=given.quick, **narrowed)
+            figures[part] = import_module(f"benchmarks.{part}").run(quick=given.quick, **narrowed)
         except (BenchmarkError, OSError) as error:
             figures[part] = {"error": str(error)}
-            sys.stderr.write(f"{part} failed: {error}\n")
     return figures
 
 
 def report(figures: dict[str, Any]) -> str:
-    """Give the tables of all parts, in reStructuredText."""
+    """Return the tables of all parts, in reStructuredText."""
     sections = [f"{figures['environment']}\n"]
-    if figures["left_out"]:
-        sections.append(f"Not installed, so left out: {', '.join(figures['left_out'])}.\n")
     for part, title in PARTS.items():
-        if part in figures:
-            found = figures[part]
-            if found.keys() == {"error"}:
-                text = f"Failed: {' '.join(found['error'].split())}"
+        if found := figures.get(part):
+            if "error" in found:
+                text = f"Failed: {' '.join(found['error'].split())}\n"
             else:
                 text = import_module(f"benchmarks.{part}").report(found)
-            sections.append(f"{title}\n{'-' * len(title)}\n\n{text.rstrip()}\n")
-    sections.append(judge(figures))
-    return "\n".join(filter(None, sections))
+            sections.append(f"{title}\n{'-' * len(title)}\n\n{text}")
+    return "\n".join(filter(None, [*sections, judge(figures)]))
 
 
 def failed(figures: Any) -> bool:
-    """Tell whether anything in the figures is an error."""
-    if isinstance(figures, dict):
-        return figures.get("error") is not None or any(map(failed, figures.values()))
-    return isinstance(figures, list) and any(map(failed, figures))
+    """Tell whether there is an error anywhere in the figures."""
+    return isinstance(figures, dict) and ("error" in figures or any(map(failed, figures.values())))
 
 
 def write_readme(text: str) -> None:
@@ -149,30 +125,24 @@ def write_readme(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print; gives the exit status: 1 where anything could not be measured."""
+    """Measure and print; returns the exit status: 1 if anything could not be measured."""
     given = options(arguments)
     try:
-        for name in NEEDED:
-            import_module(name)
+        import_module("twisted_oob")  # and with it all that it needs
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"{str(error.name).partition('.')[0]} is missing. {INSTALL}\n")
+        name = str(error.name).partition(".")[0]
+        sys.stderr.write(
+            f"{name} is missing. Install the project: pip install -e '.[benchmarks]'\n"
+        )
         return 1
-    # So that what was started is ended, too.
-    signal.signal(signal.SIGTERM, _end)
+    # An exception ends what was started, too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     figures = measure(given)
     text = report(figures)
     if given.readme:
         write_readme(text)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n" if given.json else text)
-    if given.plot and "error" not in figures["pending"]:
-        from benchmarks.plot import draw  # noqa: PLC0415  (where matplotlib is)
-
-        draw(figures["pending"], given.plot)
     return int(failed(figures))
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

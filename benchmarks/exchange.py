@@ -1,41 +1,162 @@
-"""CPU per exchange, answering and asking, of all contenders side by side."""
+"""CPU time of an exchange, answering and asking, of all contenders side by side.
+
+A shared machine can change its speed by half from one second to the next. So all contenders of a
+column are alive at once, share one processor with the driver, and are measured slice by slice in
+turn. A figure is a ratio: the CPU time of a contender's slice by that of plain Wokkel's slice of
+the same round, and of all rounds the median.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from benchmarks.column import Column, measure
-from benchmarks.contenders import choose
-from benchmarks.table import columns_table
+from benchmarks.contenders import BASE, Contender, choose
+from benchmarks.driver import ADDRESS, PATIENCE, URL, Answering, Offering
+from benchmarks.process import BenchmarkError, Process, cpu_seconds, one_processor
+from benchmarks.stream import ComponentStream
+from benchmarks.table import by_contender, number
 
-_WORK = {"answer": "answering", "ask": "asking"}
-_COLUMNS = (("answer", 64), ("answer", 1), ("ask", 64), ("ask", 1))
+# By title: the role, how many exchanges are in flight, and how many stay open beside those.
+COLUMNS = {
+    "answering, W=64": ("answer", 64, 0),
+    "answering, W=1": ("answer", 1, 0),
+    "10,000 open": ("hold", 64, 10_000),
+    "asking, W=64": ("ask", 64, 0),
+    "asking, W=1": ("ask", 1, 0),
+    "10,000 pending": ("ask", 64, 10_000),
+}
 
 
-def column(role: str, window: int, *, quick: bool) -> Column:
-    """Give what is measured of a role with so many exchanges in flight."""
-    size = 1000 if window > 1 else 500
-    if quick:
-        return Column(role, window, rounds=9, size=size // 2, warm=500)
-    return Column(role, window, rounds=40, size=size, warm=2000)
+@dataclass(frozen=True)
+class Column:
+    """What is measured.
+
+    Args:
+        role: What the contenders do: ``answer``, ``ask`` or ``hold``; see contenders.py.
+        in_flight: Exchanges that are under way at a time.
+        held: Exchanges that stay open beside those.
+        rounds: Slices of each contender.
+        size: Exchanges of a slice.
+        warm: Exchanges before the first slice, which don't count.
+    """
+
+    role: str
+    in_flight: int
+    held: int = 0
+    rounds: int = 0
+    size: int = 0
+    warm: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests a contender that asks has to send."""
+        return self.warm + self.rounds * self.size + self.in_flight + self.held
+
+
+class Session:
+    """A contender at work: its process, its stream and the driver, until the stack ends."""
+
+    def __init__(self, contender: Contender, column: Column, stack: ExitStack) -> None:
+        self._column = column
+        self._stream = stack.enter_context(ComponentStream())
+        self.driver: Offering | Answering
+        more: tuple[object, ...] = ()
+        if column.role == "ask":
+            self.driver = Answering(self._stream, column.in_flight, column.held)
+            more = (column.requests, column.in_flight + column.held, ADDRESS, URL)
+        else:
+            self.driver = Offering(self._stream, column.in_flight, column.held)
+            more = (column.held,) if column.role == "hold" else ()
+        command = contender.command(column.role, *self._stream.arguments, *more)
+        self.process = stack.enter_context(Process(command))
+        self.spent: list[float] = []
+        self.error: str | None = None
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do one of the steps below, unless one has failed; keep why it fails."""
+        if self.error is None:
+            try:
+                step()
+            except (BenchmarkError, OSError) as error:
+                self.error = f"{error}; {self.process.last_words()}".rstrip("; ")
+
+    def begin(self) -> None:
+        """Let it connect, and warm up."""
+        self._stream.accept(PATIENCE, self.process)
+        self.driver.begin()
+        self.driver.exchange(self._column.warm)
+
+    def slice(self) -> None:
+        """Measure one slice."""
+        before = cpu_seconds(self.process.pid)
+        self.driver.exchange(self._column.size)
+        self.spent.append((cpu_seconds(self.process.pid) - before) / self._column.size)
+
+    def end(self) -> None:
+        """Hear from one that asks how many requests succeeded: it has to be all."""
+        if isinstance(self.driver, Answering):
+            self.driver.finish()
+            said = self.process.line(PATIENCE)
+            if said != f"ok {self._column.requests}":
+                raise BenchmarkError(f"it said {said!r} after {self._column.requests} requests")
+
+    def row(self, base: Sequence[float]) -> dict[str, Any]:
+        """Return the median ``ratio`` to the base's slices, and the median ``microseconds``.
+
+        If there are no figures, ``error`` says why.
+        """
+        if self.error is not None:
+            return {"error": self.error}
+        # If the base failed, it does not have all its slices.
+        ratio = None
+        if len(base) == len(self.spent):
+            ratio = median(own / its for own, its in zip(self.spent, base, strict=True))
+        return {"ratio": ratio, "microseconds": median(self.spent) * 1e6}
+
+
+def measure(column: Column, contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
+    """Measure a column; returns the row of each contender, by its name."""
+    with one_processor(), ExitStack() as stack:
+        # All start before the first is waited for: their start takes longer than their work.
+        sessions = {each.name: Session(each, column, stack) for each in contenders}
+        order = list(sessions.values())
+        for session in order:
+            session.attempt(session.begin)
+        for _ in range(column.rounds):
+            for session in order:
+                session.attempt(session.slice)
+            order.append(order.pop(0))  # nobody is always the first
+        for session in order:
+            session.attempt(session.end)
+    return {name: session.row(sessions[BASE].spent) for name, session in sessions.items()}
 
 
 def run(*, quick: bool = False, only: Collection[str] | None = None) -> dict[str, Any]:
-    """Measure; gives ``columns``, each with role, window and rows as column.py makes them."""
-    columns = []
-    for role, window in _COLUMNS:
-        rows = measure(column(role, window, quick=quick), choose(role, only))
-        columns.append({"role": role, "window": window, "rows": rows})
-    return {"columns": columns}
+    """Measure; returns the rows of each column, as rounds.py makes them, by its title."""
+    rounds, size, warm = (9, 500, 500) if quick else (40, 1000, 2000)
+    figures = {}
+    for title, (role, in_flight, held) in COLUMNS.items():
+        # A lone exchange takes four times as long as one of many.
+        column = Column(role, in_flight, held, rounds, size if in_flight > 1 else size // 2, warm)
+        contenders = [
+            each for each in choose(role, only) if not (each.scans and role == "ask" and held)
+        ]
+        figures[title] = measure(column, contenders)
+    return figures
 
 
 def report(figures: dict[str, Any]) -> str:
-    """Give the table."""
-    titled = [
-        (f"{_WORK[each['role']]}, W={each['window']}", each["rows"]) for each in figures["columns"]
-    ]
+    """Return the table."""
     return (
-        "As a ratio to plain Wokkel, and in µs, with W exchanges in flight:\n\n"
-        f"{columns_table(titled)}"
+        "As a ratio to plain Wokkel, and in µs, with W exchanges in flight, and with 10,000 more "
+        f"open or pending beside 64 in flight:\n\n{by_contender(figures, _cell)}"
     )
+
+
+def _cell(row: dict[str, Any]) -> str:
+    ratio = "?" if row["ratio"] is None else number(row["ratio"])
+    return f"{ratio} ({number(row['microseconds'])} µs)"

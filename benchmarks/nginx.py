@@ -1,4 +1,4 @@
-"""An nginx of one's own, on loopback, that gives out a folder."""
+"""An nginx of one's own, on loopback, that serves a folder."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
-_ATTEMPTS = 5
+_ATTEMPTS = 3
 _PATIENCE = 10.0  # seconds
-
-
-def find_nginx() -> str | None:
-    """Give the path of the program; Debian has it where only root looks for it."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
 def served(home: Path, root: Path) -> Iterator[str]:
     """Serve a folder for the time of a ``with`` block, which gets its URL.
 
-    ``home``: an existing folder for what nginx needs itself. ``root``: the folder it gives out.
+    Args:
+        home: An existing folder for what nginx itself needs.
+        root: The folder that is served.
+
+    Raises:
+        BenchmarkError: It is not installed, or does not start.
     """
-    program = find_nginx()
+    # Debian has it where only root looks for it.
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise BenchmarkError("nginx is not installed")
-    config, said = home / "nginx.conf", ""
-    for _ in range(_ATTEMPTS):  # another process may have taken the port
-        port = _free_port()
+    config = home / "nginx.conf"
+    for _ in range(_ATTEMPTS):  # another process can have taken the port meanwhile
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
         config.write_text(_CONFIG.format(home=home, root=root, port=port))
-        with Process([program, "-e", "stderr", "-p", str(home), "-c", str(config)]) as process:
-            if _answers(process, port):
+        with Process([program, "-e", "stderr", "-p", home, "-c", config]) as process:
+            if _listens(process, port):
                 yield f"http://127.0.0.1:{port}"
                 return
             said = process.last_words()
     raise BenchmarkError(f"nginx does not start: {said}")
 
 
-def _answers(process: Process, port: int) -> bool:
+def _listens(process: Process, port: int) -> bool:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and not process.ended:
         with suppress(OSError):
@@ -59,8 +61,3 @@ def _answers(process: Process, port: int) -> bool:
             return not process.ended
         time.sleep(0.02)
     return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -1,37 +1,31 @@
-"""A contender's process: started, measured from outside, ended by its pid (Linux)."""
+"""A program that is measured from outside, and killed by its process id (Linux)."""
 
 from __future__ import annotations
 
 import os
 import resource
-import select
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
-_LAST_WORDS = 600
+LAST_WORDS = 600  # characters of a program's stderr that an error quotes
 
 
 class BenchmarkError(Exception):
-    """A contender did not do what it had to."""
-
-
-def shortened(output: str) -> str:
-    """Give the end of what a program wrote, for an error's text."""
-    return output.strip()[-_LAST_WORDS:]
+    """A program did not do what it had to."""
 
 
 @contextmanager
 def one_processor() -> Iterator[None]:
-    """Keep this process, and those it starts meanwhile, on one and the same processor.
+    """Keep this process, and those it starts meanwhile, on the same processor.
 
-    To wake a process on another, idle one takes as long as a third of a lone exchange, and where
-    the system puts whom changes from run to run.
+    To wake a process on another, idle one costs as much as a third of a lone exchange, and the
+    system's choice changes from run to run.
     """
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
@@ -41,41 +35,38 @@ def one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds, user and system, that all threads of a process have used."""
+    # Linux has such a clock for each process, exact to the nanosecond: MAKE_PROCESS_CPUCLOCK.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 class Process:
     """A program in the background, for the time of a ``with`` block.
 
-    ``command``: its words. It can import this project, also where that is not installed.
+    Args:
+        command: The program and its arguments. It can import this project.
+        environment: What its environment has beside that of this process.
     """
 
-    def __init__(self, command: list[str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+    def __init__(self, command: Sequence[object], **environment: str) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (__exit__ closes it)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603  (the command is our own)
-            command,
+            list(map(str, command)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **environment},
         )
-        self._output = b""
+        self.pid = self._process.pid
 
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End it."""
+    def __exit__(self, *_error: object) -> None:
         self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._process.communicate()
         self._errors.close()
 
     @property
@@ -83,34 +74,27 @@ class Process:
         """Whether it has ended by itself."""
         return self._process.poll() is not None
 
-    def cpu(self) -> float:
-        """Give the CPU seconds it has used, of all its threads, user and system.
-
-        The system reads the clock of another process where it is named so; resolution: 1 ns.
-        """
-        return time.clock_gettime((~self._process.pid << 3) | 2)
-
-    def rss(self) -> int:
-        """Give the KiB of memory it has resident."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize() // 1024
+    def resident(self) -> float:
+        """Return the KiB of memory it has resident."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1024
 
     def last_words(self) -> str:
-        """Give the end of what it wrote to stderr, for an error's text."""
+        """Return the end of what it wrote to stderr."""
         self._errors.seek(0)
-        return shortened(self._errors.read().decode(errors="replace"))
+        return self._errors.read().decode(errors="replace").strip()[-LAST_WORDS:]
 
     def line(self, patience: float) -> str:
-        """Give the next line of its stdout; fails after ``patience`` seconds without one."""
-        stdout = self._process.stdout
-        if stdout is None:
-            raise BenchmarkError("it has no stdout")
-        deadline = time.monotonic() + patience
-        while b"\n" not in self._output:
-            readable, _, _ = select.select([stdout], [], [], max(0, deadline - time.monotonic()))
-            data = os.read(stdout.fileno(), 4096) if readable else b""
-            if not data:
-                raise BenchmarkError("it ended" if readable else "it did not say anything in time")
-            self._output += data
-        line, _, self._output = self._output.partition(b"\n")
-        return line.decode()
+        """Return the next line of its stdout.
+
+        Raises:
+            BenchmarkError: It ended without one, or was killed after ``patience`` seconds.
+        """
+        output = self._process.stdout
+        timer = threading.Timer(patience, self._process.kill)
+        timer.start()
+        line = output.readline() if output else b""
+        timer.cancel()
+        if not line:
+            raise BenchmarkError(f"it ended, or said nothing for {patience:g} s")
+        return line.decode().rstrip("\n")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from benchmarks.contenders import CONTENDERS
 
 NOTHING = "–"  # noqa: RUF001  (an empty first cell would end the table's row)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Give a simple table of reStructuredText: the first column left, the others right."""
+    """Return a simple table of reStructuredText: the first column left, the others right."""
     widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
     rule = "  ".join("=" * width for width in widths)
 
@@ -25,37 +23,27 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Give a figure with as many places as it deserves."""
+    """Return a figure with as many places as it deserves."""
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
 
 
-def columns_table(columns: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
-    """Give a table of columns' rows (see column.py), one line for each contender.
+def by_contender(columns: dict[str, dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
+    """Return a table with a line for each contender, and under it what failed.
 
-    Under it, why figures are not there.
+    Args:
+        columns: By title and by contender, a row of figures, or only the ``error`` why it has none.
+        cell: Makes a cell of a row.
     """
-    by_name = [{row["name"]: row for row in rows} for _, rows in columns]
-    names = [each.name for each in CONTENDERS if any(each.name in rows for rows in by_name)]
-    lines = [[name, *(_cell(rows.get(name)) for rows in by_name)] for name in names]
-    return table(["", *(title for title, _ in columns)], lines) + failures(columns)
 
+    def cell_of(row: dict[str, Any] | None) -> str:
+        return NOTHING if row is None else "failed" if "error" in row else cell(row)
 
-def failures(columns: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
-    """Give a list of why figures are not there; nothing where all are."""
+    names = dict.fromkeys(name for rows in columns.values() for name in rows)
+    lines = [[name, *(cell_of(rows.get(name)) for rows in columns.values())] for name in names]
     failed = [
-        f"* {row['name']}, {title}: {' '.join(row['error'].split())}\n"
-        for title, rows in columns
-        for row in rows
-        if row["error"] is not None
+        f"* {name}, {title}: {' '.join(row['error'].split())}\n"
+        for title, rows in columns.items()
+        for name, row in rows.items()
+        if "error" in row
     ]
-    return "".join(["\nFailed:\n\n", *failed]) if failed else ""
-
-
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return NOTHING
-    if row["error"] is not None:
-        return "failed"
-    cut = ", cut" if row["cut"] else ""
-    ratio = NOTHING if row["ratio"] is None else number(row["ratio"])
-    return f"{ratio} ({number(row['microseconds'])} µs{cut})"
+    return table(["", *columns], lines) + "".join(["\nFailed:\n\n", *failed] if failed else [])

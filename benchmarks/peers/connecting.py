@@ -15,38 +15,33 @@ from wokkel.component import Component
 
 from twisted_oob import OOBHandler
 
-_HIGHEST_PORT = 65535
-
 
 def command_line(description: str | None, **more: Callable[[str], object]) -> list[Any]:
-    """Give HOST, PORT, DOMAIN, SECRET and ``more``, or end with the usage and status 2.
+    """Return HOST, PORT, DOMAIN, SECRET and ``more``, or exit with the usage and status 2.
 
-    ``more``: the names of further arguments, and what reads each.
+    Args:
+        description: What the program does, for ``--help``.
+        more: By the name of each further argument, what reads it.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    readers = {"HOST": str, "PORT": number(1, _HIGHEST_PORT), "DOMAIN": _domain, "SECRET": str}
-    for name, reader in (readers | more).items():
+    where = {"HOST": str, "PORT": number(1, 65535), "DOMAIN": _domain, "SECRET": str}
+    for name, reader in {**where, **more}.items():
         parser.add_argument(name, type=reader)
     words = sys.argv[1:]
-    # A secret may begin with a dash; a word alone may be --help.
-    given = parser.parse_args(["--", *words] if len(words) > 1 else words)
-    return list(vars(given).values())
+    # A secret may begin with a dash. A word alone may be --help.
+    return list(vars(parser.parse_args(["--", *words] if len(words) > 1 else words)).values())
 
 
-def number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Give what reads a whole number within these bounds."""
+def number(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
+    """Return what reads a whole number within these bounds."""
 
     def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < least or (most is not None and value > most):
-            bounds = f"at least {least}" if most is None else f"within {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{value} is not {bounds}")
-        return value
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        bounds = f"of at least {least}" if most == sys.maxsize else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {bounds}")
 
     return read
 
@@ -55,12 +50,12 @@ def _domain(text: str) -> str:
     try:
         JID(text)
     except (InvalidFormat, UnicodeError, RuntimeError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JID: {error}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JID: {error}") from None
     return text
 
 
 def run(handler: OOBHandler, host: str, port: int, domain: str, secret: str) -> None:
-    """Connect, and stay until a signal; a connection that fails or is lost is tried again."""
+    """Connect, and stay until a signal. A connection that fails or is lost is tried again."""
     component = Component(host, port, domain, secret)
     handler.setHandlerParent(component)
     factory = component.factory
@@ -72,7 +67,7 @@ def run(handler: OOBHandler, host: str, port: int, domain: str, secret: str) -> 
         _tell(reason)
         try_again(connector, reason)
 
-    # Nothing else hears why: Twisted's log has only that it will be tried again.
+    # Twisted's log has only that it will be tried again, not why it failed.
     factory.clientConnectionFailed = failed
     component.startService()
     reactor.run()

@@ -1,7 +1,7 @@
 """The floor: a Twisted protocol on bare expat, which knows nothing but these stanzas.
 
-It has no tree, no dispatch, no checks; it writes once for what it read at once. See contenders.py
-for the arguments.
+It has no tree, no dispatch and no checks, and writes once for what it read at once. See
+contenders.py for the arguments.
 """
 
 from __future__ import annotations
@@ -9,159 +9,113 @@ from __future__ import annotations
 import hashlib
 import sys
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 from asking import DESC, Window
 from twisted.internet import reactor
-from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
 
 HEADER = (
     "<stream:stream xmlns='jabber:component:accept' "
     "xmlns:stream='http://etherx.jabber.org/streams' to='{}'>"
 )
-URL, DESCRIPTION = "jabber:iq:oob url", "jabber:iq:oob desc"
-AT_STREAM, AT_STANZA, AT_FIELD = 0, 1, 3
+STREAM, STANZA, FIELD = 0, 1, 3  # depths
 
 
-class Reader:
-    """Reads a component's stream, and gathers in ``out`` what is to be written."""
+class Responder(Protocol):
+    """Answers each offer at once. ``out`` is what it will write."""
 
     def __init__(self, domain: str, secret: str) -> None:
-        self.domain, self.secret = domain, secret
-        self.out: list[str] = []
-        self.depth = 0
+        self.secret = secret
+        self.out = [HEADER.format(domain)]
+        self.depth, self.text = 0, ""
         self.stanza: dict[str, str] = {}
         self.fields: dict[str, str] = {}
-        self.text: list[str] = []
-        parser = expat.ParserCreate("UTF-8", " ")
-        parser.buffer_text = True
-        parser.StartElementHandler = self.start
-        parser.EndElementHandler = self.end
-        parser.CharacterDataHandler = self.text_came
-        self.parse = parser.Parse
+        self.parser = expat.ParserCreate("UTF-8", " ")
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self.on_start
+        self.parser.EndElementHandler = self.on_end
+        self.parser.CharacterDataHandler = self.on_text
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        """Take a start tag."""
-        if self.depth == AT_STANZA:
+    def connectionMade(self) -> None:
+        """Open the stream."""
+        self.dataReceived(b"")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read, then write all that came of it."""
+        self.parser.Parse(data)
+        if self.out:
+            self.transport.write("".join(self.out).encode())
+            self.out.clear()
+
+    def on_start(self, name: str, attributes: dict[str, str]) -> None:
+        """Go into an element."""
+        if self.depth == STANZA:
             self.stanza = attributes
-        elif self.depth == AT_FIELD:
-            self.text = []
-        elif self.depth == AT_STREAM:
+        elif self.depth == FIELD:
+            self.text = ""
+        elif self.depth == STREAM:
             digest = hashlib.sha1((attributes["id"] + self.secret).encode())  # noqa: S324  (XEP-0114)
             self.out.append(f"<handshake>{digest.hexdigest()}</handshake>")
         self.depth += 1
 
-    def text_came(self, text: str) -> None:
-        """Take text."""
-        self.text.append(text)
+    def on_text(self, text: str) -> None:
+        """Keep text."""
+        self.text += text
 
-    def end(self, name: str) -> None:
-        """Take an end tag."""
+    def on_end(self, name: str) -> None:
+        """Leave an element."""
         self.depth -= 1
-        if self.depth == AT_FIELD:
-            self.fields[name] = "".join(self.text)
-        elif self.depth == AT_STANZA:
+        if self.depth == FIELD:
+            self.fields[name] = self.text
+        elif self.depth == STANZA:
             if name == "jabber:component:accept iq":
                 self.on_iq(self.stanza)
             else:
                 self.on_handshake()
 
     def on_handshake(self) -> None:
-        """Take the server's word that it let us in."""
+        """Begin: the server let us in."""
 
     def on_iq(self, iq: dict[str, str]) -> None:
-        """Take an IQ."""
-        raise NotImplementedError
-
-
-class Responder(Reader):
-    """Answers every offer at once."""
-
-    def on_iq(self, iq: dict[str, str]) -> None:
-        """Read what is offered, and answer."""
-        if not (iq["type"] == "set" and self.fields[URL] and self.fields[DESCRIPTION]):
+        """Answer an offer."""
+        fields, self.fields = self.fields, {}
+        if not (fields["jabber:iq:oob url"] and fields["jabber:iq:oob desc"]):
             raise ValueError(iq)
-        self.fields = {}
-        id_, to, sender = quoteattr(iq["id"]), quoteattr(iq["from"]), quoteattr(iq["to"])
-        self.out.append(f"<iq type='result' id={id_} to={to} from={sender}/>")
+        self.out.append(f"<iq type='result' id='{iq['id']}' to='{iq['from']}' from='{iq['to']}'/>")
 
 
-class Asker(Reader):
+class Asker(Responder):
     """Keeps a window of requests unanswered."""
 
-    def __init__(
-        self, domain: str, secret: str, *, count: int, window: int, to: str, url: str
-    ) -> None:
+    def __init__(self, domain: str, secret: str, *request: str) -> None:
         super().__init__(domain, secret)
-        self.url = url
-        self.head = f"<iq type='set' to={quoteattr(to)} from={quoteattr(domain)} id="
+        count, window, to, url = request
+        self.request = (
+            f"<iq type='set' to='{to}' from='{domain}' id='{{}}'><query xmlns='jabber:iq:oob'>"
+            f"<url>{url}</url><desc>{DESC}</desc></query></iq>"
+        )
         self.pending: set[str] = set()
-        self.asking = Window(count, window, self.ask)
+        self.window = Window(int(count), int(window), self.ask)
 
     def on_handshake(self) -> None:
         """Begin."""
-        self.asking.begin()
+        self.window.go_on()
 
     def ask(self) -> None:
         """Send one."""
-        id_ = f"r{self.asking.sent}"
+        id_ = f"r{self.window.left}"
         self.pending.add(id_)
-        self.out.append(
-            f"{self.head}'{id_}'><query xmlns='jabber:iq:oob'><url>{escape(self.url)}</url>"
-            f"<desc>{escape(DESC)}</desc></query></iq>"
-        )
+        self.out.append(self.request.format(id_))
 
     def on_iq(self, iq: dict[str, str]) -> None:
-        """Take an answer."""
+        """Count an answer."""
         self.pending.remove(iq["id"])
-        if iq["type"] == "result":
-            self.asking.succeed()
-        else:
-            self.asking.fail(iq)
-
-
-class Stream(Protocol):
-    """The connection of a reader."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def connectionMade(self) -> None:
-        """Open the stream."""
-        self.transport.write(HEADER.format(self.reader.domain).encode())
-
-    def dataReceived(self, data: bytes) -> None:
-        """Read, then write all that came of it."""
-        self.reader.parse(data)
-        out = self.reader.out
-        if out:
-            self.transport.write("".join(out).encode())
-            out.clear()
-
-
-class Connector(ClientFactory):
-    """Makes the one connection."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def buildProtocol(self, address: object) -> Stream:
-        """Give the connection its reader."""
-        return Stream(self.reader)
-
-
-def main() -> None:
-    """Take a role until it is ended from outside."""
-    role, host, port, domain, secret, *rest = sys.argv[1:]
-    reader: Reader
-    if role == "answer":
-        reader = Responder(domain, secret)
-    else:
-        count, window, to, url = rest
-        reader = Asker(domain, secret, count=int(count), window=int(window), to=to, url=url)
-    reactor.connectTCP(host, int(port), Connector(reader))
-    reactor.run()
+        self.window.end(None if iq["type"] == "result" else iq)
 
 
 if __name__ == "__main__":
-    main()
+    role, host, port, *more = sys.argv[1:]
+    peer = Responder(*more) if role == "answer" else Asker(*more)
+    connectProtocol(HostnameEndpoint(reactor, host, int(port)), peer)
+    reactor.run()

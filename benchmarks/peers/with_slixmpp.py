@@ -1,4 +1,4 @@
-"""slixmpp with its xep_0066 plugin; see contenders.py for the arguments."""
+"""slixmpp with its plugin xep_0066; see contenders.py for the arguments."""
 
 from __future__ import annotations
 
@@ -19,69 +19,48 @@ def read(iq: Iq) -> None:
         raise ValueError(str(iq))
 
 
-class Holder:
-    """Keeps ``room`` offers open, and for each one more answers the oldest."""
+def hold(xmpp: ComponentXMPP, room: int) -> None:
+    """Keep ``room`` offers open, and for each one more answer the oldest."""
+    held: deque[Iq] = deque()
 
-    def __init__(self, xmpp: ComponentXMPP, room: int) -> None:
-        self.room = room
-        self.held: deque[Iq] = deque()
-        # The plugin's own handler can only answer at once.
-        xmpp.remove_handler("OOB Transfer")
-        offer = StanzaPath("iq@type=set/oob_transfer")
-        xmpp.register_handler(Callback("offers to hold", offer, self.on_offer))
-
-    def on_offer(self, iq: Iq) -> None:
-        """Keep one, and answer the oldest once there are too many."""
-        self.held.append(iq)
-        if len(self.held) > self.room:
-            oldest = self.held.popleft()
+    def on_offer(iq: Iq) -> None:
+        held.append(iq)
+        if len(held) > room:
+            oldest = held.popleft()
             read(oldest)
             oldest.reply().send()
 
+    # The plugin's own handler can only answer at once.
+    xmpp.remove_handler("OOB Transfer")
+    offer = StanzaPath("iq@type=set/oob_transfer")
+    xmpp.register_handler(Callback("offers to hold", offer, on_offer))
 
-class Asker:
-    """Keeps a window of requests unanswered."""
 
-    def __init__(self, xmpp: ComponentXMPP, count: int, window: int, to: str, url: str) -> None:
-        self.xmpp, self.to, self.url = xmpp, to, url
-        self.asking = Window(count, window, self.ask)
-        xmpp.add_event_handler("session_start", self.asking.begin)
+def ask(xmpp: ComponentXMPP, count: str, size: str, to: str, url: str) -> None:
+    """Keep a window of requests unanswered."""
 
-    def ask(self) -> None:
-        """Send one."""
-        self.xmpp["xep_0066"].send_oob(
-            self.to,
-            self.url,
-            DESC,
-            ifrom=self.xmpp.boundjid,
-            callback=self.answered,
-            timeout=TIMEOUT,
+    def send() -> None:
+        xmpp["xep_0066"].send_oob(
+            to, url, DESC, ifrom=xmpp.boundjid, callback=answered, timeout=TIMEOUT
         )
 
-    def answered(self, iq: Iq) -> None:
-        """Take an answer."""
-        if iq["type"] == "result":
-            self.asking.succeed()
-        else:
-            self.asking.fail(iq)
+    def answered(iq: Iq) -> None:
+        window.end(None if iq["type"] == "result" else iq)
+
+    window = Window(int(count), int(size), send)
+    xmpp.add_event_handler("session_start", window.go_on)
 
 
-def main() -> None:
-    """Take a role until it is ended from outside."""
-    role, host, port, domain, secret, *rest = sys.argv[1:]
+if __name__ == "__main__":
+    role, host, port, domain, secret, *more = sys.argv[1:]
     xmpp = ComponentXMPP(domain, secret, host, int(port))
     xmpp.register_plugin("xep_0030")
     xmpp.register_plugin("xep_0066")
     if role == "answer":
         xmpp["xep_0066"].register_url_handler(handler=read)
     elif role == "hold":
-        Holder(xmpp, int(rest[0]))
+        hold(xmpp, int(more[0]))
     else:
-        count, window, to, url = rest
-        Asker(xmpp, int(count), int(window), to, url)
+        ask(xmpp, *more)
     xmpp.connect(host, int(port))
     xmpp.loop.run_forever()
-
-
-if __name__ == "__main__":
-    main()

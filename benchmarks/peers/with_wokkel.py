@@ -16,7 +16,6 @@ from wokkel.subprotocols import IQHandlerMixin, XMPPHandler
 
 NS = "jabber:iq:oob"
 OFFER = f"/iq[@type='set']/query[@xmlns='{NS}']"
-TIMEOUT = 900.0
 
 
 class Responder(XMPPHandler, IQHandlerMixin):
@@ -44,7 +43,7 @@ class Holder(Responder):
         self.held: deque[Deferred[None]] = deque()
 
     def on_offer(self, iq: Element) -> Deferred[None]:
-        """Keep one, and answer the oldest once there are too many."""
+        """Keep an offer, and answer the oldest if there are too many."""
         super().on_offer(iq)
         held: Deferred[None] = Deferred()
         self.held.append(held)
@@ -71,48 +70,33 @@ class OOBRequest(Request):
         return iq
 
 
-class TimedRequest(OOBRequest):
-    """One request with a timeout."""
-
-    timeout = TIMEOUT
-
-
 class Asker(XMPPHandler):
     """Keeps a window of requests unanswered."""
 
-    def __init__(
-        self, request: type[OOBRequest], count: int, window: int, recipient: JID, url: str
-    ) -> None:
+    def __init__(self, count: str, window: str, to: str, url: str) -> None:
         super().__init__()
-        self.make, self.recipient, self.url = request, recipient, url
-        self.asking = Window(count, window, self.ask)
+        self.recipient, self.url = JID(to), url
+        self.window = Window(int(count), int(window), self.ask)
 
     def connectionInitialized(self) -> None:
         """Begin."""
-        self.asking.begin()
+        self.window.go_on()
 
     def ask(self) -> None:
         """Send one."""
-        answer = self.request(self.make(self.recipient, self.url, DESC))
-        answer.addCallbacks(self.asking.succeed, self.asking.fail)
+        answer = self.request(OOBRequest(self.recipient, self.url, DESC))
+        answer.addCallbacks(self.window.succeed, self.window.end)
 
 
-def main() -> None:
-    """Take a role until it is ended from outside."""
-    role, host, port, domain, secret, *rest = sys.argv[1:]
+if __name__ == "__main__":
+    role, host, port, domain, secret, *more = sys.argv[1:]
     if role == "answer":
         handler: XMPPHandler = Responder()
     elif role == "hold":
-        handler = Holder(int(rest[0]))
+        handler = Holder(int(more[0]))
     else:
-        count, window, to, url = rest
-        request = TimedRequest if role == "ask-timed" else OOBRequest
-        handler = Asker(request, int(count), int(window), JID(to), url)
+        handler = Asker(*more)
     component = Component(host, int(port), domain, secret)
     handler.setHandlerParent(component)
     component.startService()
     reactor.run()
-
-
-if __name__ == "__main__":
-    main()
