@@ -23,7 +23,6 @@ from benchmarks.targets import judge
 PARTS = {
     "exchange": "CPU per exchange",
     "memory": "Memory",
-    "imports": "Import time",
     "fetching": "Fetching",
 }
 DEFAULT = ("exchange", "memory")  # these are also what --only narrows
@@ -36,43 +35,22 @@ BEGIN, END = ".. begin of figures\n", ".. end of figures\n"
 def options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line, or exit with the usage and status 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "parts",
-        nargs="*",
-        type=_part,
-        metavar="PART",
-        help=f"{', '.join(PARTS)} or all; by default {' and '.join(DEFAULT)}",
-    )
+    parts = f"{', '.join(PARTS)} or all; by default {' and '.join(DEFAULT)}"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=parts)
     parser.add_argument("--quick", action="store_true", help="less exact, in less than a minute")
-    parser.add_argument(
-        "--only",
-        metavar="NAMES",
-        type=_names,
-        help=f"some of {','.join(NAMES)}; wokkel is always there, as it is the measure",
-    )
+    only = f"some of {','.join(NAMES)}; wokkel is always there, as it is the measure"
+    parser.add_argument("--only", metavar="NAMES", type=lambda text: text.split(","), help=only)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    output.add_argument(
-        "--readme", action="store_true", help="write the tables to benchmarks/README.rst, too"
-    )
+    output.add_argument("--readme", action="store_true", help="write benchmarks/README.rst, too")
     given = parser.parse_intermixed_args(arguments)
+    for words, known in ((given.parts, [*PARTS, "all"]), (given.only or [], NAMES)):
+        for word in words:
+            if word not in known:
+                parser.error(f"{word!r} is not one of {', '.join(known)}")
     chosen = PARTS if "all" in given.parts else given.parts or DEFAULT
     given.parts = [part for part in PARTS if part in chosen]
     return given
-
-
-def _part(name: str) -> str:
-    if name not in (*PARTS, "all"):
-        raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(PARTS)}, all")
-    return name
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(NAMES)}")
-    return names
 
 
 def environment(*, quick: bool) -> str:
@@ -117,13 +95,6 @@ def failed(figures: Any) -> bool:
     return isinstance(figures, dict) and ("error" in figures or any(map(failed, figures.values())))
 
 
-def write_readme(text: str) -> None:
-    """Put the tables where README.rst has the last ones."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main(arguments: list[str]) -> int:
     """Measure and print; returns the exit status: 1 if anything could not be measured."""
     given = options(arguments)
@@ -140,7 +111,8 @@ def main(arguments: list[str]) -> int:
     figures = measure(given)
     text = report(figures)
     if given.readme:
-        write_readme(text)
+        before, after = re.split(f"{BEGIN}.*{END}", README.read_text(), flags=re.DOTALL)
+        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
     sys.stdout.write(json.dumps(figures, indent=2) + "\n" if given.json else text)
     return int(failed(figures))
 

@@ -136,16 +136,15 @@ def measure(column: Column, contenders: Sequence[Contender]) -> dict[str, dict[s
 
 
 def run(*, quick: bool = False, only: Collection[str] | None = None) -> dict[str, Any]:
-    """Measure; returns the rows of each column, as rounds.py makes them, by its title."""
+    """Measure; returns each column's rows by its title."""
     rounds, size, warm = (9, 500, 500) if quick else (40, 1000, 2000)
     figures = {}
     for title, (role, in_flight, held) in COLUMNS.items():
-        # A lone exchange takes four times as long as one of many.
-        column = Column(role, in_flight, held, rounds, size if in_flight > 1 else size // 2, warm)
-        contenders = [
-            each for each in choose(role, only) if not (each.scans and role == "ask" and held)
-        ]
-        figures[title] = measure(column, contenders)
+        column = Column(role, in_flight, held, rounds, size, warm)
+        who = choose(role, only)
+        if role == "ask" and held:
+            who = [contender for contender in who if not contender.scans]
+        figures[title] = measure(column, who)
     return figures
 
 

@@ -16,7 +16,7 @@ from wokkel.component import Component
 from twisted_oob import OOBHandler
 
 
-def command_line(description: str | None, **more: Callable[[str], object]) -> list[Any]:
+def command_line(description: str | None, **more: Callable[[str], Any]) -> list[Any]:
     """Return HOST, PORT, DOMAIN, SECRET and ``more``, or exit with the usage and status 2.
 
     Args:
@@ -26,8 +26,8 @@ def command_line(description: str | None, **more: Callable[[str], object]) -> li
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    where = {"HOST": str, "PORT": number(1, 65535), "DOMAIN": _domain, "SECRET": str}
-    for name, reader in {**where, **more}.items():
+    readers: list[Callable[[str], Any]] = [str, number(1, 65535), _domain, str, *more.values()]
+    for name, reader in zip(["HOST", "PORT", "DOMAIN", "SECRET", *more], readers, strict=True):
         parser.add_argument(name, type=reader)
     words = sys.argv[1:]
     # A secret may begin with a dash. A word alone may be --help.
