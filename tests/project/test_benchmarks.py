@@ -397,7 +397,7 @@ def test_targets_are_judged_if_there_are_figures():
     assert targets.judge({}) == ""
     figures = {
         "exchange": {
-            targets.ANSWERING: exchanges(ours_direct=0.334, ours=0.994),
+            targets.ANSWERING: exchanges(ours_direct=0.334, ours=0.994, slixmpp=2.0),
             targets.ASKING: exchanges(ours_direct=0.306, ours=0.996, slixmpp=0.9),
             targets.PENDING: exchanges(ours_direct=0.373),
         },
@@ -419,6 +419,7 @@ def test_targets_are_judged_if_there_are_figures():
         "ours-direct, asking, W=64": ["0.31", "missed"],
         "ours, answering, W=64": ["0.99", "met"],
         "ours, asking, W=64": ["1.00", "missed"],
+        "ours / slixmpp, answering, W=64": ["0.50", "met"],
         "ours / slixmpp, asking, W=64": ["1.11", "missed"],
         "ours-direct, 10,000 pending / asking, W=64": ["1.22", "missed"],
         "ours-direct, KiB per 1,000 pending requests": ["1,250", "met"],
