@@ -15,6 +15,7 @@ from twisted.words.protocols.jabber import client, component, xmlstream
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob import OOBHandler
+from twisted_oob.testing import ClientEnd, ComponentEnd
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.client import XMPPClient  # isort: skip
@@ -77,32 +78,32 @@ class Wire:
         return element
 
 
+class NoServer:
+    """In the place of a server: what is written stays where it is, and all is done at once."""
+
+    @staticmethod
+    def accept(_end):
+        return StringTransport()
+
+    @staticmethod
+    def call(step, *args):
+        step(*args)
+
+
 class SocketWire(Wire):
     """The manager's own factory and XmlStream protocol on a transport in memory."""
 
-    namespace: str
-    manager: object
-    xmlstream = None
+    def __init__(self, manager):
+        super().__init__(NoServer, JID(self.me), manager)
 
     def connect(self):
         """Open the transport and the stream; nothing is negotiated yet."""
-        self.transport = StringTransport()
-        self.xmlstream = self.manager.factory.buildProtocol(None)
-        self.xmlstream.makeConnection(self.transport)
+        super().connect()
+        self.transport = self.xmlstream.transport
 
-    def open(self):
-        """Open a stream, ready for stanzas."""
-        self.connect()
-        self.negotiate()
-
-    def header(self, attributes):
-        self.receive(
-            f"<stream:stream xmlns='{self.namespace}' xmlns:stream='{xmlstream.NS_STREAMS}'"
-            f" id='s1' {attributes}>"
-        )
-
-    def receive(self, xml):
-        self.xmlstream.dataReceived(xml.encode())
+    def lose(self, reason=None):
+        """Lose the connection, as when a cable is cut; its XmlStream can still be seen."""
+        self.xmlstream.connectionLost(Failure(ConnectionLost()) if reason is None else reason)
 
     def sent(self):
         """Give the stanzas sent since the last look, read by another parser than ours."""
@@ -110,40 +111,23 @@ class SocketWire(Wire):
         self.transport.clear()
         return list(ElementTree.fromstring(f"<all>{xml}</all>"))
 
-    def lose(self, reason=None):
-        """Lose the connection, by default as when a cable is cut."""
-        self.xmlstream.connectionLost(Failure(ConnectionLost()) if reason is None else reason)
 
-
-class ClientWire(SocketWire):
+class ClientWire(SocketWire, ClientEnd):
     """A client's stream; TLS, SASL and resource binding are taken as done."""
 
-    namespace = "jabber:client"
     me = ME
 
     def __init__(self, manager=None):
-        self.manager = manager or XMPPClient(JID(ME), "secret")
-
-    def negotiate(self):
-        self.header("from='home.example' version='1.0'")
-        self.xmlstream.authenticator.jid = JID(self.me)
-        self.transport.clear()
-        self.xmlstream.dispatch(self.xmlstream, xmlstream.STREAM_AUTHD_EVENT)
+        super().__init__(manager or XMPPClient(JID(ME), "secret"))
 
 
-class ComponentWire(SocketWire):
+class ComponentWire(SocketWire, ComponentEnd):
     """A component's stream (XEP-0114), negotiated as on the wire."""
 
-    namespace = component.NS_COMPONENT_ACCEPT
     me = COMPONENT
 
     def __init__(self, manager=None):
-        self.manager = manager or Component("127.0.0.1", 0, COMPONENT, "secret")
-
-    def negotiate(self):
-        self.header(f"from='{COMPONENT}'")
-        self.transport.clear()
-        self.receive("<handshake/>")
+        super().__init__(manager or Component("127.0.0.1", 0, COMPONENT, "secret"))
 
 
 class InternalWire(Wire):
