@@ -264,11 +264,10 @@ class StreamEnd:
         self.server = server
         self.jid = jid
         self.manager = manager
-        authenticator = manager.factory.authenticator
-        if (authenticator.namespace, authenticator.otherHost) != (self.namespace, jid.host):
-            raise ValueError(
-                f"{self} can't have a manager for {authenticator.otherHost}, or its kind"
-            )
+        theirs = manager.factory.authenticator
+        if (theirs.namespace, theirs.otherHost) != (self.namespace, jid.host):
+            kind = f"{theirs.otherHost} in the namespace {theirs.namespace}"
+            raise ValueError(f"{self} can't have a manager for {kind}")
         self.xmlstream: Any = None
         self.history: list[Element] = []
         self._looked = 0
