@@ -122,7 +122,11 @@ def test_nothing_comes_in_the_midst_of_another_stanza():
 
 
 def test_a_loop_ends_with_an_error():
-    setting = Setting(None, lambda message: setting.oob.send_message(message.sender, message.url))
+    def on_message(message):
+        assert len(setting.end.history) < 1000
+        setting.oob.send_message(message.sender, message.url)
+
+    setting = Setting(None, on_message)
     setting.peer.oob.on_message = lambda _: setting.peer.oob.send_message(ME, URL)
     setting.server.limit = 100
     with pytest.raises(AssertionError, match="to and fro without an end: 100 steps so far"):

@@ -145,6 +145,13 @@ def test_what_is_no_stanza_is_left_alone():
     assert setting.end.sent() == []
 
 
+@pytest.mark.parametrize("asked", [BARE, f"{BARE}/desk"])
+def test_it_is_the_server_that_binds_a_clients_jid(asked):
+    manager = XMPPClient(JID(asked), "secret")
+    end = MemoryServer().client(ME, manager=manager)
+    assert (end.jid, manager.jid) == (JID(ME), JID(ME))
+
+
 @pytest.mark.parametrize("jid", [BARE, "example.org", "example.org/laptop"])
 def test_a_client_has_a_full_jid(jid):
     with pytest.raises(ValueError, match="a client's JID is a full one"):
@@ -303,6 +310,15 @@ def test_nothing_is_sent_on_a_connection_that_closes():
     setting = Setting(None, on_message)
     stream = setting.end.xmlstream
     setting.peer.oob.send_message(ME, URL)
+    assert setting.end.sent() == []
+
+
+def test_a_lost_connection_takes_nothing_more():
+    setting = Setting()
+    transport = setting.end.xmlstream.transport
+    setting.end.lose()
+    transport.write(b"<message/>")
+    transport.loseConnection()
     assert setting.end.sent() == []
 
 

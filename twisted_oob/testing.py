@@ -176,9 +176,9 @@ class MemoryServer:
         raise self._failed
 
     def route(self, end: StreamEnd, stanza: Element) -> None:
-        """Take what an end sent to where it is addressed to."""
+        """Take a stanza that an end sent to the end that it is addressed to."""
         if stanza.name not in _STANZAS:
-            return  # a part of the negotiation
+            return  # of the negotiation
         if stanza.uri != end.namespace:
             self.fail(f"{end} sent a stanza in the namespace {stanza.uri!r}: {stanza.toXml()}")
         sender = stanza.getAttribute("from")
