@@ -21,22 +21,22 @@ class Item:
         self.clock = clock
         self.then = then
         self.deadline = None
-        self.settled = False
+        self.over = False
         self.expired_at = None
 
     def add(self, seconds):
         self.deadline = self.queue.add(self, seconds)
         return self
 
-    def settle(self):
-        self.settled = True
-        self.queue.settle(self.deadline)
-        self.queue.rest()
+    def cancel(self):
+        self.over = True
+        self.queue.cancel(self.deadline)
+        self.queue.stop_if_idle()
 
     def expire(self):
         self.expired_at = self.clock.seconds()
-        assert not self.settled
-        self.settle()
+        assert not self.over
+        self.cancel()
         if self.then is not None:
             self.then()
 
@@ -65,7 +65,7 @@ def test_expires_at_its_time_and_not_before(add, clock, seconds):
     clock.advance(seconds * 0.999)
     assert (item.expired_at is None) == (seconds > 0)
     clock.advance(seconds * 0.002)
-    assert item.settled
+    assert item.over
     assert clock.getDelayedCalls() == []
 
 
@@ -77,9 +77,9 @@ def test_expires_in_the_order_of_time_then_of_adding(queue, clock):
     assert order == ["a", "b", "c", "d"]
 
 
-def test_settled_item_never_expires(add, clock):
+def test_a_cancelled_deadline_never_expires(add, clock):
     item, other = add(5), add(6)
-    item.settle()
+    item.cancel()
     clock.advance(10)
     assert item.expired_at is None
     assert other.expired_at == 10
@@ -89,7 +89,7 @@ def test_one_timer_for_thousands(add, clock):
     items = [add(900 - number % 7) for number in range(5000)]
     assert len(clock.getDelayedCalls()) == 1
     for item in items:
-        item.settle()
+        item.cancel()
     assert clock.getDelayedCalls() == []
 
 
@@ -98,17 +98,17 @@ def test_no_timer_before_the_first_item_and_after_the_last(add, clock):
     add(1)
     clock.advance(1)
     assert clock.getDelayedCalls() == []
-    add(1).settle()
+    add(1).cancel()
     assert clock.getDelayedCalls() == []
 
 
-def test_timer_stays_for_what_follows_before_the_queue_rests(queue, clock):
+def test_timer_stays_for_what_follows_before_the_queue_is_idle(queue, clock):
     first = Item(queue, clock).add(10)
     (timer,) = clock.getDelayedCalls()
     clock.advance(1)
-    queue.settle(first.deadline)
+    queue.cancel(first.deadline)
     second = Item(queue, clock).add(10)
-    queue.rest()
+    queue.stop_if_idle()
     assert clock.getDelayedCalls() == [timer]
     clock.advance(9.5)
     assert second.expired_at is None
@@ -137,11 +137,11 @@ def test_what_an_expiry_adds_delays_nobody_else(add, clock, again):
     assert clock.getDelayedCalls() == []
 
 
-def test_expiry_that_settles_another_spares_it(add, clock):
-    def settle_the_other():
-        other.settle()
+def test_expiry_that_cancels_another_spares_it(add, clock):
+    def cancel_the_other():
+        other.cancel()
 
-    first = add(10, then=settle_the_other)
+    first = add(10, then=cancel_the_other)
     other = add(10)
     clock.advance(10)
     assert first.expired_at == 10
@@ -149,29 +149,29 @@ def test_expiry_that_settles_another_spares_it(add, clock):
     assert clock.getDelayedCalls() == []
 
 
-def test_memory_does_not_grow_with_what_is_settled(add, queue):
+def test_memory_does_not_grow_with_what_is_cancelled(add, queue):
     kept = [add(1000) for _ in range(10)]
     for _ in range(5000):
-        add(1000).settle()
+        add(1000).cancel()
     assert len(queue._heap) < 100
     for item in kept:
-        item.settle()
+        item.cancel()
     assert len(queue._heap) == 0
 
 
-def test_what_is_settled_is_let_go_at_once(add):
+def test_what_is_cancelled_is_let_go_at_once(add):
     kept, item = add(1000), add(1000)
     gone = weakref.ref(item)
-    item.settle()
+    item.cancel()
     del item
     assert gone() is None
-    kept.settle()
+    kept.cancel()
 
 
-def test_settled_twice_counts_once(add, queue, clock):
+def test_cancelled_twice_counts_once(add, queue, clock):
     item, other = add(5), add(6)
-    item.settle()
-    item.settle()
+    item.cancel()
+    item.cancel()
     assert len(clock.getDelayedCalls()) == 1
     clock.advance(10)
     assert other.expired_at == 10
@@ -191,7 +191,7 @@ def test_exception_in_one_expiry_does_not_stop_the_others(add, clock):
     assert clock.getDelayedCalls() == []
 
 
-def test_expiry_that_fails_before_it_settles_anything_is_settled(add, queue, clock):
+def test_expiry_that_fails_at_once_is_over(add, queue, clock):
     class Failing:
         def expire(self):
             raise RuntimeError("at once")
@@ -201,17 +201,17 @@ def test_expiry_that_fails_before_it_settles_anything_is_settled(add, queue, clo
     with logged() as events:
         clock.advance(1)
         assert [str(error) for error in events.failures()] == ["at once"]
-    other.settle()
+    other.cancel()
     assert clock.getDelayedCalls() == []
 
 
 ADD = st.tuples(st.just("add"), st.integers(1, 30), st.none() | st.integers(1, 30))
-SETTLE = st.tuples(st.just("settle"), st.integers(0, 100), st.none())
+CANCEL = st.tuples(st.just("cancel"), st.integers(0, 100), st.none())
 ADVANCE = st.tuples(st.just("advance"), st.integers(0, 20), st.none())
 
 
 @settings(deadline=None)
-@given(st.lists(ADD | SETTLE | ADVANCE, max_size=80))
+@given(st.lists(ADD | CANCEL | ADVANCE, max_size=80))
 def test_behaves_as_a_sorted_list_would(steps):
     """Against the naive model: each is due at its time, and the clock goes second by second."""
     clock = Clock()
@@ -226,19 +226,19 @@ def test_behaves_as_a_sorted_list_would(steps):
     for step, value, again in steps:
         if step == "add":
             add(value, again)
-        elif step == "settle":
-            live = [item for item in model if not item.settled]
+        elif step == "cancel":
+            live = [item for item in model if not item.over]
             if live:
-                live[value % len(live)].settle()
+                live[value % len(live)].cancel()
         else:
             for _ in range(value):
                 clock.advance(1)
-        assert all(item.settled for item, due in model.items() if due < clock.seconds()), (
+        assert all(item.over for item, due in model.items() if due < clock.seconds()), (
             "an item outlived its deadline"
         )
         assert all(item.expired_at in (None, due) for item, due in model.items()), (
             "an item expired at another time than its own"
         )
-        live = sum(not item.settled for item in model)
+        live = sum(not item.over for item in model)
         assert len(clock.getDelayedCalls()) == (1 if live else 0)
         assert len(queue._heap) <= 2 * live + 33

@@ -266,8 +266,8 @@ class OpenOffers:
         """Keep an offer, and its deadline, no more."""
         self._open.discard(offer)
         if deadline is not None:
-            self._deadlines.settle(deadline)
-            self._deadlines.rest()
+            self._deadlines.cancel(deadline)
+            self._deadlines.stop_if_idle()
 
     def send_answer(self, iq: IQ, error: StanzaError | None) -> None:
         """Answer an IQ request with a result, or with an error and the request's child."""

@@ -1,10 +1,11 @@
-"""One timer for any number of deadlines.
+"""DeadlineQueue: one timer for any number of deadlines.
 
 A ``callLater`` for each request costs more than the request itself, and its closure keeps
-all of it alive. Here a deadline is an entry in a heap, and only the earliest one has a timer.
-What is settled before its deadline is let go at once. Its empty entry stays in the heap until it
-comes up or until such entries are the majority; then they are swept out together, which makes
-settling O(1) amortised.
+the whole request alive. Here a deadline is an entry in a heap, and only the earliest one has a
+timer. Most deadlines are cancelled long before they are due, because the answer came: then the
+entry lets go of its item at once. The empty entry stays in the heap, as removing it from the
+middle would cost O(n). It goes when it is due, or when empty entries are the majority: they are
+then swept out together, so that cancelling costs O(1) on average.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from typing import Any, Final, Protocol, TypeAlias
 from twisted.logger import Logger
 
 _SWEEP_FROM: Final = 32
+"""Empty entries beyond the live ones before a sweep; a short heap is not worth one."""
 
 
 class Timer(Protocol):
-    """What Clock.callLater gives (Twisted's IDelayedCall, as a type checker reads it)."""
+    """What ``Clock.callLater`` returns (Twisted's IDelayedCall, as a type checker reads it)."""
 
     def cancel(self) -> None:
-        """Don't make the call."""
+        """Cancel the call."""
 
     def active(self) -> bool:
-        """Whether the call is still to be made."""
+        """Tell whether the call has neither been made nor cancelled."""
 
 
 class Clock(Protocol):
-    """What tells the time and calls later: a reactor or a task.Clock (Twisted's IReactorTime)."""
+    """A reactor or a ``task.Clock`` (Twisted's IReactorTime, as a type checker reads it)."""
 
     def seconds(self) -> float:
-        """Tell the time, in seconds since a moment that stays the same."""
+        """Return the time in seconds since some fixed moment."""
 
     def callLater(
         self,
@@ -42,27 +44,29 @@ class Clock(Protocol):
         /,
         *args: object,
     ) -> Timer:
-        """Make the call in so many seconds."""
+        """Call ``callable`` with ``args`` after ``delay`` seconds."""
 
 
 class Expiring(Protocol):
-    """What can be given a deadline."""
+    """An item that can have a deadline."""
 
     def expire(self) -> None:
-        """Handle the deadline, which is settled already."""
+        """Handle the deadline. The queue has forgotten it by then."""
 
 
 Deadline: TypeAlias = "list[Any]"
-"""What ``add`` gives: when it is due, its place among equals, and what expires (None: settled).
+"""What ``add`` returns: when it is due, a serial number, and the item (None once it is over).
 
-A list, which the heap compares in C.
+It is a list because the heap then compares entries in C. The serial number decides between equal
+times, so that items are never compared.
 """
 
 
 class DeadlineQueue:
-    """Expires each of many things at its own time, with one timer.
+    """Expires each of many items at its own time, with one timer.
 
-    ``clock``: what tells the time and runs the timer.
+    Args:
+        clock: Tells the time and runs the timer.
     """
 
     _log = Logger()
@@ -76,7 +80,15 @@ class DeadlineQueue:
         self._timer_due = 0.0
 
     def add(self, item: Expiring, seconds: float) -> Deadline:
-        """Call ``item.expire()`` in so many seconds, unless what this gives is settled before."""
+        """Call ``item.expire()`` after some time, unless the deadline is cancelled before.
+
+        Args:
+            item: What expires.
+            seconds: From now until then.
+
+        Returns:
+            The deadline, for ``cancel``.
+        """
         due = self._clock.seconds() + seconds
         deadline = [due, next(self._order), item]
         heappush(self._heap, deadline)
@@ -85,8 +97,11 @@ class DeadlineQueue:
             self._arm(due)
         return deadline
 
-    def settle(self, deadline: Deadline) -> None:
-        """Let go of what a deadline was for. One that is settled already is left as it is."""
+    def cancel(self, deadline: Deadline) -> None:
+        """Cancel a deadline and let go of its item. Nothing happens if it is over already.
+
+        Call ``stop_if_idle`` afterwards.
+        """
         if deadline[2] is None:
             return
         deadline[2] = None
@@ -95,10 +110,11 @@ class DeadlineQueue:
             self._heap = [entry for entry in self._heap if entry[2] is not None]
             heapify(self._heap)
 
-    def rest(self) -> None:
-        """Stop the timer where nothing needs it; to be called after ``settle``.
+    def stop_if_idle(self) -> None:
+        """Stop the timer if no deadline is left.
 
-        Not at once, as what is settled is often followed by the next.
+        ``cancel`` does not do it by itself: one request is often followed by the next, which then
+        uses the same timer.
         """
         if not self._live:
             self._heap.clear()
@@ -122,11 +138,13 @@ class DeadlineQueue:
             item: Expiring | None = deadline[2]
             if item is None:
                 continue
-            self.settle(deadline)
+            self.cancel(deadline)
             try:
                 item.expire()
             except Exception:
+                # One failing item must not keep the others from expiring.
                 self._log.failure("Could not expire {item!r}", item=item)
-        # What was added meanwhile may have armed the timer for a later deadline than the first.
+        # An expiring item may have added a deadline, and so armed the timer for a time that is
+        # later than the first that is left.
         if self._heap and (self._timer is None or self._heap[0][0] < self._timer_due):
             self._arm(self._heap[0][0])

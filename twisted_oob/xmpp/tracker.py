@@ -85,7 +85,7 @@ class _Request:
 
     def _cancelled(self, _deferred: Deferred[Any]) -> None:
         self._tracker.settle(self)
-        self._tracker.deadlines.rest()
+        self._tracker.deadlines.stop_if_idle()
 
 
 class RequestTracker:
@@ -177,7 +177,7 @@ class RequestTracker:
             # An errback may have settled others.
             if request.payload is None and request.id in self._requests:
                 self.settle(request).errback(reason)
-        self.deadlines.rest()
+        self.deadlines.stop_if_idle()
 
     def take_answer(self, iq: domish.Element) -> bool:
         """Settle the request that this IQ result or error answers.
@@ -207,7 +207,7 @@ class RequestTracker:
         else:
             deferred.callback(iq if request.kind == "get" and iq.children else None)
         if not self._requests:
-            self.deadlines.rest()
+            self.deadlines.stop_if_idle()
         return True
 
     def take_empty_result(self, attributes: Mapping[str, str]) -> bool:
@@ -230,19 +230,19 @@ class RequestTracker:
             return False
         self.settle(request).callback(None)
         if not self._requests:
-            self.deadlines.rest()
+            self.deadlines.stop_if_idle()
         return True
 
     def settle(self, request: _Request) -> Deferred[Any]:
         """Forget a request.
 
         Returns:
-            Its Deferred, which is to be fired; after that, ``deadlines`` are to rest.
+            Its Deferred, which is to be fired. After that, call ``deadlines.stop_if_idle()``.
         """
         del self._requests[request.id]
         request.payload = None
         if request.deadline is not None:
-            self.deadlines.settle(request.deadline)
+            self.deadlines.cancel(request.deadline)
         deferred: Deferred[Any] = request.deferred
         request.deferred = None
         return deferred
@@ -252,7 +252,7 @@ class RequestTracker:
         # To write it may have lost the stream, which has failed it already.
         if request.id in self._requests:
             self.settle(request).errback()
-            self.deadlines.rest()
+            self.deadlines.stop_if_idle()
 
     def _comes_from_asked(self, sender: str | None, request: _Request) -> bool:
         # What waits for a stream can't have an answer.
