@@ -1,7 +1,9 @@
-"""Whom a certificate is for, verified once more (RFC 9525).
+"""A second check of whom a certificate is for (RFC 9525).
 
-Twisted 26.10 takes a certificate whose names it can't read, or that has none, as good for any
-host: it logs service_identity's CertificateError and goes on with the connection.
+Twisted's own check has a hole (seen in 26.10): if service_identity can't read the names in a
+certificate, or finds no name at all, it raises CertificateError. Twisted logs that and goes on, so
+that such a certificate is good for any host. Whoever starts TLS as a client must call
+``verify_name`` after the handshake, before anything else is sent.
 """
 
 from __future__ import annotations
@@ -13,15 +15,20 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an IP address, and not a name."""
+    """Tell whether a host is an IP address, and not a name."""
     return isIPAddress(host) or isIPv6Address(host)
 
 
 def verify_name(connection: Any, host: str) -> None:
-    """Verify the peer's certificate for a host, after the handshake.
+    """Verify that the peer's certificate is for a host.
 
-    ``connection``: a pyOpenSSL Connection. ``host``: a name in ASCII, or an address.
-    Raises service_identity's VerificationError, or its CertificateError where nobody can tell.
+    Args:
+        connection: A pyOpenSSL Connection after its handshake.
+        host: A name (ASCII, or as service_identity encodes it) or an IP address.
+
+    Raises:
+        service_identity.VerificationError: The certificate is for other hosts.
+        service_identity.CertificateError: The certificate has no name that could be compared.
     """
     verify = verify_ip_address if is_address(host) else verify_hostname
     verify(connection, host)

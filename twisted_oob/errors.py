@@ -1,8 +1,10 @@
-"""Every exception and error condition of the library, each knowing its stanza error.
+"""Every exception and error condition of the library.
 
-The stanza errors are those of XEP-0066 section 3 and RFC 6120 section 8.3. What is
-raised from an ``on_offer`` and is a ``StanzaError`` is what the peer is told:
-its ``text`` goes over the wire, its ``detail`` only to our own log.
+There are two kinds. An ``OOBError`` is for the application: it made a mistake, or there is no
+stream. Nobody else hears of it. A ``StanzaError`` is what a peer is told: it has a condition and a
+type (RFC 6120 section 8.3), of which XEP-0066 section 2 names two, and everything that ``on_offer``
+raises of this kind becomes the answer. Its ``text`` goes over the wire, its ``detail`` only to our
+own log.
 """
 
 from __future__ import annotations
@@ -16,25 +18,27 @@ from twisted.words.xish import domish
 NOT_FOUND: Final = "not-found"
 REJECT: Final = "reject"
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
-"""System errors (errno) that mean: no room for another file now."""
+"""System errors (errno) which mean that there is no room for another file at the moment."""
 
 
 class OOBError(Exception):
-    """Base of the errors that are no answer to a peer: of an application's use, or of a stream."""
+    """Base of the errors that concern only us: a wrong use by the application, or a stream."""
 
 
 class AlreadyAnswered(OOBError):
-    """The offer has its answer already; nothing was sent now."""
+    """The offer already has its answer. Nothing was sent now."""
 
 
 class OfferLost(OOBError):
-    """The stream that carried the offer is gone, and with it the way to answer."""
+    """The stream that carried the offer is gone, so the offer can't be answered any more."""
 
 
 class StreamRefused(OOBError):
-    """No stream to the server comes about. The message says why, in one line.
+    """There is no stream to the server.
 
-    ``permanent``: whether another attempt needs something to be changed first.
+    Args:
+        text: Why, in one line for a person.
+        permanent: Whether every further attempt fails, too, until somebody changes something.
     """
 
     def __init__(self, text: str, *, permanent: bool = True) -> None:
@@ -43,17 +47,22 @@ class StreamRefused(OOBError):
 
 
 class NoService(StreamRefused):
-    """The domain says in its DNS that it has no XMPP service (RFC 6120 section 3.2.1)."""
+    """The domain states in its DNS that it has no XMPP service (RFC 6120 section 3.2.1)."""
 
 
 class Unencrypted(StreamRefused):
-    """The server does not offer STARTTLS (RFC 6120 section 5); nothing secret was sent."""
+    """The server does not offer STARTTLS (RFC 6120 section 5). Nothing secret was sent."""
 
 
 class AuthenticationFailed(StreamRefused):
-    """The server did not let us in, or did not prove that it knows the account (section 6).
+    """The server did not let us in, or did not prove that it knows the account.
 
-    ``condition``: what the server said (RFC 6120 section 6.5); None where it is we who refused.
+    See RFC 6120 section 6.
+
+    Args:
+        text: Why, in one line for a person.
+        condition: The server's reason (RFC 6120 section 6.5), or None if we broke it off.
+        permanent: As for StreamRefused.
     """
 
     def __init__(self, text: str, *, condition: str | None = None, permanent: bool = True) -> None:
@@ -62,14 +71,15 @@ class AuthenticationFailed(StreamRefused):
 
 
 class InvalidOOBData(ValueError):
-    """A URL, description or element that can't be Out of Band Data. The message says why."""
+    """A URL, description or element can't be Out of Band Data. The message says why."""
 
 
-class _Told(StanzaError):
-    """A stanza error with a fixed condition and an explanation for our own log.
+class _FixedStanzaError(StanzaError):
+    """A stanza error whose class determines condition and type.
 
-    ``text``: what the peer reads; None for none.
-    ``detail``: what the log reads; ``text`` where none is given.
+    Args:
+        text: What the peer reads, or None to send no text.
+        detail: What our log reads. It defaults to the text, or else to the condition.
     """
 
     _condition: str
@@ -83,19 +93,19 @@ class _Told(StanzaError):
         return self.detail
 
 
-class NotFound(_Told):
-    """The URL can't be retrieved: ``item-not-found``, type ``cancel`` (XEP-0066 section 3)."""
+class NotFound(_FixedStanzaError):
+    """The URL can't be retrieved: ``item-not-found``, type ``cancel`` (XEP-0066 section 2)."""
 
     _condition, _type = "item-not-found", "cancel"
 
 
-class Rejected(_Told):
-    """The recipient does not want it: ``not-acceptable``, type ``modify`` (XEP-0066 section 3)."""
+class Rejected(_FixedStanzaError):
+    """The recipient does not want it: ``not-acceptable``, type ``modify`` (XEP-0066 section 2)."""
 
     _condition, _type = "not-acceptable", "modify"
 
 
-class ResourceConstraint(_Told):
+class ResourceConstraint(_FixedStanzaError):
     """Not now: ``resource-constraint``, type ``wait`` (RFC 6120 section 8.3.3.18)."""
 
     _condition, _type = "resource-constraint", "wait"
@@ -114,31 +124,33 @@ class FetchFailed(NotFound):
 
 
 class NoRoom(ResourceConstraint):
-    """No room for the file: a full disk or quota, or no file descriptor left."""
+    """There is no room for the file: the disk or the quota is full, or file descriptors ran out."""
 
 
 class ErrorCondition(str):
-    """What a peer answered where it did not answer "I have the file".
+    """How a peer answered, if its answer was not "I have the file".
 
-    A ``str`` equal to ``'not-found'`` (the peer said ``item-not-found``) or
-    ``'reject'`` (any other stanza error).
+    It is a ``str``, equal to ``'not-found'`` (the peer sent ``item-not-found``) or to ``'reject'``
+    (it sent any other stanza error).
 
-    ``error``: the StanzaError as the peer sent it, with ``condition``, ``type`` and ``text``.
+    Attributes:
+        error: The StanzaError as the peer sent it, with ``condition``, ``type`` and ``text``.
     """
 
     error: StanzaError
 
     def __new__(cls, error: StanzaError) -> ErrorCondition:
-        """Name the condition of a received stanza error."""
+        """Choose the string for a received stanza error."""
         self = super().__new__(cls, NOT_FOUND if error.condition == "item-not-found" else REJECT)
         self.error = error
         return self
 
 
 def error_from_condition(condition: str) -> StanzaError:
-    """Give the stanza error that tells a peer ``'not-found'`` or ``'reject'``.
+    """Return the stanza error that tells a peer ``'not-found'`` or ``'reject'``.
 
-    Anything else is a ValueError.
+    Raises:
+        ValueError: The condition is neither of the two.
     """
     if condition == NOT_FOUND:
         return NotFound()
@@ -150,12 +162,16 @@ def error_from_condition(condition: str) -> StanzaError:
 def error_from_stanza(stanza: domish.Element) -> StanzaError:
     """Read the error of a received stanza of type error (RFC 6120 section 8.3).
 
-    A peer that names no condition, or only a legacy code that nobody defined,
-    gets ``undefined-condition``, with the type and text it gave: an answer in any case.
+    Args:
+        stanza: Any stanza of type error, however malformed.
+
+    Returns:
+        The error, always with a condition. If the peer sent no condition, or only a legacy code
+        that nobody defined, it is ``undefined-condition``, with the type and text that came.
     """
     try:
         error: StanzaError = exceptionFromStanza(stanza)
-    except KeyError:
+    except KeyError:  # Twisted looks legacy codes up in a table
         error = StanzaError(None)
     if error.condition is None:
         error = StanzaError("undefined-condition", type="cancel")

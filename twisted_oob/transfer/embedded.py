@@ -7,7 +7,8 @@ from typing import Any
 from twisted.logger import Logger
 
 from twisted_oob.transfer.responder import OOBResponder
-from twisted_oob.xmpp.router import ComponentServerFactory, Router
+from twisted_oob.xmpp.component_server import ComponentServerFactory
+from twisted_oob.xmpp.router import Router
 
 
 class EmbeddedResponder:

@@ -1,4 +1,4 @@
-"""AllowList: who may ask us for something."""
+"""AllowList: who may ask us to do something."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
 EVERYBODY: Final = "*"
+"""The entry that allows every sender."""
 
 
 class AllowList:
-    """Who may make offers.
+    """The senders that are allowed; test a JID with ``in``.
 
-    ``entries``: each a full JID (that one), a bare JID (with any resource), a domain (everybody
-    there) or ``*`` (everybody anywhere). A ValueError for anything else. Empty: nobody.
+    Addresses are compared after stringprep (RFC 7622). A domain does not include its subdomains.
+
+    Args:
+        entries: Each is a full JID (only that one), a bare JID (with any resource), a domain
+            (everybody there) or ``*`` (everybody anywhere). An empty list allows nobody.
+
+    Raises:
+        ValueError: An entry is not one of these.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -28,6 +35,7 @@ class AllowList:
     def __contains__(self, sender: JID | None) -> bool:
         if self._everybody:
             return True
+        # Without a "from", a stanza comes from our own account or server. That is on no list.
         return sender is not None and not self._names.isdisjoint(
             (sender.full(), sender.userhost(), sender.host)
         )

@@ -1,6 +1,8 @@
-"""DiscoveryHandler: answers what we are and what we can do (XEP-0030).
+"""Service discovery (XEP-0030), and what answers the requests that no other handler does.
 
-Wokkel's DiscoHandler keeps the address of everybody who ever asked, for good; this one keeps none.
+Wokkel has handlers for both, which are not safe for a service that strangers can reach. Its
+DiscoHandler interns the address of everybody who ever asked, so that its memory grows for ever.
+Its FallbackHandler echoes what is not safe to echo (see guard.py).
 """
 
 from __future__ import annotations
@@ -30,15 +32,25 @@ from zope.interface import implementer
 from twisted_oob.xmpp.guard import error_response
 from twisted_oob.xmpp.jid import parse_jid
 
+# Handlers of one request are called by priority: OneChildHandler (100), then everybody (0), then
+# FallbackHandler (-1).
 _ANY_REQUEST: Final = "/iq[@type='get' or @type='set']"
 
 
 async def everything(
     manager: Any, method: str, requestor: Any, target: Any, node: str
 ) -> list[Any]:
-    """Gather what all handlers of a stream give.
+    """Gather what all handlers of a stream return from one method of IDisco.
 
-    ``method``: of IDisco, ``'getDiscoInfo'`` or ``'getDiscoItems'``, with its three arguments.
+    Args:
+        manager: The stream manager, which iterates over its handlers.
+        method: ``'getDiscoInfo'`` or ``'getDiscoItems'``.
+        requestor: The JID that asks, or None.
+        target: The JID that is asked, or None.
+        node: The node that is asked about, or ``''``.
+
+    Returns:
+        The objects of all handlers, in the order of the handlers.
     """
     found: list[Any] = []
     for handler in manager:
@@ -49,9 +61,12 @@ async def everything(
 
 @implementer(IDisco)
 class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Answers disco#info and disco#items with what the stream's handlers give (IDisco).
+    """Answers disco#info and disco#items with what the stream's handlers provide (IDisco).
 
-    ``category``, ``kind`` and ``name``: our identity (XEP-0030 section 3.1).
+    Args:
+        category: The category of our identity (XEP-0030 section 3.1), such as ``'client'``.
+        kind: The type of our identity, such as ``'bot'``.
+        name: The name of our identity, for people.
     """
 
     _log = Logger()
@@ -71,18 +86,19 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoIdentity | DiscoFeature]:
-        """Give our identity, and disco itself; nothing for a node."""
+        """Return our identity and disco's own features, but nothing for a node."""
         if nodeIdentifier:
             return []
         return [self._identity, DiscoFeature(NS_DISCO_INFO), DiscoFeature(NS_DISCO_ITEMS)]
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
-        """Give no items."""
+        """Return no items of our own."""
         return []
 
     def _asked(self, method: str, kind: Any, iq: Any) -> None:
         if iq.handled is True:
             return
+        # At once, although the answer may take a while: nobody else should answer meanwhile.
         iq.handled = True
         ensureDeferred(self._answer(self.xmlstream, method, kind, iq)).addErrback(
             lambda failure: self._log.failure("A disco request was not answered", failure=failure)
@@ -97,6 +113,7 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         except Exception:
             self._log.failure("A disco request failed")
             response = error_response(iq, StanzaError("internal-server-error"))
+        # If the stream is gone by now, this reaches nobody, and another stream must not carry it.
         xmlstream.send(response)
 
     async def _found(self, method: str, kind: Any, iq: domish.Element) -> Any:
@@ -107,20 +124,23 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
             )
         except ValueError:
             raise StanzaError("jid-malformed") from None
+        # The one child of the request (see OneChildHandler), unless that handler is missing.
         query = next(one for one in iq.elements() if one.uri in (NS_DISCO_INFO, NS_DISCO_ITEMS))
         found = kind()
         found.nodeIdentifier = query.getAttribute("node", "")
         for item in await everything(self.parent, method, requestor, target, found.nodeIdentifier):
             found.append(item)
         if kind is DiscoInfo and found.nodeIdentifier and not (found.identities or found.features):
+            # No handler knows the node (XEP-0030 section 3.2). Without a node, or for items,
+            # an empty answer says what it means.
             raise StanzaError("item-not-found")
         return found
 
 
 class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Refuses IQ requests that have not just one child (RFC 6120 section 8.2.3).
+    """Answers bad-request to IQ requests without exactly one child (RFC 6120 section 8.2.3).
 
-    Several handlers would each answer their own.
+    If such a request had several children, several handlers would each answer their own.
     """
 
     def connectionInitialized(self) -> None:
@@ -130,13 +150,14 @@ class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _check(self, iq: Any) -> None:
         if sum(1 for _ in iq.elements()) != 1:
             self.xmlstream.send(error_response(iq, StanzaError("bad-request")))
-            # So that it matches no other observer, and the last one leaves it alone.
+            # Without children it matches no other observer, and FallbackHandler skips what is
+            # handled.
             iq.children = []
             iq.handled = True
 
 
 class FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Answers requests that nobody else did; Wokkel's echoes what is not safe (see guard.py)."""
+    """Answers service-unavailable to IQ requests that nobody else handled."""
 
     def connectionInitialized(self) -> None:
         """Begin to answer."""

@@ -1,4 +1,9 @@
-"""Why there is no stream: one line for a person, and whether waiting may mend it."""
+"""Why there is no stream: one line for a person, and whether another attempt may succeed.
+
+A stream fails in many ways: before there is a connection, in TLS, during the negotiation, or by a
+stream error. Each way has an exception of its own, from Twisted, pyOpenSSL, service_identity or
+``errors``. ``explain`` turns any of them into a Refusal.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,12 @@ from twisted.words.xish.domish import ParserError
 
 from twisted_oob.errors import StreamRefused
 
-_LONGEST: Final = 200  # characters of what a server says
+_LONGEST: Final = 200
+"""Characters of a text; servers say what they like, at any length."""
 
-# RFC 6120 section 4.9.3. What is not here may pass, such as system-shutdown, conflict or
-# policy-violation, which is what servers answer to too many attempts.
+# RFC 6120 section 4.9.3. Another attempt would fail in the same way until something is changed.
+# Every other condition is temporary, also policy-violation, with which servers answer too many
+# attempts, and conflict, which is over when the other connection is.
 _PERMANENT_STREAM_ERRORS: Final = {
     "bad-format",
     "bad-namespace-prefix",
@@ -41,25 +48,33 @@ _MEANING: Final = {
     "conflict": "another connection has the same address",
     "connection-timeout": "the server has not heard from us for too long",
     "host-gone": "the server does not serve this domain any more",
-    "host-unknown": "the server does not know this domain",
-    # Ejabberd's answer to a component that it does not know; Prosody's is host-unknown.
+    "host-unknown": "the server does not know this domain: check its configuration",
+    # Ejabberd's answer to a component that it does not know; Prosody's is host-unknown. What SASL
+    # says of an account's password is no stream error: see scram.py.
     "not-authorized": "the secret is wrong, or the server does not know this component",
     "policy-violation": "the server's policy does not allow it",
-    "remote-connection-failed": "the server lacks another one that it depends on",
+    "remote-connection-failed": "the server can't reach another one that it depends on",
     "resource-constraint": "the server has too much to do",
-    "see-other-host": "the server sends us to another host, where we don't follow",
+    "see-other-host": "the server redirects to another host: connect to that one instead",
     "system-shutdown": "the server is shutting down",
 }
 
+# Exception, text, whether it is permanent. The first row that matches counts: ConnectionDone is a
+# ConnectionClosed. A name without an address, or a peer that speaks something else, may pass, too,
+# but before the first stream it is most likely a wrong host or port.
 _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (VerificationError, "the server's certificate is for another name", True),
-    (CertificateError, "the server's certificate is for no name, or for none that is one", True),
-    (SSL.Error, "no TLS: the server's certificate is not trusted, or has expired", True),
-    (TLSFailed, "the server could not begin TLS", False),
-    (FeatureNotAdvertized, "the server lacks a feature that clients need", True),
-    (ParserError, "what answers there does not speak XMPP", True),
-    (error.DNSLookupError, "no address was found for the server's name", True),
-    (error.ConnectionRefusedError, "nothing listens there: the connection was refused", False),
+    (CertificateError, "the server's certificate contains no usable host name", True),
+    (SSL.Error, "TLS failed: the server's certificate is not trusted, or has expired", True),
+    (TLSFailed, "the server could not begin TLS: see its log", False),
+    (FeatureNotAdvertized, "the server does not offer resource binding, which we need", True),
+    (ParserError, "what answers there does not speak XMPP: check host and port", True),
+    (error.DNSLookupError, "no address was found for the server's name: check the name", True),
+    (
+        error.ConnectionRefusedError,
+        "the connection was refused: check that the server runs, and its port",
+        False,
+    ),
     (error.TimeoutError, "the server did not answer in time", False),
     (IQTimeoutError, "the server did not answer in time", False),
     (error.ConnectionDone, "the server closed the connection", False),
@@ -71,8 +86,10 @@ _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
 class Refusal:
     """Why there is no stream.
 
-    ``text``: one line for a person. ``permanent``: whether another attempt is useless before
-    something has been changed, here or on the server.
+    Attributes:
+        text: One line for a person, of at most 200 printable characters.
+        permanent: Whether every further attempt fails, too, until somebody changes something, here
+            or on the server.
     """
 
     text: str
@@ -80,29 +97,36 @@ class Refusal:
 
 
 def explain(failure: Failure) -> Refusal:
-    """Give the reason why a stream failed, whether before, during or after its negotiation.
+    """Explain why a stream failed, before, during or after its negotiation.
 
-    ``failure``: what an endpoint's ``connect``, INIT_FAILED_EVENT, STREAM_ERROR_EVENT or
-    STREAM_END_EVENT gave. Where several did, the first is the cause. A certificate that is
-    refused mostly shows in STREAM_END_EVENT alone.
+    Args:
+        failure: What an endpoint's ``connect``, INIT_FAILED_EVENT, STREAM_ERROR_EVENT or
+            STREAM_END_EVENT gave. If several of them did, the first is the cause. A certificate
+            that fails verification mostly shows in STREAM_END_EVENT alone.
+
+    Returns:
+        The text and the judgement. An exception that nobody expects gets its type's name: its own
+        text may hold anything, a secret included.
     """
     reason = failure.value
     if isinstance(reason, StreamRefused):
         return Refusal(_one_line(str(reason)), reason.permanent)
     if isinstance(reason, StreamError):
-        return _told(reason, reason.condition in _PERMANENT_STREAM_ERRORS)
+        return _from_server(reason, reason.condition in _PERMANENT_STREAM_ERRORS)
     if isinstance(reason, StanzaError):
-        return _told(reason, reason.type != "wait" and reason.condition != "conflict")
+        # The answer to resource binding (RFC 6120 section 7.6.2) or session establishment.
+        return _from_server(reason, reason.type != "wait" and reason.condition != "conflict")
     for kind, text, permanent in _OTHERS:
         if isinstance(reason, kind):
             return Refusal(text, permanent)
+    # After _OTHERS, which has better words for some of these.
     if isinstance(reason, (OSError, error.ConnectError)):
         return Refusal(_one_line(f"the connection failed: {reason}"), permanent=False)
     return Refusal(f"an unexpected {type(reason).__name__}", permanent=True)
 
 
-def _told(reason: BaseError, permanent: bool) -> Refusal:
-    """Say what the server said: our words for the condition, then its own, if any."""
+def _from_server(reason: BaseError, permanent: bool) -> Refusal:
+    """Put what the server said into our words, followed by its own text, if any."""
     condition = str(reason.condition)
     text = f"{_MEANING.get(condition, 'the server refuses')} ({condition})"
     if reason.text:
@@ -111,5 +135,6 @@ def _told(reason: BaseError, permanent: bool) -> Refusal:
 
 
 def _one_line(text: str) -> str:
+    """Cut a text, and make one line of it that can't play tricks on a terminal or a log."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

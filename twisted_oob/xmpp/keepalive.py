@@ -1,4 +1,10 @@
-"""KeepAlive: finds a stream whose other end is gone without a word."""
+"""KeepAlive: finds a stream whose other end is gone without a word.
+
+TCP notices a lost peer only when something is sent, and then only after about a quarter of an hour
+(on Linux). A stream that waits for offers sends nothing for days: after a router on the way has
+forgotten the connection, it would look alive for ever. So we send something every minute, and
+watch whether it arrives.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +25,19 @@ from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker
 
 INTERVAL: Final = 60.0
-"""Seconds from an answer to the next ping."""
+"""Seconds from the answer to a ping until the next ping."""
 PATIENCE: Final = 30.0
-"""Seconds that a ping may take. A dead stream is found within both together."""
+"""Seconds that an answer may take. A dead stream is found within INTERVAL + PATIENCE."""
 
 
 class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     """Cuts a connection on which nothing comes back.
 
-    A client pings its server (XEP-0199); any answer is a sign of life, an error too. A component
-    has nobody to ping whose answer is sure to come back on the same connection, as several may
-    share its domain: it sends white space (RFC 6120 section 4.6.1), which the system must see
-    acknowledged in time (TCP_USER_TIMEOUT, where there is one). ``clock``: what tells the time.
+    A client pings its server (XEP-0199 section 4.2). A component sends white space (RFC 6120
+    section 4.6.1) and lets the operating system watch for its acknowledgement.
+
+    Args:
+        clock: Tells the time and runs the timer.
     """
 
     _log = Logger()
@@ -43,9 +50,12 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._to: JID | None = None
 
     def connectionInitialized(self) -> None:
-        """Begin to ping."""
+        """Begin to send pings or white space."""
         stream = BoundStream(self.xmlstream, self.parent)
         if stream.me is not None and stream.me.user is None:
+            # A component can ping nobody. A server need not answer for itself on this stream, and
+            # for the component's own domain the answer may come on another connection, as some
+            # servers let several components share a domain.
             _bound_silence(self.xmlstream.transport)
             self._timer = self._clock.callLater(INTERVAL, self._send_space)
             return
@@ -56,7 +66,7 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._timer = self._clock.callLater(INTERVAL, self._ping)
 
     def connectionLost(self, reason: Any) -> None:
-        """Leave off."""
+        """Stop until the next stream."""
         XMPPHandler.connectionLost(self, reason)
         if self._timer is not None:
             self._timer.cancel()
@@ -64,10 +74,12 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._tracker.stream_lost(reason)
 
     def _send_space(self) -> None:
+        # Between stanzas, white space means nothing. It only makes TCP send a segment.
         self._timer = self._clock.callLater(INTERVAL, self._send_space)
         self.xmlstream.send(" ")
 
     def _ping(self) -> None:
+        # The next ping begins with the answer to this one, so that a slow server never has two.
         self._timer = None
         ping = Payload(NS_PING, "ping")
         answer: Deferred[Any] = self._tracker.request("get", ping, self._to, timeout=PATIENCE)
@@ -75,13 +87,17 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _answered(self, result: object) -> None:
         if self.xmlstream is None:
+            # The stream is gone, which ended the ping as well.
             return
         if isinstance(result, Failure) and result.check(IQTimeoutError):
             self._log.warn(
-                "Nothing came back in {patience:g} s: the connection is dead", patience=PATIENCE
+                "No answer to a ping in {patience:g} s: cutting the dead connection",
+                patience=PATIENCE,
             )
+            # Not loseConnection, which would wait for the peer to acknowledge what is left.
             self.xmlstream.transport.abortConnection()
         else:
+            # An error is a sign of life, too: a server without XEP-0199 sends service-unavailable.
             self._timer = self._clock.callLater(INTERVAL, self._ping)
 
     def _on_answer(self, iq: Any) -> None:
@@ -90,7 +106,11 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
 
 def _bound_silence(transport: Any) -> None:
-    """Let the system cut a connection that acknowledges nothing for as long as a ping may take."""
+    """Let the system cut a connection if what we send is not acknowledged within PATIENCE.
+
+    TCP_USER_TIMEOUT (see tcp(7)) does that on Linux. Elsewhere the system's own limit of
+    retransmissions applies.
+    """
     transport.setTcpKeepAlive(True)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         milliseconds = int(PATIENCE * 1000)

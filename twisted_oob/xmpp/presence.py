@@ -1,4 +1,9 @@
-"""PresenceHandler: an account that is online, and lets those see it who may ask it."""
+"""PresenceHandler: shows an account as online, to those who are allowed to see it.
+
+A server delivers IQs only to a full JID, and messages to a bare JID only if a resource is available
+(RFC 6121 section 8.5). Presence makes the resource available, and a subscription to it is how
+others learn the full JID. Without both, no offer would come.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +30,20 @@ if TYPE_CHECKING:
 
 NS_CAPS: Final = "http://jabber.org/protocol/caps"
 NODE: Final = "https://pypi.org/project/twisted_oob"
-"""Names this software to others (XEP-0115 section 4)."""
+"""The URI that identifies this software to others (XEP-0115 section 4)."""
 
 
 @implementer(IDisco)
 class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Makes an account available (RFC 6121 section 4.2), and answers who wants to see it.
+    """Makes an account available (RFC 6121 section 4.2), and answers requests for subscription.
 
-    Add it to a client's stream before that is connected. Its presence tells what the other
-    handlers of the stream can do (XEP-0115). Whoever may ask gets a subscription, and is asked
-    for one (RFC 6121 section 3.1); others are refused.
+    Add it to a client's stream before that is connected. Its presence announces what the other
+    handlers of the stream can do (XEP-0115). A contact that is allowed gets a subscription and is
+    asked for one in turn (RFC 6121 section 3.1). It denies all others.
 
-    ``allowed``: those who may, an AllowList; a bare JID asks, so entries of full JIDs don't count.
+    Args:
+        allowed: The AllowList of contacts. A request comes from a bare JID, so entries that are
+            full JIDs allow nobody here.
     """
 
     _log = Logger()
@@ -50,7 +57,7 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._node = ""
 
     def connectionInitialized(self) -> None:
-        """Begin to answer, and send initial presence."""
+        """Begin to answer, and send the initial presence."""
         for kind in ("subscribe", "unsubscribe"):
             self.xmlstream.addObserver(f"/presence[@type='{kind}']", self._on_subscription)
         ensureDeferred(self._announce()).addErrback(
@@ -60,16 +67,21 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> Deferred[list[object]]:
-        """Give our own feature or, for the node that our presence names, what everybody gives."""
+        """Return our own feature or, for the node in our presence, those of all handlers.
+
+        Whoever reads ``ver`` in our presence asks for that node, to learn what it stands for. The
+        answer must be the same as without a node (XEP-0115 section 6.2).
+        """
         if nodeIdentifier and nodeIdentifier == self._node:
             return ensureDeferred(everything(self.parent, "getDiscoInfo", requestor, target, ""))
         return succeed([] if nodeIdentifier else [DiscoFeature(NS_CAPS)])
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
-        """Give no items: presence has none."""
+        """Return no items: presence has no part in disco#items."""
         return []
 
     async def _announce(self) -> None:
+        # Gathering takes its time, and the stream may be lost or replaced meanwhile.
         stream = self.xmlstream
         me = stream.authenticator.jid
         info = await everything(self.parent, "getDiscoInfo", me, me, "")
@@ -86,8 +98,11 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         except ValueError:
             return
         if presence["type"] == "unsubscribe":
+            # Servers of RFC 3921 expect an acknowledgement (section 8.4), whoever it was; those
+            # of RFC 6121 ignore it.
             answers = ["unsubscribed"]
         elif contact in self._allowed:
+            # We don't need theirs, but clients expect contacts to see each other.
             answers = ["subscribed", "subscribe"]
         else:
             answers = ["unsubscribed"]
@@ -98,19 +113,25 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
 
 def verification_string(info: Iterable[object]) -> str:
-    """Give the ``ver`` of entity capabilities, by SHA-1 (XEP-0115 section 5.1).
+    """Return the ``ver`` of entity capabilities, by SHA-1 (XEP-0115 section 5.1).
 
-    ``info``: DiscoIdentity and DiscoFeature objects; identities are without a language.
-    Anything else is a TypeError, as it would be missing from the string.
+    Args:
+        info: DiscoIdentity objects without a language, and DiscoFeature objects.
+
+    Raises:
+        TypeError: An object is neither. It would be missing from the string, so that nobody would
+            believe our capabilities (section 5.4).
     """
     identities, features = set(), set()
     for item in info:
         if isinstance(item, DiscoIdentity):
+            # The empty part is the language.
             identities.add(f"{item.category}/{item.type}//{item.name or ''}".encode())
         elif isinstance(item, DiscoFeature):
             features.add(item.encode())
         else:
-            raise TypeError(f"capabilities of {type(item).__name__} objects are not known")
+            raise TypeError(f"capabilities can't contain a {type(item).__name__}")
+    # Sorted as bytes ("i;octet"), not as text; and a feature that two handlers give counts once.
     text = b"".join(part + b"<" for part in (*sorted(identities), *sorted(features)))
-    # The standard's default, and what every server and client knows; no secret depends on it.
+    # SHA-1 is what the standard requires everybody to support; no secret depends on it.
     return b64encode(sha1(text, usedforsecurity=False).digest()).decode()

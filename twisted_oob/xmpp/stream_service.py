@@ -1,4 +1,27 @@
-"""StreamService: a stream to a real server, which stays up."""
+"""StreamService: a stream to a real server, which stays up.
+
+One coroutine, ``_stay_up``, makes one stream after another. The states of the service:
+
+===========  =====================================  ========================================
+state        goes on to                             on failure
+===========  =====================================  ========================================
+connecting   negotiating, once connected            pausing
+negotiating  up, once stanzas may be sent           pausing, after NEGOTIATION_LIMIT at most
+up           (stays for months)                     pausing
+pausing      connecting, after LONGEST_PAUSE at     --
+             most
+closing      stopped, once the server closes, too   stopped, after CLOSE_LIMIT
+===========  =====================================  ========================================
+
+If no stream has been up yet, a permanent failure leads to stopped, not to pausing, and
+``on_refused`` is called. ``stopService`` leads from up to closing, and from any other state to
+stopped at once. ``startService`` may be called while a stream is still closing. The new stream
+then waits for the end of the old one, as a server may see two streams of one address as a
+conflict.
+
+StreamManager hears of a stream's events through its factory's bootstraps. So does this class: it
+adds its own observers before or after those of StreamManager, and overrides none of its methods.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +36,13 @@ from twisted.internet.error import TimeoutError as ConnectionTimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT, STREAM_ERROR_EVENT
+from twisted.words.protocols.jabber.xmlstream import (
+    INIT_FAILED_EVENT,
+    STREAM_AUTHD_EVENT,
+    STREAM_CONNECTED_EVENT,
+    STREAM_END_EVENT,
+    STREAM_ERROR_EVENT,
+)
 from wokkel.subprotocols import StreamManager
 
 from twisted_oob.xmpp.failures import Refusal, explain
@@ -21,7 +50,7 @@ from twisted_oob.xmpp.guard import PromptXmlStream
 from twisted_oob.xmpp.keepalive import KeepAlive
 
 LONGEST_PAUSE: Final = 60.0
-"""Seconds between two attempts at the most; a stream that lasted longer counts as a success."""
+"""Seconds between two attempts at the most; a stream that lasted as long counts as a success."""
 NEGOTIATION_LIMIT: Final = 30.0
 """Seconds from the connection to a stream that is ready for stanzas."""
 CLOSE_LIMIT: Final = 2.0
@@ -31,14 +60,19 @@ CLOSE_LIMIT: Final = 2.0
 class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has no types
     """Connects, and connects again whenever the stream is lost, until it is stopped.
 
-    A Twisted service and a Wokkel stream manager: add handlers with ``setHandlerParent``.
+    It is a Twisted service and a Wokkel stream manager: add handlers with ``setHandlerParent``.
     The pauses between attempts double from a second to a minute, with jitter.
 
-    ``factory``: makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
-    ``componentFactory``. ``endpoint``: where it connects. ``name``: what the log calls it.
-    ``on_refused``: called with a Refusal where no stream has been up yet and one fails for a
-    reason that waiting does not mend (a wrong password, an unknown host, a bad certificate); no
-    further attempt is made then. Once a stream has been up, every failure is taken as passing.
+    Args:
+        factory: Makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
+            ``componentFactory``. It must serve no other manager.
+        endpoint: The IStreamClientEndpoint of the server.
+        name: What the log calls this stream.
+        reactor: Tells the time and runs the timers.
+        on_refused: Called with a Refusal if a stream fails for a permanent reason (a wrong
+            password, an unknown host, a bad certificate) before any has been up. The service then
+            makes no further attempt. Once a stream has been up, the configuration is known to be
+            right, and every failure counts as temporary.
     """
 
     _log = Logger()
@@ -52,12 +86,19 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         reactor: Any,
         on_refused: Callable[[Refusal], object],
     ) -> None:
+        # Observers of an event are called in the order of their addition: these two before
+        # StreamManager tells the handlers, the others after it.
+        factory.addBootstrap(STREAM_AUTHD_EVENT, self._on_ready)
+        factory.addBootstrap(STREAM_END_EVENT, self._on_ending)
         StreamManager.__init__(self, factory, reactor)
+        factory.addBootstrap(STREAM_CONNECTED_EVENT, self._on_connected)
         factory.addBootstrap(STREAM_ERROR_EVENT, self._note)
+        factory.addBootstrap(STREAM_END_EVENT, self._on_end)
         factory.noisy = False
         factory.protocol = PromptXmlStream
+        self._clock = reactor
         self._endpoint = endpoint
-        # Service has an attribute "name" for something else.
+        # Not "name": Service looks itself up by that in its parent.
         self._peer = name
         self._on_refused = on_refused
         self._running: Deferred[None] | None = None
@@ -79,7 +120,14 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         )
 
     def stopService(self) -> Deferred[None]:
-        """Close the stream (RFC 6120 section 4.4); fires when the connection is gone."""
+        """Close the stream (RFC 6120 section 4.4).
+
+        It can be called in any state, and more than once.
+
+        Returns:
+            A Deferred that fires when the connection is gone, after CLOSE_LIMIT seconds at the
+            latest.
+        """
         Service.stopService(self)
         running, self._running = self._running, None
         if running is not None:
@@ -90,17 +138,20 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         if self._closing:
             return self._end()
         self._closing = True
-        if not self._initialized:
+        if self._up_since is None:
+            # There is nothing to say goodbye to before the stream is negotiated.
             ended = self._end()
             transport.abortConnection()
             return ended
+        # The server answers with its own end of the stream and then closes the connection. What
+        # it sent until then is still handled.
         self.xmlstream.sendFooter()
-        limit = self._reactor.callLater(CLOSE_LIMIT, transport.abortConnection)
+        limit = self._clock.callLater(CLOSE_LIMIT, transport.abortConnection)
         return self._end().addCallback(lambda _: limit.cancel() if limit.active() else None)
 
     async def _stay_up(self) -> None:
         if self.xmlstream is not None:
-            # It was stopped a moment ago, and that stream has not ended yet.
+            # The service was stopped a moment ago, and that stream has not ended yet.
             await self._end()
         attempt = 0
         while True:
@@ -108,10 +159,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
             if refusal.permanent and not self._was_up:
                 self._on_refused(refusal)
                 return
-            lasted = 0.0 if self._up_since is None else self._reactor.seconds() - self._up_since
+            lasted = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
+            # A stream that is lost at once is no success. Otherwise a server that accepts and
+            # then drops everybody would be asked every second.
             if lasted >= LONGEST_PAUSE:
                 attempt = 0
-            # With jitter: when a server restarts, not all of its clients should come at once.
+            # With jitter: when a server restarts, its clients should not all come at once.
             pause = min(2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
             attempt += 1 if 2.0**attempt < LONGEST_PAUSE else 0
             self._log.warn(
@@ -120,59 +173,67 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
                 reason=refusal.text,
                 pause=pause,
             )
-            await deferLater(self._reactor, pause, lambda: None)
+            await deferLater(self._clock, pause, lambda: None)
 
     async def _one_stream(self) -> Failure:
-        """Connect, and wait for the end; gives its reason."""
+        """Connect, wait for the end of the stream, and return its reason."""
         self._reason = self._up_since = None
         try:
             await self._endpoint.connect(self.factory)
         except Exception:
             if not self.running:
-                # Endpoints have their own exceptions for an attempt that was cancelled.
+                # Endpoints have exceptions of their own for an attempt that was cancelled.
                 raise CancelledError from None
             return Failure()
+        # The stream may have ended before the endpoint told us that it began.
         if self.xmlstream is not None:
             await self._end()
         return self._reason or Failure(ConnectionDone())
 
     def _end(self) -> Deferred[None]:
-        """Wait for the end of the stream that there is."""
+        """Return a Deferred that fires when the current stream has ended."""
         ended: Deferred[None] = Deferred()
         self._waiting_for_end.append(ended)
         return ended
 
     def _give_up(self, xs: Any, reason: Failure) -> None:
+        """Cut a stream that can't be negotiated, unless it is gone already."""
         if self.xmlstream is xs:
             self._note(reason)
             xs.transport.abortConnection()
 
     def _note(self, reason: Failure) -> None:
-        # What comes first is the cause; the loss of the connection is but its effect.
+        """Remember why the stream failed.
+
+        The first reason is the cause. What follows is only its effect: after a stream error or a
+        failed negotiation, the connection is lost as well, and that says nothing.
+        """
         self._reason = self._reason or reason
 
-    def _connected(self, xs: Any) -> None:
-        StreamManager._connected(self, xs)
+    def _on_connected(self, xs: Any) -> None:
         late = Failure(
             ConnectionTimeoutError(f"no stream {NEGOTIATION_LIMIT:g} s after connecting")
         )
-        # For each stream its own: what one fails of may show only after its end.
+        # An observer per stream, which knows its stream: an initializer may fail only after the
+        # stream has ended, and must not cut the next one.
         xs.addObserver(INIT_FAILED_EVENT, lambda reason: self._give_up(xs, reason))
-        self._negotiation = self._reactor.callLater(NEGOTIATION_LIMIT, self._give_up, xs, late)
+        self._negotiation = self._clock.callLater(NEGOTIATION_LIMIT, self._give_up, xs, late)
 
-    def _authd(self, xs: Any) -> None:
+    def _on_ready(self, _xs: Any) -> None:
         if self._negotiation.active():
             self._negotiation.cancel()
         self._was_up = True
-        self._up_since = self._reactor.seconds()
+        self._up_since = self._clock.seconds()
         self._log.info("{name}: connected", name=self._peer)
-        StreamManager._authd(self, xs)
 
-    def _disconnected(self, reason: Any) -> None:
+    def _on_ending(self, _reason: Failure) -> None:
+        # Before the handlers hear of it, as one of them may stop or start this service.
         if self._negotiation.active():
             self._negotiation.cancel()
         self._closing = False
-        StreamManager._disconnected(self, reason)
+
+    def _on_end(self, reason: Failure) -> None:
+        # After StreamManager has let go of the stream: who waits may begin the next one at once.
         self._note(reason)
         waiting, self._waiting_for_end = self._waiting_for_end, []
         for ended in waiting:

@@ -1,0 +1,235 @@
+"""External components: who gets in, and how it ends."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.words.protocols.jabber import xmlstream
+from twisted.words.xish import domish
+
+from tests.support.components import NS, NS_STREAMS, SECRET, Echo, header, local, told
+from twisted_oob.xmpp.component_server import (
+    CLOSE_TIMEOUT,
+    HANDSHAKE_TIMEOUT,
+    MAX_HANDSHAKE_BYTES,
+    ComponentServerFactory,
+)
+from twisted_oob.xmpp.router import Router
+
+from wokkel.component import InternalComponent  # isort: skip
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    "digest",
+    ["", "0" * 40, "ü", sha1(SECRET.encode()).hexdigest()],
+    ids=["empty", "zeros", "not ASCII", "without the id"],
+)
+async def test_wrong_handshake_is_not_authorized(components, events, digest):
+    peer = await components.connect()
+    await peer.open("a.example")
+    peer.send(f"<handshake>{digest}</handshake>")
+    assert await peer.error() == "not-authorized"
+    assert not components.router.routes
+    [line] = told(events)
+    assert "a.example at 127.0.0.1:" in line
+    assert "refused: not-authorized" in line
+
+
+@pytest_twisted.ensureDeferred
+async def test_stanza_before_handshake_is_not_authorized_and_not_routed(components):
+    inside = local(components.router, "inside.example")
+    peer = await components.connect()
+    sid = await peer.open("a.example")
+    digest = sha1((sid + SECRET).encode()).hexdigest()
+    stanza = "<message from='a.example' to='inside.example'/>"
+    peer.send(f"{stanza}<handshake>{digest}</handshake>{stanza}")
+    assert await peer.error() == "not-authorized"
+    assert inside.got == []
+    assert list(components.router.routes) == ["inside.example"]
+    inside.leave()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("sent", ["", header("a.example")], ids=["silence", "header alone"])
+async def test_handshake_must_come_in_time(components, events, sent):
+    peer = await components.connect()
+    if sent:
+        peer.send(sent)
+        await peer.until("id='")
+    else:
+        late = await components.connect()
+        await late.open("other.example")
+    components.clock.advance(HANDSHAKE_TIMEOUT - 0.01)
+    assert not peer.closed.called
+    components.clock.advance(0.01)
+    assert await peer.error() == "connection-timeout"
+    assert "no handshake in 30 seconds" in told(events)[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_handshake_that_comes_too_late_opens_nothing(components):
+    peer = await components.connect()
+    sid = await peer.open("a.example")
+    [stream] = components.factory.streams
+    components.clock.advance(HANDSHAKE_TIMEOUT)
+    digest = sha1((sid + SECRET).encode()).hexdigest()
+    stream.dataReceived(f"<handshake>{digest}</handshake>".encode())
+    assert not components.router.routes
+    assert await peer.error() == "connection-timeout"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_goes_before_its_handshake_leaves_nothing(components, events):
+    peer = await components.connect()
+    await peer.open("a.example")
+    [stream] = components.factory.streams
+    over = Deferred()
+    stream.addObserver(xmlstream.STREAM_END_EVENT, lambda reason: over.callback(None))
+    peer.transport.loseConnection()
+    await over
+    await deferLater(reactor, 0)
+    assert not components.factory.streams
+    assert not components.clock.getDelayedCalls()
+    [line] = told(events)
+    assert "left: Connection was closed cleanly" in line
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_that_is_in_has_no_time_limit(components):
+    a = await components.join("a.example")
+    components.clock.advance(HANDSHAKE_TIMEOUT * 10)
+    a.send("<message from='a.example' to='a.example' id='self'/>")
+    await a.until("id='self'")
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("start", "condition"),
+    [
+        (header("user@a.example"), "improper-addressing"),
+        (header("a.example/resource"), "improper-addressing"),
+        (header(""), "improper-addressing"),
+        (header("a..example"), "improper-addressing"),
+        (header("a b"), "improper-addressing"),
+        (header("-a.example"), "improper-addressing"),
+        (header("x" * 3072), "improper-addressing"),
+        (header("a.example").replace(" to='a.example'", ""), "improper-addressing"),
+        (header("a.example").replace(NS, "jabber:client"), "invalid-namespace"),
+        (header("a.example").replace(NS_STREAMS, "urn:other"), "invalid-namespace"),
+        (header("a.example").replace("<stream:stream", "<stream:flood"), "invalid-namespace"),
+        ("GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
+        ("\x00\x16\x03", "not-well-formed"),
+        ("<!DOCTYPE s [<!ENTITY e 'eeee'>]>" + header("a.example"), "restricted-xml"),
+        (header("a.example") + "<" + "x" * MAX_HANDSHAKE_BYTES, "policy-violation"),
+    ],
+)
+async def test_bad_opening_is_told_why(components, events, start, condition):
+    peer = await components.connect()
+    peer.send(start)
+    assert await peer.error() == condition
+    assert f" xmlns='{NS}'".encode() in peer.data
+    assert not components.router.routes
+    [line] = told(events)
+    assert f"refused: {condition}" in line
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("spelling", ["taken.example", "TAKEN.example", "taken.example."])
+async def test_taken_domain_is_a_conflict_and_its_holder_keeps_it(components, events, spelling):
+    holder = await components.join("taken.example")
+    other = await components.connect()
+    sid = await other.open(spelling)
+    other.send(f"<handshake>{sha1((sid + SECRET).encode()).hexdigest()}</handshake>")
+    assert await other.error() == "conflict"
+    assert b"<handshake/>" not in other.data
+    holder.send("<message from='taken.example' to='taken.example' id='still'/>")
+    await holder.until("id='still'")
+    assert ["refused: conflict" in line for line in told(events)] == [False, True]
+
+
+@pytest_twisted.ensureDeferred
+async def test_domain_of_the_responder_in_process_is_a_conflict(components):
+    inside = InternalComponent(components.router, "inside.example")
+    echo = Echo()
+    echo.setHandlerParent(inside)
+    inside.startService()
+    other = await components.connect()
+    sid = await other.open("inside.example")
+    other.send(f"<handshake>{sha1((sid + SECRET).encode()).hexdigest()}</handshake>")
+    assert await other.error() == "conflict"
+    assert list(components.router.routes) == ["inside.example"]
+    a = await components.join("a.example")
+    a.send("<iq type='get' from='a.example' to='inside.example' id='1'><q xmlns='q'/></iq>")
+    await a.until("type='result'")
+    inside.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_domain_is_free_again_when_its_holder_has_left(components, events):
+    holder = await components.join("a.example")
+    holder.send("</stream:stream>")
+    await holder.closed
+    assert holder.data.endswith(b"</stream:stream>")
+    again = await components.join("a.example")
+    again.transport.abortConnection()
+    await again.closed
+    last = await components.join("a.example")
+    last.send("<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>")
+    await last.closed
+    lines = told(events)
+    assert [line.split()[-1] if "connected" in line else "left" for line in lines] == [
+        "connected",
+        "left",
+    ] * 3
+    assert "left: it closed its stream" in lines[1]
+    assert "left: it reported reset" in lines[5]
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_tells_everyone_and_waits_for_the_last(components, events):
+    a, b, early = await components.join("a.example"), await components.join("b.example"), None
+    early = await components.connect()
+    await early.open("c.example")
+    gone = components.factory.stop()
+    assert not gone.called
+    assert [await peer.error() for peer in (a, b, early)] == ["system-shutdown"] * 3
+    await gone
+    assert not components.factory.streams
+    assert sum("system-shutdown" in line for line in told(events)) == 3
+    assert components.factory.stop().called
+    refused = await components.connect()
+    await refused.closed
+    assert refused.data == b""
+    components.factory.startFactory()
+    await components.join("a.example")
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_aborts_who_does_not_take_leave(components):
+    inside = local(components.router, "inside.example")
+    deaf = await components.join("a.example")
+    deaf.transport.pauseProducing()
+    message = domish.Element((None, "message"), attribs={"to": "a.example"})
+    message.addElement("body", content="x" * 1_000_000)
+    for _ in range(32):
+        inside.send(message)
+    first, second = components.factory.stop(), components.factory.stop()
+    components.clock.advance(CLOSE_TIMEOUT - 0.01)
+    assert not first.called
+    components.clock.advance(0.01)
+    await first
+    await second
+    deaf.transport.resumeProducing()
+    await deaf.closed
+    inside.leave()
+
+
+def test_components_need_a_secret():
+    with pytest.raises(ValueError, match="must not be empty"):
+        ComponentServerFactory(Router(), "", Clock())

@@ -1,0 +1,119 @@
+"""What a component that is in may send."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+import pytest
+import pytest_twisted
+
+from tests.support.components import SECRET, header, local, told
+from twisted_oob.xmpp.component_server import MAX_STANZA_BYTES
+from twisted_oob.xmpp.guard import MAX_DEPTH
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("stanza", "condition"),
+    [
+        ("<message to='inside.example'/>", "invalid-from"),
+        ("<message from='' to='inside.example'/>", "invalid-from"),
+        ("<message from='b.example' to='inside.example'/>", "invalid-from"),
+        ("<message from='x.a.example' to='inside.example'/>", "invalid-from"),
+        ("<message from='a.example@b.example' to='inside.example'/>", "invalid-from"),
+        ("<message from='b.example/a.example' to='inside.example'/>", "invalid-from"),
+        ("<message from='u@a..example' to='inside.example'/>", "invalid-from"),
+        ("<message from='inside.example' to='inside.example'/>", "invalid-from"),
+        ("<message from='a.example'/>", "improper-addressing"),
+        ("<message from='a.example' to=''/>", "improper-addressing"),
+        ("<other from='a.example' to='inside.example'/>", "unsupported-stanza-type"),
+        (
+            "<message xmlns='jabber:client' from='a.example' to='inside.example'/>",
+            "unsupported-stanza-type",
+        ),
+        ("<message from='a.example' to='inside.example'></presence>", "not-well-formed"),
+        ("<message from='a.example' to='inside.example'>&bomb;</message>", "not-well-formed"),
+        (
+            "<message from='a.example' to='inside.example'>"
+            + "<x>" * MAX_DEPTH
+            + "</x>" * MAX_DEPTH
+            + "</message>",
+            "bad-format",
+        ),
+        (
+            "<message from='a.example' to='inside.example'>" + "x" * MAX_STANZA_BYTES,
+            "policy-violation",
+        ),
+    ],
+)
+async def test_bad_stanza_ends_the_stream_and_goes_nowhere(components, events, stanza, condition):
+    inside = local(components.router, "inside.example")
+    peer = await components.join("a.example")
+    peer.send(stanza + "<message from='a.example' to='inside.example' id='after'/>")
+    assert await peer.error() == condition
+    assert inside.got == []
+    assert list(components.router.routes) == ["inside.example"]
+    assert [f"disconnected: {condition}" in line for line in told(events)] == [False, True]
+    inside.leave()
+
+
+SMUGGLED = "urn:x&apos;/&gt;&lt;/message&gt;&lt;message&#9;from=&apos;admin@bank.example&apos;"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    "child",
+    [
+        f"<x xmlns='{SMUGGLED}'/>",
+        f"<p:x xmlns:p='{SMUGGLED}'/>",
+        f"<x><y><z xmlns:p='{SMUGGLED}' p:a='1'/></y></x>",
+        f"<x xmlns:p='{SMUGGLED}'/>",
+    ],
+)
+async def test_no_stanza_is_smuggled_in_a_namespace_name(components, child):
+    victim = await components.join("victim.example")
+    peer = await components.join("a.example")
+    peer.send(f"<message from='a.example' to='victim.example'>{child}</message>")
+    assert await peer.error() == "bad-format"
+    victim.send("<message from='victim.example' to='victim.example' id='last'/>")
+    await victim.until("id='last'")
+    assert [e.get("from") for e in victim.stanzas()] == ["victim.example"]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("child", ["<p:x/>", "<x p:a='1'/>"])
+async def test_a_prefix_of_the_stream_header_can_not_smuggle_either(components, child):
+    inside = local(components.router, "inside.example")
+    peer = await components.connect()
+    start = header("a.example").replace(" to=", f" xmlns:p='{SMUGGLED}' to=")
+    peer.send(start)
+    await peer.until("id='")
+    sid = peer.data.split(b"id='")[1].split(b"'")[0].decode()
+    peer.send(f"<handshake>{sha1((sid + SECRET).encode()).hexdigest()}</handshake>")
+    await peer.until("<handshake/>")
+    peer.send(f"<message from='a.example' to='inside.example'>{child}</message>")
+    assert await peer.error() == "bad-format"
+    assert inside.got == []
+    inside.leave()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("sender", ["a.example", "u@a.example", "u@A.EXAMPLE/r", "a.example/r"])
+async def test_every_address_at_its_own_domain_is_fine(components, sender):
+    peer = await components.join("a.example")
+    peer.send(f"<message from='{sender}' to='u@A.example/r' id='1'/>")
+    await peer.until("id='1'")
+    assert peer.stanzas()[0].get("from") == sender
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_limit_counts_one_stanza_not_the_stream(components):
+    inside = local(components.router, "inside.example")
+    peer = await components.join("a.example")
+    text = "x" * (MAX_STANZA_BYTES // 2)
+    for _ in range(4):
+        peer.send(f"<message from='a.example' to='inside.example'><b>{text}</b></message>")
+    peer.send("<message from='a.example' to='a.example' id='last'/>")
+    await peer.until("id='last'")
+    assert [len(str(m.b)) for m in inside.got] == [len(text)] * 4
+    inside.leave()
