@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import count
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from twisted.internet.ssl import PrivateCertificate
 
 _DAY = timedelta(days=1)
 
@@ -18,44 +20,56 @@ class Authority:
 
     def __init__(self, folder, name="A CA for tests"):
         self._folder = folder
+        self._serial = count()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        builder = self._builder(self._name, self._key.public_key())
+        builder = _builder(self._name, self._key, self._name, self._key)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         builder = builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), True)
         self.file = folder / "ca.pem"
         self.file.write_bytes(_pem(builder.sign(self._key, SHA256())))
 
-    def issue(self, host):
-        """Make a key and a certificate for a host; gives the file that holds both."""
+    def issue(self, host, *, names=None, expired=False, self_signed=False):
+        """Make a key and a certificate for a host; gives the file that holds both.
+
+        ``names``: what the certificate is for, instead of the host; empty for no names at all.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_named(host), key.public_key())
-        alternatives = x509.SubjectAlternativeName([x509.DNSName(host)])
-        builder = builder.add_extension(alternatives, False)
+        issuer, signer = (_named(host), key) if self_signed else (self._name, self._key)
+        builder = _builder(_named(host), key, issuer, signer, expired=expired)
+        names = [x509.DNSName(host)] if names is None else names
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         builder = builder.add_extension(_usage(digital_signature=True), True)
-        file = self._folder / f"{host}.pem"
+        file = self._folder / f"{next(self._serial)}.pem"
         file.touch(mode=0o600)
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        file.write_bytes(secret + _pem(builder.sign(self._key, SHA256())))
+        file.write_bytes(secret + _pem(builder.sign(signer, SHA256())))
         return file
 
-    def _builder(self, name, public_key):
-        now = datetime.now(timezone.utc)
-        # Strict verifiers want both key identifiers (RFC 5280 sections 4.2.1.1 and 4.2.1.2).
-        own = x509.SubjectKeyIdentifier.from_public_key(public_key)
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + _DAY)
-            .add_extension(own, False)
-            .add_extension(issuer, False)
-        )
+
+def _builder(name, key, issuer, signer, *, expired=False):
+    now = datetime.now(timezone.utc)
+    # Strict verifiers want both key identifiers (RFC 5280 sections 4.2.1.1 and 4.2.1.2).
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY)
+        .not_valid_after(now + (-_DAY / 2 if expired else _DAY))
+        .add_extension(own, False)
+        .add_extension(of_issuer, False)
+    )
+
+
+def server_options(file):
+    """Give what a server needs for TLS with the key and certificate of a file."""
+    return PrivateCertificate.loadPEM(file.read_bytes()).options()
 
 
 def _named(name):

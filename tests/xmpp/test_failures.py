@@ -40,7 +40,7 @@ from twisted_oob.xmpp.failures import explain
         (StanzaError("not-allowed"), True, "(not-allowed)"),
         (StanzaError("conflict"), False, "same address"),
         (StanzaError("resource-constraint", type="wait"), False, "too much to do"),
-        (xmlstream.FeatureNotAdvertized(), True, "lacks a feature"),
+        (xmlstream.FeatureNotAdvertized(), True, "resource binding"),
         (xmlstream.TLSFailed(), False, "TLS"),
         (xmlstream.TimeoutError(), False, "in time"),
         (ParserError("not well-formed"), True, "does not speak XMPP"),
