@@ -12,12 +12,11 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber import jid
-from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
 from tests.support.hostile_http import answer, then_close
 from tests.support.network import DOMAIN, SENDER, Watcher
-from twisted_oob import DISCO_FEATURES, AllowList, ServedStream, __version__
+from twisted_oob import DISCO_FEATURES, ServedStream, __version__
 
 NS_DISCO_INFO = "http://jabber.org/protocol/disco#info"
 NS_DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
@@ -28,39 +27,6 @@ def iq(kind, namespace, name):
     element["type"], element["id"], element["to"] = kind, "q1", DOMAIN
     element.addElement((namespace, name))
     return element
-
-
-@pytest.mark.parametrize(
-    ("entry", "sender", "allowed"),
-    [
-        ("*", "anyone@any.example/where", True),
-        ("home.example", "home.example", True),
-        ("home.example", "me@home.example/desk", True),
-        ("HOME.example", "me@home.example/desk", True),
-        ("home.example", "me@sub.home.example", False),
-        ("home.example", "home.example@far.example", False),
-        ("me@home.example", "me@home.example", True),
-        ("me@home.example", "me@home.example/desk", True),
-        ("me@home.example", "you@home.example/desk", False),
-        ("me@home.example", "home.example", False),
-        ("me@home.example/desk", "me@home.example/desk", True),
-        ("me@home.example/desk", "me@home.example/sofa", False),
-        ("me@home.example/desk", "me@home.example", False),
-    ],
-)
-def test_who_may_make_offers(entry, sender, allowed):
-    assert (JID(sender) in AllowList([entry])) is allowed
-    assert (JID(sender) in AllowList(["other.example", entry])) is allowed
-
-
-def test_an_empty_allow_list_allows_nobody():
-    assert JID("me@home.example") not in AllowList([])
-    assert None not in AllowList(["home.example"])
-
-
-def test_an_allow_list_refuses_what_is_no_jid():
-    with pytest.raises(ValueError, match="not a valid JID"):
-        AllowList(["a@b@c/ \0"])
 
 
 @pytest_twisted.ensureDeferred

@@ -1,130 +1,31 @@
-"""A stream that stays up: attempts, pauses, refusals, keep-alive, the way it ends."""
+"""A stream that stays up: attempts, pauses, refusals, and what is logged."""
 
 from __future__ import annotations
 
 import random
-import socket
 
 import pytest
-from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.error import ConnectionDone
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.component import componentFactory
-from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.jid import InvalidFormat
 from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT
 
-from tests.support.streams import COMPONENT, ME, outcome
+from tests.support.stream_services import HEADER, SECRET, World, stream_error
+from tests.support.streams import COMPONENT
 from twisted_oob import OOBHandler
-from twisted_oob.xmpp.keepalive import INTERVAL, PATIENCE
-from twisted_oob.xmpp.stream_service import (
-    CLOSE_LIMIT,
-    LONGEST_PAUSE,
-    NEGOTIATION_LIMIT,
-    StreamService,
-)
-
-HEADER = (
-    "<stream:stream xmlns='jabber:component:accept'"
-    f" xmlns:stream='http://etherx.jabber.org/streams' id='s1' from='{COMPONENT}'>"
-)
-REFUSED = Failure(error.ConnectionRefusedError())
-
-
-def stream_error(condition):
-    return (
-        f"<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-    )
-
-
-class Transport(StringTransport):
-    """A transport in memory; ``aborted`` tells whether it was cut."""
-
-    aborted = False
-
-    def __init__(self):
-        super().__init__()
-        self.socket = socket.socket()
-
-    def getHandle(self):
-        return self.socket
-
-    def setTcpKeepAlive(self, on):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, on)
-
-    def abortConnection(self):
-        self.aborted = True
-        self.loseConnection()
-
-
-class Server:
-    """The other end of every connection, and the endpoint that makes them."""
-
-    def __init__(self):
-        self.attempts = 0
-        self.refusing = False
-        self.xmlstream = None
-
-    def connect(self, factory):
-        self.attempts += 1
-        if self.refusing is None:
-            # As HostnameEndpoint does: what it says of a cancelled attempt is not CancelledError.
-            return Deferred(lambda attempt: attempt.errback(error.ConnectingCancelledError(None)))
-        if self.refusing:
-            return fail(REFUSED)
-        self.transport = Transport()
-        self.xmlstream = factory.buildProtocol(None)
-        self.xmlstream.makeConnection(self.transport)
-        return succeed(self.xmlstream)
-
-    def send(self, xml):
-        self.xmlstream.dataReceived(xml.encode())
-
-    def received(self):
-        xml = self.transport.value().decode()
-        self.transport.clear()
-        return xml
-
-    def accept(self, account=None):
-        self.send(HEADER)
-        if account is not None:
-            self.xmlstream.authenticator.jid = JID(account)
-        self.send("<handshake/>")
-        self.transport.clear()
-
-    def hang_up(self, reason=ConnectionLost):
-        self.xmlstream.connectionLost(Failure(reason()))
-
-
-class World:
-    def __init__(self):
-        self.clock = Clock()
-        self.server = Server()
-        self.refusals = []
-        self.stream = StreamService(
-            componentFactory(COMPONENT, "secret"),
-            self.server,
-            name=COMPONENT,
-            reactor=self.clock,
-            on_refused=self.refusals.append,
-        )
-
-    def next_pause(self):
-        """Let time go on until the next attempt; gives how long that took."""
-        attempts, began = self.server.attempts, self.clock.seconds()
-        while self.server.attempts == attempts:
-            next_ = min(call.getTime() for call in self.clock.getDelayedCalls())
-            self.clock.advance(next_ - self.clock.seconds())
-        return self.clock.seconds() - began
+from twisted_oob.xmpp.stream_service import LONGEST_PAUSE, NEGOTIATION_LIMIT
 
 
 @pytest.fixture
 def world(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda _low, high: high)
     return World()
+
+
+def lines_of(log, word):
+    """Give the lines of the log with a word in them."""
+    return [line for line in map(formatEvent, log) if line is not None and word in line]
 
 
 def test_pauses_double_up_to_a_minute(world):
@@ -149,7 +50,7 @@ def test_each_failure_is_one_line_with_the_next_attempt(world, log):
     world.server.refusing = True
     world.stream.startService()
     world.next_pause()
-    lines = [formatEvent(event) for event in log if "next attempt" in (formatEvent(event) or "")]
+    lines = lines_of(log, "next attempt")
     assert len(lines) == 2
     assert lines[0].startswith(COMPONENT)
     assert lines[0].endswith("next attempt in 1.0 s")
@@ -245,54 +146,6 @@ def test_requests_wait_for_the_next_stream_and_offers_work_on_it(world):
     assert "type='result'" in world.server.received()
 
 
-def ping_of(world):
-    """Give the id of the ping that was sent."""
-    xml = world.server.received()
-    assert xml.count("urn:xmpp:ping") == 1
-    assert "to='home.example'" in xml
-    return xml.partition("id='")[2].partition("'")[0]
-
-
-@pytest.mark.parametrize("kind", ["result", "error"])
-def test_any_answer_to_a_ping_is_a_sign_of_life(world, kind):
-    world.stream.startService()
-    world.server.accept(ME)
-    for _ in range(3):
-        world.clock.advance(INTERVAL)
-        id_ = ping_of(world)
-        world.server.send(f"<iq type='{kind}' id='{id_}' from='home.example' to='{ME}'/>")
-        world.clock.advance(PATIENCE)
-        assert not world.server.transport.aborted
-        world.clock.advance(INTERVAL - PATIENCE)
-        id_ = ping_of(world)
-        world.server.send(f"<iq type='{kind}' id='{id_}' from='home.example' to='{ME}'/>")
-
-
-def test_a_dead_connection_is_found_within_two_minutes(world):
-    world.stream.startService()
-    world.server.accept(ME)
-    world.clock.advance(INTERVAL)
-    world.clock.advance(PATIENCE)
-    assert world.server.transport.aborted
-    assert INTERVAL + PATIENCE <= 120
-    world.server.hang_up()
-    world.next_pause()
-    assert world.server.attempts == 2
-
-
-def test_a_component_sends_white_space_that_must_be_acknowledged_in_time(world):
-    world.stream.startService()
-    world.server.accept()
-    handle = world.server.transport.getHandle()
-    timeout = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-    assert timeout == PATIENCE * 1000
-    for _ in range(3):
-        world.clock.advance(INTERVAL)
-        assert world.server.received() == " "
-    world.server.hang_up()
-    world.next_pause()
-
-
 def test_a_header_that_is_no_header_is_one_failure_and_no_traceback(world, log):
     world.stream.startService()
     world.server.send(HEADER.replace(COMPONENT, "@@"))
@@ -300,28 +153,6 @@ def test_a_header_that_is_no_header_is_one_failure_and_no_traceback(world, log):
     world.server.hang_up(ConnectionDone)
     assert len(world.refusals) == 1
     assert log.failures() == []
-
-
-@pytest.mark.parametrize("state", ["up", "negotiating"])
-def test_stopping_twice_closes_the_stream_once(world, state):
-    world.stream.startService()
-    if state == "up":
-        world.server.accept()
-    stopped = [world.stream.stopService(), world.stream.stopService()]
-    assert world.server.received().count("</stream:stream>") == (state == "up")
-    world.server.hang_up(ConnectionDone)
-    assert [outcome(one) for one in stopped] == [None, None]
-
-
-def test_started_while_it_stops_it_waits_for_the_end(world):
-    world.stream.startService()
-    world.server.accept()
-    stopped = world.stream.stopService()
-    world.stream.startService()
-    assert world.server.attempts == 1
-    world.server.hang_up(ConnectionDone)
-    assert outcome(stopped) is None
-    assert world.server.attempts == 2
 
 
 def test_a_late_failure_of_a_stream_that_is_gone_does_not_touch_the_next(world):
@@ -336,44 +167,96 @@ def test_a_late_failure_of_a_stream_that_is_gone_does_not_touch_the_next(world):
     assert world.refusals == []
 
 
-def test_stopping_closes_the_stream_and_waits_for_its_end(world):
+def test_a_late_failure_of_the_negotiation_does_not_cut_a_stream_that_is_up(world):
     world.stream.startService()
     world.server.accept()
-    stopped = world.stream.stopService()
-    assert world.server.received() == "</stream:stream>"
-    assert not stopped.called
-    world.server.hang_up(ConnectionDone)
-    assert outcome(stopped) is None
-    assert world.clock.getDelayedCalls() == []
+    world.clock.advance(NEGOTIATION_LIMIT)
+    assert not world.server.transport.aborted
 
 
-def test_stopping_does_not_wait_for_ever(world):
+def test_a_failed_negotiation_cuts_the_connection(world):
     world.stream.startService()
-    world.server.accept()
-    world.stream.stopService()
-    world.clock.advance(CLOSE_LIMIT)
+    world.server.xmlstream.dispatch(Failure(ValueError("it failed")), INIT_FAILED_EVENT)
     assert world.server.transport.aborted
 
 
-@pytest.mark.parametrize("state", ["connecting", "pausing", "negotiating", "not started"])
-def test_stopping_at_any_moment_leaves_nothing(world, state):
-    world.server.refusing = {"connecting": None, "pausing": True}.get(state, False)
-    if state != "not started":
-        world.stream.startService()
-    stopped = world.stream.stopService()
-    if state == "negotiating":
-        assert world.server.transport.aborted
-        world.server.hang_up()
-    assert outcome(stopped) is None
-    assert world.clock.getDelayedCalls() == []
-    assert world.refusals == []
-
-
-def test_it_can_be_started_again(world):
+def test_each_stream_has_its_own_limit_of_negotiation(world):
     world.stream.startService()
+    world.clock.advance(NEGOTIATION_LIMIT - 1)
+    world.server.hang_up()
+    world.next_pause()
+    world.clock.advance(NEGOTIATION_LIMIT - 1)
+    assert not world.server.transport.aborted
+    world.clock.advance(1)
+    assert world.server.transport.aborted
+
+
+@pytest.mark.parametrize("first", ["error", "negotiation"])
+def test_the_first_reason_is_what_is_told(world, log, first):
+    world.stream.startService()
+    world.server.send(HEADER)
+    if first == "error":
+        world.server.send(stream_error("system-shutdown"))
+    world.clock.advance(NEGOTIATION_LIMIT)
+    world.server.hang_up()
+    (line,) = lines_of(log, "next attempt")
+    told = "shutting down" if first == "error" else "did not answer in time"
+    assert told in line
+
+
+def test_the_reason_of_one_stream_is_not_told_of_the_next(world, log):
+    world.stream.startService()
+    world.server.send(HEADER)
+    world.server.send(stream_error("system-shutdown"))
+    world.server.hang_up()
+    world.next_pause()
+    world.server.hang_up()
+    first, second = lines_of(log, "next attempt")
+    assert "shutting down" in first
+    assert "the connection was lost" in second
+
+
+def test_a_stream_is_told_once_when_it_is_up(world, log):
+    world.stream.startService()
+    assert lines_of(log, "connected") == []
     world.server.accept()
-    world.stream.stopService()
+    assert lines_of(log, "connected") == [f"{COMPONENT}: connected"]
+
+
+@pytest.mark.parametrize("exception", [InvalidFormat, IndexError, KeyError])
+def test_what_twisted_can_not_take_ends_the_stream_and_is_no_traceback(world, log, exception):
+    def can_not(root):
+        raise exception("no")
+
+    world.stream.startService()
+    world.server.xmlstream.authenticator.streamStarted = can_not
+    world.server.send(HEADER)
+    assert world.server.transport.disconnecting
     world.server.hang_up(ConnectionDone)
+    assert len(world.refusals) == 1
+    assert log.failures() == []
+
+
+def test_what_a_server_says_is_cut_and_no_secret_is_told(world, log):
     world.stream.startService()
-    world.server.accept()
-    assert world.server.attempts == 2
+    world.server.send(HEADER)
+    said = "no\r\n\x9b " + "x" * 100_000
+    world.server.send(stream_error("system-shutdown", said))
+    world.server.hang_up()
+    (line,) = lines_of(log, "next attempt")
+    assert line.isprintable()
+    assert len(line) < 300
+    shown = repr(world.stream) + str(world.stream) + "".join(map(repr, log))
+    assert SECRET not in shown
+
+
+def test_a_failure_of_the_service_itself_is_logged(world, log):
+    def fail(refusal):
+        raise RuntimeError("on_refused is broken")
+
+    world.stream._on_refused = fail
+    world.stream.startService()
+    world.server.send(HEADER)
+    world.server.send(stream_error("host-unknown"))
+    world.server.hang_up(ConnectionDone)
+    assert [str(error) for error in log.failures()] == ["on_refused is broken"]
