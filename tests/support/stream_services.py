@@ -22,7 +22,6 @@ HEADER = (
     f" xmlns:stream='http://etherx.jabber.org/streams' id='s1' from='{COMPONENT}'>"
 )
 SECRET = "s3cr3t-of-the-test"
-REFUSED = Failure(error.ConnectionRefusedError())
 
 
 def stream_error(condition, text=""):
@@ -53,20 +52,24 @@ class Transport(StringTransport):
 
 
 class Server:
-    """The other end of every connection, and the endpoint that makes them."""
+    """The other end of every connection, and the endpoint that makes them.
+
+    ``down``: whether nothing listens there. ``silent``: whether no attempt ever ends.
+    """
 
     def __init__(self):
         self.attempts = 0
-        self.refusing = False
+        self.down = False
+        self.silent = False
         self.xmlstream = None
 
     def connect(self, factory):
         self.attempts += 1
-        if self.refusing is None:
+        if self.silent:
             # As HostnameEndpoint does: what it says of a cancelled attempt is not CancelledError.
             return Deferred(lambda attempt: attempt.errback(error.ConnectingCancelledError(None)))
-        if self.refusing:
-            return fail(REFUSED)
+        if self.down:
+            return fail(Failure(error.ConnectionRefusedError()))
         self.transport = Transport()
         self.xmlstream = factory.buildProtocol(None)
         self.xmlstream.makeConnection(self.transport)

@@ -22,11 +22,12 @@ from twisted_oob.xmpp.failures import explain
 
 
 class Zone(common.ResolverBase):
-    """What the DNS server knows: ``records`` of the service, or ``failure``."""
+    """What the DNS server knows: ``records`` of the service and ``others``, or ``failure``."""
 
     def __init__(self):
         common.ResolverBase.__init__(self)
         self.records = []
+        self.others = []
         self.failure = None
         self.asked = []
 
@@ -35,7 +36,7 @@ class Zone(common.ResolverBase):
         if self.failure is not None:
             raise self.failure
         answers = [dns.RRHeader(name, dns.SRV, payload=record) for record in self.records]
-        return (answers, [], []) if answers else ([], [], [])
+        return self.others + answers, [], []
 
 
 class Names:
@@ -131,6 +132,38 @@ async def test_a_domain_can_say_that_it_has_no_service(names):
     with pytest.raises(NoService, match=r"home\.example has no XMPP service") as caught:
         await client_endpoint(reactor, DOMAIN, resolver=names.resolver).connect(Factory())
     assert explain(Failure(caught.value)).permanent
+
+
+@pytest.mark.parametrize("target", [b"b\xffd.example", b"xn--a.example", b"no such.invalid"])
+@pytest_twisted.ensureDeferred
+async def test_a_target_that_is_no_host_name_is_passed_over(names, peers, target):
+    from twisted.internet import reactor
+
+    names.zone.records = [
+        dns.Record_SRV(1, 0, peers[1], target),
+        dns.Record_SRV(2, 0, peers[0], b"localhost"),
+    ]
+    endpoint = client_endpoint(reactor, DOMAIN, resolver=names.resolver)
+    assert await port_reached(endpoint) == peers[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_no_target_is_a_host_name_that_is_told(names):
+    from twisted.internet import reactor
+
+    names.zone.records = [dns.Record_SRV(1, 0, 5222, b"b\xffd.example")]
+    with pytest.raises(ValueError, match="invalid hostname"):
+        await client_endpoint(reactor, DOMAIN, resolver=names.resolver).connect(Factory())
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_no_srv_record_does_not_count(names, peers):
+    from twisted.internet import reactor
+
+    names.zone.records = [dns.Record_SRV(1, 0, peers[0], b"localhost")]
+    names.zone.others = [dns.RRHeader(b"x.example", dns.CNAME, payload=dns.Record_CNAME(b"y"))]
+    endpoint = client_endpoint(reactor, DOMAIN, resolver=names.resolver)
+    assert await port_reached(endpoint) == peers[0]
 
 
 class Recorded:

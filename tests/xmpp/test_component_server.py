@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hmac
 from hashlib import sha1
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint, connectProtocol
 from twisted.internet.task import Clock, deferLater
 from twisted.words.protocols.jabber import xmlstream
+from twisted.words.protocols.jabber.error import StreamError
 from twisted.words.xish import domish
 
-from tests.support.components import NS, NS_STREAMS, SECRET, Echo, header, local, told
+from tests.support.components import NS, NS_STREAMS, SECRET, Echo, Peer, header, local, told
 from twisted_oob.xmpp.component_server import (
     CLOSE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
@@ -39,6 +42,33 @@ async def test_wrong_handshake_is_not_authorized(components, events, digest):
     [line] = told(events)
     assert "a.example at 127.0.0.1:" in line
     assert "refused: not-authorized" in line
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_handshake_is_compared_in_constant_time(components, monkeypatch, right):
+    compared = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(
+        hmac, "compare_digest", lambda *both: compared.append(both) or compare(*both)
+    )
+    peer = await components.connect()
+    sid = await peer.open("a.example")
+    digest = sha1((sid + SECRET).encode()).hexdigest()
+    sent = digest if right else "0" * 40
+    peer.send(f"<handshake>{sent}</handshake>")
+    await (peer.until("<handshake/>") if right else peer.closed)
+    assert compared == [(sent.encode(), digest.encode())]
+
+
+@pytest_twisted.ensureDeferred
+async def test_each_stream_has_an_id_of_its_own(components):
+    ids = [await (await components.connect()).open("a.example") for _ in range(3)]
+    assert len(set(ids)) == 3
+    peer = await components.connect()
+    await peer.open("a.example")
+    peer.send(f"<handshake>{sha1((ids[0] + SECRET).encode()).hexdigest()}</handshake>")
+    assert await peer.error() == "not-authorized"
 
 
 @pytest_twisted.ensureDeferred
@@ -98,6 +128,46 @@ async def test_a_connection_that_goes_before_its_handshake_leaves_nothing(compon
     assert not components.clock.getDelayedCalls()
     [line] = told(events)
     assert "left: Connection was closed cleanly" in line
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("admitted", [False, True])
+async def test_what_a_component_reports_is_logged_up_to_a_limit(components, events, admitted):
+    peer = await (components.join if admitted else components.connect)(*["a.example"] * admitted)
+    if not admitted:
+        await peer.open("a.example")
+    condition = f"<{'x' * 4000} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+    peer.send(f"<stream:error>{condition}</stream:error>")
+    await peer.closed
+    line = told(events)[-1]
+    assert "left: it reported xxx" in line
+    assert len(line) < 300
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_on_a_local_socket_is_logged_without_an_address(
+    components, events, tmp_path
+):
+    path = str(tmp_path / "socket")
+    port = await UNIXServerEndpoint(reactor, path).listen(components.factory)
+    peer = await connectProtocol(UNIXClientEndpoint(reactor, path), Peer())
+    await peer.join("a.example")
+    peer.transport.loseConnection()
+    await peer.closed
+    await port.stopListening()
+    components.factory.startFactory()
+    assert told(events)[0] == "component a.example at a local socket connected"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_stream_tells_its_observers_that_a_component_is_in(components):
+    admitted = []
+    components.factory.addBootstrap(xmlstream.STREAM_AUTHD_EVENT, admitted.append)
+    peer = await components.connect()
+    await peer.open("a.example")
+    assert admitted == []
+    await (await components.connect()).join("b.example")
+    assert [xs.domain for xs in admitted] == ["b.example"]
 
 
 @pytest_twisted.ensureDeferred
@@ -208,6 +278,44 @@ async def test_stop_tells_everyone_and_waits_for_the_last(components, events):
     assert refused.data == b""
     components.factory.startFactory()
     await components.join("a.example")
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_can_be_stopped_and_started_any_number_of_times(components):
+    assert components.factory.stop().called
+    for _ in range(3):
+        components.factory.startFactory()
+        peer = await components.join("a.example")
+        stopped = [components.factory.stop(), components.factory.stop()]
+        assert await peer.error() == "system-shutdown"
+        await gatherResults(stopped)
+        assert not components.clock.getDelayedCalls()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_that_is_back_before_its_old_connection_is_gone_gets_in(components):
+    old = await components.join("a.example")
+    [stream] = components.factory.streams
+    stream.transport.pauseProducing()
+    old.transport.pauseProducing()
+    stream.onDocumentEnd()
+    new = await components.join("a.example")
+    old.transport.resumeProducing()
+    await old.closed
+    new.send("<message from='a.example' to='a.example' id='still'/>")
+    await new.until("id='still'")
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_follows_the_end_of_a_stream(components, events):
+    peer = await components.join("a.example")
+    [stream] = components.factory.streams
+    stream.onDocumentEnd()
+    stream.onDocumentEnd()
+    stream.sendStreamError(StreamError("reset"))
+    await peer.closed
+    assert peer.data.endswith(b"<handshake/></stream:stream>")
+    assert [line.split(": ")[-1] for line in told(events)[1:]] == ["it closed its stream"]
 
 
 @pytest_twisted.ensureDeferred

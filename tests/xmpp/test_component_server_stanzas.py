@@ -8,7 +8,7 @@ import pytest
 import pytest_twisted
 
 from tests.support.components import SECRET, header, local, told
-from twisted_oob.xmpp.component_server import MAX_STANZA_BYTES
+from twisted_oob.xmpp.component_server import MAX_HANDSHAKE_BYTES, MAX_STANZA_BYTES
 from twisted_oob.xmpp.guard import MAX_DEPTH
 
 
@@ -55,6 +55,52 @@ async def test_bad_stanza_ends_the_stream_and_goes_nowhere(components, events, s
     assert list(components.router.routes) == ["inside.example"]
     assert [f"disconnected: {condition}" in line for line in told(events)] == [False, True]
     inside.leave()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("name", ["iq", "message", "presence"])
+async def test_each_kind_of_stanza_is_let_through(components, name):
+    inside = local(components.router, "inside.example")
+    peer = await components.join("a.example")
+    peer.send(f"<{name} from='a.example' to='inside.example' id='1'/>")
+    peer.send("<message from='a.example' to='a.example' id='last'/>")
+    await peer.until("id='last'")
+    assert [(stanza.name, stanza["id"]) for stanza in inside.got] == [(name, "1")]
+    inside.leave()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    "name", ["handshake", "route", "IQ", "iq2", "stream:features", "stream:stream"]
+)
+async def test_no_other_element_is(components, name):
+    peer = await components.join("a.example")
+    peer.send(f"<{name} from='a.example' to='a.example'/>")
+    assert await peer.error() == "unsupported-stanza-type"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("admitted", [False, True])
+async def test_the_limit_is_not_reached_before_it_is_passed(components, admitted):
+    peer = await components.connect()
+    await peer.open("a.example")
+    [stream] = components.factory.streams
+    limit = MAX_STANZA_BYTES if admitted else MAX_HANDSHAKE_BYTES
+    if admitted:
+        sid = peer.data.split(b"id='")[1].split(b"'")[0].decode()
+        stream.dataReceived(
+            f"<handshake>{sha1((sid + SECRET).encode()).hexdigest()}</handshake>".encode()
+        )
+        start = b"<message>"
+    else:
+        start = b"<handshake>"
+        limit -= len(header("a.example"))
+    stream.dataReceived(start + b"x" * (limit - len(start)))
+    assert not peer.closed.called
+    assert stream.transport.connected
+    assert not stream.transport.disconnecting
+    stream.dataReceived(b"x")
+    assert await peer.error() == "policy-violation"
 
 
 SMUGGLED = "urn:x&apos;/&gt;&lt;/message&gt;&lt;message&#9;from=&apos;admin@bank.example&apos;"

@@ -1,4 +1,4 @@
-"""An account's presence: what it says it can do, and who may see it."""
+"""An account's presence: what it announces, and who may see it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_standards_own_verification_string():
     assert verification_string(reversed(info)) == "QgayPKawpkPSDYmwT/WM94uAlu0="
 
 
-def test_what_the_string_would_leave_out_is_refused():
+def test_what_the_string_would_leave_out_is_an_error():
     with pytest.raises(TypeError, match="Form"):
         verification_string([Form("result", formNamespace="x")])
 
@@ -126,7 +126,7 @@ def test_who_is_allowed_gets_a_subscription_and_is_asked_for_one(allowed, sender
 
 
 @pytest.mark.parametrize("allowed", [(), ("far.example",), (f"{FRIEND}/phone",)])
-def test_others_are_refused(allowed):
+def test_others_are_denied_one(allowed):
     wire, _ = online(*allowed)
     assert asked(wire, "subscribe", FRIEND) == [("presence", "unsubscribed", FRIEND, 0)]
 

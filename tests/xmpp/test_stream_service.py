@@ -29,7 +29,7 @@ def lines_of(log, word):
 
 
 def test_pauses_double_up_to_a_minute(world):
-    world.server.refusing = True
+    world.server.down = True
     world.stream.startService()
     pauses = [world.next_pause() for _ in range(9)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
@@ -40,14 +40,14 @@ def test_pauses_have_jitter(monkeypatch):
     asked = []
     monkeypatch.setattr(random, "uniform", lambda low, high: asked.append((low, high)) or low)
     world = World()
-    world.server.refusing = True
+    world.server.down = True
     world.stream.startService()
     assert [world.next_pause() for _ in range(2)] == [0.5, 1]
     assert set(asked) == {(0.5, 1.0)}
 
 
 def test_each_failure_is_one_line_with_the_next_attempt(world, log):
-    world.server.refusing = True
+    world.server.down = True
     world.stream.startService()
     world.next_pause()
     lines = lines_of(log, "next attempt")
@@ -57,11 +57,11 @@ def test_each_failure_is_one_line_with_the_next_attempt(world, log):
 
 
 def test_a_stream_that_lasted_begins_with_short_pauses_again(world):
-    world.server.refusing = True
+    world.server.down = True
     world.stream.startService()
     for _ in range(5):
         world.next_pause()
-    world.server.refusing = False
+    world.server.down = False
     world.next_pause()
     world.server.accept()
     for _ in range(2):

@@ -65,7 +65,8 @@ def test_stopping_does_not_wait_for_ever(world):
 
 @pytest.mark.parametrize("state", ["connecting", "pausing", "negotiating", "not started"])
 def test_stopping_at_any_moment_leaves_nothing(world, state):
-    world.server.refusing = {"connecting": None, "pausing": True}.get(state, False)
+    world.server.silent = state == "connecting"
+    world.server.down = state == "pausing"
     if state != "not started":
         world.stream.startService()
     stopped = world.stream.stopService()
@@ -167,7 +168,7 @@ def test_an_old_stream_that_does_not_end_is_cut_for_the_new_one(world):
 
 
 def test_stopped_in_a_pause_it_begins_with_the_shortest_again(world):
-    world.server.refusing = True
+    world.server.down = True
     world.stream.startService()
     for _ in range(3):
         world.next_pause()
@@ -228,7 +229,7 @@ def test_a_handler_may_stop_and_start_it_when_the_stream_is_lost(world, again):
     handler.setHandlerParent(world.stream)
     world.stream.startService()
     world.server.accept()
-    world.server.refusing = None  # no endpoint connects at once
+    world.server.silent = True  # no real endpoint connects at once
     world.server.hang_up()
     assert world.server.attempts == 1 + again
     assert world.clock.getDelayedCalls() == []

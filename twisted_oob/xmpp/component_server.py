@@ -47,6 +47,8 @@ CLOSE_TIMEOUT: Final = 2.0
 MAX_STANZA_BYTES: Final = 1024 * 1024
 MAX_HANDSHAKE_BYTES: Final = 8 * 1024
 """The most that anybody without the secret can make us keep."""
+MAX_LOGGED: Final = 100
+"""Characters of what a component says that go into a line of the log."""
 
 # To the type checker, Twisted Words' classes are Any: they declare too little of what they hold.
 _ListenAuthenticator: Any = component.ListenComponentAuthenticator
@@ -171,7 +173,8 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
             # The rest of a segment whose beginning ended the stream.
             return
         if (element.uri, element.name) == (xmlstream.NS_STREAMS, "error"):
-            self._leave(f"it reported {exceptionFromStreamError(element).condition}")
+            condition = str(exceptionFromStreamError(element).condition)
+            self._leave(f"it reported {condition[:MAX_LOGGED]}")
             return
         if self.domain is not None:
             error = self._violation(element)
