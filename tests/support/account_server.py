@@ -12,6 +12,8 @@ from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.xmlstream import STREAM_CONNECTED_EVENT
 
+from tests.support.waiting import in_time
+
 DOMAIN = "home.example"
 ME = JID(f"me@{DOMAIN}/desk")
 PASSWORD = "hunter2"
@@ -132,7 +134,7 @@ async def log_in(server, factory):
     """Connect; gives the stream once it is ready, or else a Failure."""
     from twisted.internet import reactor
 
-    ended = Deferred()
+    ended = in_time(Deferred())
 
     def end(result):
         if not ended.called:

@@ -13,6 +13,7 @@ from twisted.logger import LogLevel, formatEvent
 from twisted.words.protocols.jabber import component, xmlstream
 from twisted.words.xish.utility import XmlPipe
 
+from tests.support.waiting import in_time
 from twisted_oob.xmpp.component_server import CLOSE_TIMEOUT, ComponentServerFactory
 from twisted_oob.xmpp.router import Router
 
@@ -39,7 +40,7 @@ class Peer(Protocol):
 
     def __init__(self):
         self.data = b""
-        self.closed = Deferred()
+        self.closed = in_time(Deferred())
         self._waiting = []
 
     def dataReceived(self, data):
@@ -59,7 +60,7 @@ class Peer(Protocol):
 
     async def until(self, token):
         if token.encode() not in self.data:
-            d = Deferred()
+            d = in_time(Deferred())
             self._waiting.append((token.encode(), d))
             await d
 
@@ -81,11 +82,12 @@ class Peer(Protocol):
         return [e for e in ElementTree.fromstring(text) if not e.tag.endswith("handshake")]
 
     async def error(self):
-        """The stream error that ended this stream, properly closed."""
+        """The stream error that ended this stream, properly closed; ``why`` is its text."""
         await self.closed
         assert self.data.endswith(b"</stream:stream>")
         last = self.stanzas()[-1]
         assert last.tag == f"{{{NS_STREAMS}}}error"
+        self.why = "".join(text.text for text in last[1:])
         namespace, condition = last[0].tag[1:].split("}")
         assert namespace == "urn:ietf:params:xml:ns:xmpp-streams"
         return condition

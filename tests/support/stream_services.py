@@ -99,6 +99,7 @@ class World:
 
     def __init__(self):
         self.clock = Clock()
+        self.clock.advance(1_000_000)  # a clock does not begin with the service
         self.server = Server()
         self.refusals = []
         self.stream = StreamService(

@@ -57,6 +57,7 @@ async def test_a_stream_is_logged_in_and_bound(server, certificates, mechanisms)
     assert f"mechanism='{best}'".encode() in server.safe
     assert b"<resource>desk</resource>" in server.safe
     assert b"<starttls" in server.clear
+    assert b" xmlns='jabber:client'" in server.clear
     assert nothing_secret(server.clear)
     assert (PASSWORD.encode() in server.safe) is False
 

@@ -221,12 +221,16 @@ async def test_a_given_host_is_connected_to(peers):
 
 
 def test_an_attempt_can_be_cancelled_during_the_lookup(monkeypatch):
+    asked = []
+
     class Silent:
         def lookupService(self, name, timeout):
+            asked.append((name, timeout))
             return Deferred()
 
     monkeypatch.setattr(account, "HostnameEndpoint", None)
     attempt = client_endpoint(None, DOMAIN, resolver=Silent()).connect(Factory())
+    assert asked == [(f"_xmpp-client._tcp.{DOMAIN}", (1, 3, 8))]
     attempt.cancel()
     assert isinstance(outcome(attempt), CancelledError)
 

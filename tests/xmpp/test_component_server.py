@@ -11,11 +11,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint, connectProtocol
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogLevel
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.error import StreamError
 from twisted.words.xish import domish
 
 from tests.support.components import NS, NS_STREAMS, SECRET, Echo, Peer, header, local, told
+from tests.support.waiting import in_time
 from twisted_oob.xmpp.component_server import (
     CLOSE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
@@ -119,7 +121,7 @@ async def test_a_connection_that_goes_before_its_handshake_leaves_nothing(compon
     peer = await components.connect()
     await peer.open("a.example")
     [stream] = components.factory.streams
-    over = Deferred()
+    over = in_time(Deferred())
     stream.addObserver(xmlstream.STREAM_END_EVENT, lambda reason: over.callback(None))
     peer.transport.loseConnection()
     await over
@@ -203,6 +205,7 @@ async def test_bad_opening_is_told_why(components, events, start, condition):
     peer = await components.connect()
     peer.send(start)
     assert await peer.error() == condition
+    assert bool(peer.why) is (condition != "not-well-formed")
     assert f" xmlns='{NS}'".encode() in peer.data
     assert not components.router.routes
     [line] = told(events)
@@ -221,6 +224,8 @@ async def test_taken_domain_is_a_conflict_and_its_holder_keeps_it(components, ev
     holder.send("<message from='taken.example' to='taken.example' id='still'/>")
     await holder.until("id='still'")
     assert ["refused: conflict" in line for line in told(events)] == [False, True]
+    assert "taken.example is connected already" in other.why
+    assert told(events, LogLevel.warn) == told(events)[1:]
 
 
 @pytest_twisted.ensureDeferred
@@ -272,6 +277,7 @@ async def test_stop_tells_everyone_and_waits_for_the_last(components, events):
     await gone
     assert not components.factory.streams
     assert sum("system-shutdown" in line for line in told(events)) == 3
+    assert told(events, LogLevel.warn) == [], "our own stopping is nothing to warn of"
     assert components.factory.stop().called
     refused = await components.connect()
     await refused.closed

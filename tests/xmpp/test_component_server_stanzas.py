@@ -51,6 +51,7 @@ async def test_bad_stanza_ends_the_stream_and_goes_nowhere(components, events, s
     peer = await components.join("a.example")
     peer.send(stanza + "<message from='a.example' to='inside.example' id='after'/>")
     assert await peer.error() == condition
+    assert bool(peer.why) is (condition != "not-well-formed")
     assert inside.got == []
     assert list(components.router.routes) == ["inside.example"]
     assert [f"disconnected: {condition}" in line for line in told(events)] == [False, True]

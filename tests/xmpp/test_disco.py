@@ -187,10 +187,11 @@ def test_a_handler_that_fails_is_answered_for(log, error, condition):
     assert log.failures() == ([] if condition == "forbidden" else [error])
 
 
-def test_what_is_handled_is_left_alone():
+@pytest.mark.parametrize("priority", [1, 0])
+def test_what_is_handled_is_left_alone(priority):
     class Greedy(XMPPHandler):
         def connectionInitialized(self):
-            self.xmlstream.addObserver("/iq", self.take, 50)
+            self.xmlstream.addObserver("/iq", self.take, priority)
 
         def take(self, iq):
             iq.handled = True

@@ -19,6 +19,7 @@ from twisted.words.xish import domish
 from twisted.words.xish.utility import EventDispatcher, XmlPipe
 
 from tests.support.components import NS, SECRET, Echo, local, told
+from tests.support.waiting import in_time
 from twisted_oob.xmpp.router import Router
 
 from wokkel.component import Component, InternalComponent  # isort: skip
@@ -85,7 +86,7 @@ class Asker(XMPPHandler):
     def __init__(self, recipient):
         super().__init__()
         self.recipient = recipient
-        self.answer = Deferred()
+        self.answer = in_time(Deferred())
 
     def connectionInitialized(self):
         self.xmlstream.addOnetimeObserver("/iq[@type='result']", self.answer.callback)
@@ -114,7 +115,7 @@ async def test_wokkel_components_talk_over_tcp_and_in_process(components):
     answer = await ask_outside.answer
     assert (answer["from"], answer["to"]) == ("outside.example", "inside.example")
     [stream] = components.factory.streams
-    over = Deferred()
+    over = in_time(Deferred())
     stream.addObserver(xmlstream.STREAM_END_EVENT, over.callback)
     outside.stopService()
     with pytest.raises(ConnectionDone):
@@ -135,14 +136,14 @@ async def test_twisted_words_component_gets_in_and_is_told_when_it_does_not(comp
         return authd, failed, factory, connector
 
     authd, _, good, connection = connect(SECRET)
-    xs = await authd
+    xs = await in_time(authd)
     assert list(components.router.routes) == ["words.example"]
     _, failed, bad, _ = connect("wrong")
     bad.stopTrying()
     with pytest.raises(StreamError, match="wrong handshake") as caught:
-        await failed
+        await in_time(failed)
     assert caught.value.condition == "not-authorized"
-    over = Deferred()
+    over = in_time(Deferred())
     xs.addObserver(xmlstream.STREAM_END_EVENT, over.callback)
     good.stopTrying()
     connection.disconnect()

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import pytest_twisted
-from scramp import ScramMechanism
+from scramp import ScramClient, ScramException, ScramMechanism
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import StringTransport
@@ -21,6 +21,7 @@ from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
 from tests.support.streams import outcome
+from tests.support.waiting import in_time
 from twisted_oob.errors import AuthenticationFailed, Unencrypted
 from twisted_oob.xmpp.scram import (
     FEWEST_ITERATIONS,
@@ -156,6 +157,18 @@ def test_a_password_that_saslprep_forbids_is_told_but_not_shown(password):
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+def test_a_password_that_only_older_versions_of_scramp_judge_late_is_not_shown(monkeypatch):
+    def judge(_client):
+        raise ScramException("hunter2 is forbidden")
+
+    monkeypatch.setattr(ScramClient, "get_client_final", judge)
+    mechanism = begun()
+    with pytest.raises(AuthenticationFailed, match="SASLprep") as caught:
+        mechanism.getResponse(VECTORS["SCRAM-SHA-256"][1].encode())
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [
@@ -205,7 +218,7 @@ class Line(StringTransport):
         reactor.callLater(0, self.written.put, data.decode())
 
     async def read(self):
-        text = await self.written.get()
+        text = await in_time(self.written.get())
         self.unread -= 1
         return text
 
@@ -279,7 +292,7 @@ async def test_success_resets_the_stream_and_opens_a_new_one(name):
 
     server.say("success", last)
 
-    assert await server.done is Reset
+    assert await in_time(server.done) is Reset
     assert (await server.line.read()).startswith("<stream:stream")
     server.open_stream()  # the parser is a new one: a second header is no error
 
@@ -290,7 +303,7 @@ async def test_the_proof_may_come_before_success():
     server.say("challenge", await server.scram())
     assert await server.heard() == ("response", None, b"")
     server.say("success", children="=")
-    assert await server.done is Reset
+    assert await in_time(server.done) is Reset
 
 
 @pytest.mark.parametrize("data", [b"", b"v=AAAA"])
@@ -319,7 +332,7 @@ async def test_plain_sends_name_and_password_once():
     server = Server("PLAIN")
     assert await server.heard() == ("auth", "PLAIN", b"\0user\0pencil")
     server.say("success")
-    assert await server.done is Reset
+    assert await in_time(server.done) is Reset
 
 
 @pytest_twisted.ensureDeferred
@@ -414,7 +427,7 @@ async def test_the_proof_is_computed_beside_the_reactor_and_early_elements_are_e
     from twisted.internet import reactor
 
     compute, may_go_on = hashlib.pbkdf2_hmac, threading.Event()
-    computing = Deferred()
+    computing = in_time(Deferred())
 
     def slow(*args):
         reactor.callFromThread(computing.callback, threading.get_ident())
