@@ -128,7 +128,7 @@ class Server:
         await self._port.stopListening()
         gone = self.factory.stop()
         self.clock.advance(CLOSE_TIMEOUT)
-        await gone
+        await in_time(gone)
         await gatherResults([peer.closed for peer in self._peers if not peer.closed.called])
         assert not self.factory.streams
         assert not self.router.routes

@@ -8,13 +8,13 @@ from xml.sax.saxutils import escape
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.streams import COMPONENT
+from tests.support.waiting import BoundedClock
 from twisted_oob.xmpp.stream_service import StreamService
 
 HEADER = (
@@ -98,7 +98,7 @@ class World:
     """A StreamService, its clock, and the server that its endpoint connects to."""
 
     def __init__(self):
-        self.clock = Clock()
+        self.clock = BoundedClock()
         self.clock.advance(1_000_000)  # a clock does not begin with the service
         self.server = Server()
         self.refusals = []

@@ -274,7 +274,7 @@ async def test_stop_tells_everyone_and_waits_for_the_last(components, events):
     gone = components.factory.stop()
     assert not gone.called
     assert [await peer.error() for peer in (a, b, early)] == ["system-shutdown"] * 3
-    await gone
+    await in_time(gone)
     assert not components.factory.streams
     assert sum("system-shutdown" in line for line in told(events)) == 3
     assert told(events, LogLevel.warn) == [], "our own stopping is nothing to warn of"
@@ -294,7 +294,7 @@ async def test_it_can_be_stopped_and_started_any_number_of_times(components):
         peer = await components.join("a.example")
         stopped = [components.factory.stop(), components.factory.stop()]
         assert await peer.error() == "system-shutdown"
-        await gatherResults(stopped)
+        await in_time(gatherResults(stopped))
         assert not components.clock.getDelayedCalls()
 
 
@@ -337,8 +337,7 @@ async def test_stop_aborts_who_does_not_take_leave(components):
     components.clock.advance(CLOSE_TIMEOUT - 0.01)
     assert not first.called
     components.clock.advance(0.01)
-    await first
-    await second
+    await in_time(gatherResults([first, second]))
     deaf.transport.resumeProducing()
     await deaf.closed
     inside.leave()

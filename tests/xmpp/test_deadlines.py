@@ -7,21 +7,10 @@ import weakref
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
 from tests.support.streams import logged
+from tests.support.waiting import BoundedClock
 from twisted_oob.xmpp.deadlines import DeadlineQueue
-
-
-class Bounded(Clock):
-    """A clock that notices who calls it again and again without end."""
-
-    left = 20_000
-
-    def callLater(self, *args, **kwargs):
-        self.left -= 1
-        assert self.left > 0, "a timer is armed for ever"
-        return super().callLater(*args, **kwargs)
 
 
 class Item:
@@ -54,7 +43,7 @@ class Item:
 
 @pytest.fixture
 def clock():
-    return Bounded()
+    return BoundedClock()
 
 
 @pytest.fixture
@@ -225,7 +214,7 @@ ADVANCE = st.tuples(st.just("advance"), st.integers(0, 20), st.none())
 @given(st.lists(ADD | CANCEL | ADVANCE, max_size=80))
 def test_behaves_as_a_sorted_list_would(steps):
     """Against the naive model: each is due at its time, and the clock goes second by second."""
-    clock = Bounded()
+    clock = BoundedClock()
     queue = DeadlineQueue(clock)
     model = {}
 

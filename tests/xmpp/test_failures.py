@@ -91,6 +91,16 @@ def test_what_passes_is_not_permanent(condition):
     assert refusal.text.endswith(f"({condition})")
 
 
+MEANT = """conflict connection-timeout host-gone host-unknown not-authorized policy-violation
+    remote-connection-failed resource-constraint see-other-host system-shutdown"""
+
+
+@pytest.mark.parametrize("condition", (LASTING + " " + PASSING).split())
+def test_the_usual_conditions_are_told_in_words(condition):
+    text = explain(Failure(StreamError(condition))).text
+    assert (text != f"the server refuses ({condition})") is (condition in MEANT.split())
+
+
 LONG = "x" * 1000
 
 
