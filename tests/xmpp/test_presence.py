@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.words.protocols.jabber.jid import JID
 from zope.interface.verify import verifyObject
 
@@ -107,6 +108,40 @@ def test_each_new_stream_gets_a_presence():
     wire.lose()
     wire.open()
     assert canonical(wire.sent_one()) == canonical(first)
+
+
+@pytest.mark.parametrize("known", [DiscoFeature("urn:x"), "urn:plain-text"])
+def test_what_the_string_can_not_hold_is_logged_and_no_presence_is_sent(log, known):
+    class Provider(Bot):
+        def getDiscoInfo(self, requestor, target, nodeIdentifier=""):
+            return [known]
+
+    wire = ClientWire(XMPPClient(JID(ME), "secret"))
+    Provider(AllowList([])).setHandlerParent(wire.manager)
+    wire.open()
+    sent = wire.sent()
+    good = isinstance(known, DiscoFeature)
+    assert len(sent) == good
+    assert [type(error) for error in log.failures()] == [TypeError] * (not good)
+
+
+def test_a_presence_that_is_ready_too_late_is_not_sent_on_the_next_stream():
+    answers = [Deferred(), Deferred()]
+
+    class Slow(Bot):
+        def getDiscoInfo(self, requestor, target, nodeIdentifier=""):
+            return answers.pop(0)
+
+    first, second = answers
+    wire = ClientWire(XMPPClient(JID(ME), "secret"))
+    Slow(AllowList([])).setHandlerParent(wire.manager)
+    wire.open()
+    wire.lose()
+    wire.open()
+    first.callback([])
+    assert wire.sent() == []
+    second.callback([])
+    assert wire.sent_one().tag == "presence"
 
 
 def asked(wire, kind, sender):
