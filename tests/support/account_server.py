@@ -147,7 +147,8 @@ async def log_in(server, factory):
         xmlstream.STREAM_END_EVENT,
     ):
         factory.addBootstrap(event, end)
-    xs = await TCP4ClientEndpoint(reactor, "127.0.0.1", server.port).connect(factory)
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+    xs = await in_time(endpoint.connect(factory))
     try:
         return (await ended)[0]
     except Exception:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from tests.support.account_server import DOMAIN
 from tests.support.streams import outcome
+from tests.support.waiting import in_time
 from twisted_oob.errors import NoService
 from twisted_oob.xmpp import account
 from twisted_oob.xmpp.account import client_endpoint, in_order
@@ -91,7 +92,7 @@ async def peers():
 
 async def port_reached(endpoint):
     """Connect; gives the port that answered."""
-    protocol = await endpoint.connect(Factory.forProtocol(Protocol))
+    protocol = await in_time(endpoint.connect(Factory.forProtocol(Protocol)))
     peer = protocol.transport.getPeer()
     protocol.transport.abortConnection()
     return peer.port

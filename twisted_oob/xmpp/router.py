@@ -66,7 +66,7 @@ class Router(component.Router):
         xs.addObserver("/*", self._from_component, 0, domain)
 
     def removeRoute(self, destination: str, xs: Any) -> None:
-        """Take a domain back from the stream that holds it. Any other stream has no say in it."""
+        """Withdraw a domain from the stream that holds it. For any other stream, do nothing."""
         domain = only_domain(destination)
         if domain not in self.routes or self.routes[domain] is not xs:
             return
