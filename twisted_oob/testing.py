@@ -41,7 +41,8 @@ from wokkel.subprotocols import StreamManager
 from zope.interface import implementer
 
 from twisted_oob.errors import ErrorCondition
-from twisted_oob.protocol.handler import OOBHandler, OOBMessage
+from twisted_oob.protocol.handler import OOBHandler
+from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
 from twisted_oob.xmpp.guard import error_response
 from twisted_oob.xmpp.jid import parse_jid
