@@ -36,7 +36,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.ijabber import IXMPPHandlerCollection
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import NS_STREAMS, STREAM_AUTHD_EVENT
-from twisted.words.xish.domish import Element, ParserError, elementStream
+from twisted.words.xish.domish import Element, ParserError
 from wokkel.subprotocols import StreamManager
 from zope.interface import implementer
 
@@ -44,7 +44,7 @@ from twisted_oob.errors import ErrorCondition
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
-from twisted_oob.xmpp.guard import error_response
+from twisted_oob.xmpp.guard import error_response, stanza_parser
 from twisted_oob.xmpp.jid import parse_jid
 
 __all__ = ["ClientEnd", "ComponentEnd", "MemoryServer", "Peer", "StreamEnd", "result_of"]
@@ -219,10 +219,7 @@ class _Connection(_StringTransport):  # type: ignore[misc]
         super().__init__()
         self._server = server
         self._end = end
-        self._parser: Any = elementStream()
-        self._parser.DocumentStartEvent = lambda _: None
-        self._parser.ElementEvent = partial(server.route, end)
-        self._parser.DocumentEndEvent = self.loseConnection
+        self._parser = stanza_parser(partial(server.route, end), self.loseConnection)
 
     def write(self, data: bytes) -> None:
         if not self.disconnecting and self._is_open():

@@ -9,6 +9,7 @@ takes as its own, what goes out is not well-formed, and the server closes the st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.python.failure import Failure
@@ -71,6 +72,26 @@ def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element
         text.children = [replace_non_xml(str(text))]
     response.addChild(element)
     return response
+
+
+def stanza_parser(
+    on_stanza: Callable[[domish.Element], object], on_end: Callable[[], object]
+) -> Any:
+    """Make a parser for what goes over one XML stream in one direction.
+
+    Args:
+        on_stanza: Called with each child of the stream's root, as soon as it is there.
+        on_end: Called at the end of the root.
+
+    Returns:
+        An object whose ``parse(data)`` takes bytes. It raises domish.ParserError if they are not
+        XML.
+    """
+    parser: Any = domish.elementStream()
+    parser.DocumentStartEvent = lambda _root: None
+    parser.ElementEvent = on_stanza
+    parser.DocumentEndEvent = on_end
+    return parser
 
 
 def parse_promptly(xmlstream: Any) -> None:
