@@ -30,7 +30,8 @@ _ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
 
 # RFC 3986 appendix A; http and https need a host (RFC 9110 section 4.2). A percent sign is let
 # through here and judged by _BAD_PERCENT, as an IPv6 address is by IPv6Address, so that no
-# alternation repeats and the match stays linear.
+# alternation repeats and the match stays linear. Most URLs have no userinfo, and are not searched
+# for its end.
 _SUB = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _USER = rf"(?:[{_SUB}:]*@)?"
 _IP_LITERAL = rf"\[ (?: [0-9A-Fa-f:.]+ | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]"
@@ -38,7 +39,8 @@ _PORT_AND_PATH = rf"(?: :[0-9]* )? (?: /[{_SUB}:@/]* )?"
 _URI: Final = re.compile(
     rf"""
     (?: [hH][tT][tT][pP][sS]? :
-        // {_USER} (?: {_IP_LITERAL} | [{_SUB}]+ ) {_PORT_AND_PATH}
+        // (?: [{_SUB}]+ {_PORT_AND_PATH}
+             | {_USER} (?: {_IP_LITERAL} | [{_SUB}]+ ) {_PORT_AND_PATH} )
       | (?! [hH][tT][tT][pP][sS]?: ) [A-Za-z][A-Za-z0-9+.\-]* :
         (?: // {_USER} (?: {_IP_LITERAL} | [{_SUB}]* ) {_PORT_AND_PATH}
           | (?!//)[{_SUB}:@/]* ) )
@@ -111,7 +113,7 @@ class OOBData:
                 desc = text
         if url is None:
             raise InvalidOOBData("the <url/> is missing")
-        return cls(url, desc, payload.attributes.get("sid"))
+        return cls(url, desc, payload.attributes.get("sid") if payload.attributes else None)
 
     @classmethod
     def from_element(cls, element: domish.Element) -> OOBData:

@@ -82,6 +82,7 @@ class Intake:
         take_offer: Callable[[IQ], None],
     ) -> None:
         self._tap = tap
+        self._stanza_taken = tap.stanza_taken
         self._awaited = awaited
         self._take_result = take_result
         self._take_offer = take_offer
@@ -176,7 +177,7 @@ class Intake:
         elif depth == _IN_RESULT:
             attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
             self._depth = _BETWEEN
-            self._tap.stanza_taken()
+            self._stanza_taken()
             # As with observers, an error is logged, and the stream goes on.
             try:
                 taken = self._take_result(attributes)
@@ -194,7 +195,7 @@ class Intake:
             offer = IQ(self._attributes, payload, namespace=self._namespace)
             # Before the handler has it: what it does may close us, or bring the next stanza.
             self._forget()
-            self._tap.stanza_taken()
+            self._stanza_taken()
             try:
                 self._take_offer(offer)
             except Exception:

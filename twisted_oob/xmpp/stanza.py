@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from twisted.words.xish.domish import Element, escapeToXml
 
 NON_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """One character that no XML document may hold (XML 1.0 section 2.2)."""
 
-_NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 
-
-class Payload(NamedTuple):
+@dataclass(slots=True)
+class Payload:
     """The child of an IQ: an element whose own children hold nothing but text.
 
     Args:
         namespace: Its namespace, and that of its children. A constant of ours: it is not escaped.
         name: Its local name.
         parts: Local name and text of each child, in order.
-        attributes: Its attributes by name.
+        attributes: Its attributes by name; None if it has none.
     """
 
     namespace: str
     name: str
     parts: tuple[tuple[str, str], ...] = ()
-    attributes: Mapping[str, str] = _NO_ATTRIBUTES
+    attributes: Mapping[str, str] | None = None
 
     def to_xml(self, *, plain: bool = False) -> str:
         """Write it as XML that declares its own namespace.
@@ -41,22 +40,21 @@ class Payload(NamedTuple):
         Args:
             plain: Whether the texts of its parts are known to need no escaping.
         """
-        namespace, name, parts, attributes = self
         held = given = ""
-        for part, text in parts:
+        for part, text in self.parts:
             held += f"<{part}>{text if plain else escaped(text)}</{part}>"
-        if attributes:
-            for attribute, text in attributes.items():
+        if self.attributes:
+            for attribute, text in self.attributes.items():
                 given += f" {attribute}='{escaped(text)}'"
-        return f"<{name} xmlns='{namespace}'{given}>{held}</{name}>"
+        return f"<{self.name} xmlns='{self.namespace}'{given}>{held}</{self.name}>"
 
     def to_element(self) -> Element:
         """Build the element that a parser would make of ``to_xml()``."""
-        namespace, name, parts, attributes = self
-        element = Element((namespace, name), namespace)
-        if attributes:
-            element.attributes = _qualified(attributes)
-        for part, text in parts:
+        namespace = self.namespace
+        element = Element((namespace, self.name), namespace)
+        if self.attributes:
+            element.attributes = _qualified(self.attributes)
+        for part, text in self.parts:
             child = Element((namespace, part), namespace)
             child.parent = element
             if text:  # a parser makes no child of an empty one
@@ -73,7 +71,7 @@ class Payload(NamedTuple):
             if isinstance(child, Element) and child.uri == uri:
                 text = "".join([text for text in child.children if isinstance(text, str)])
                 parts.append((child.name, text))
-        return cls(uri, element.name, tuple(parts), element.attributes)
+        return cls(uri, element.name, tuple(parts), element.attributes or None)
 
 
 class IQ:
@@ -226,7 +224,7 @@ def _flat_payload(element: Element | str) -> Payload | None:
         if child.localPrefixes or len(held) > 1 or (held and type(held[0]) is not str):
             return None
         parts.append((child.name, held[0] if held else ""))
-    return Payload(element.uri, element.name, tuple(parts), element.attributes)
+    return Payload(element.uri, element.name, tuple(parts), element.attributes or None)
 
 
 def escaped(text: str) -> str:
