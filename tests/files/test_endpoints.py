@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 
-from twisted_oob.files.endpoints import JudgedEndpoints, _WireFactory
+from twisted_oob.files.endpoints import ConnectionFactory, JudgedEndpoints
 from twisted_oob.files.policy import FetchPolicy
 
 
@@ -43,11 +43,11 @@ def transport():
 
 
 @pytest.fixture
-def wire(transport):
+def connection(transport):
     endpoints = JudgedEndpoints(None, FetchPolicy(), None, lambda count: True)
-    wire = _WireFactory(endpoints, Factory.forProtocol(Reader)).buildProtocol(None)
-    wire.makeConnection(transport)
-    return wire
+    connection = ConnectionFactory(endpoints, Factory.forProtocol(Reader)).buildProtocol(None)
+    connection.makeConnection(transport)
+    return connection
 
 
 @pytest.mark.parametrize(
@@ -62,29 +62,29 @@ def wire(transport):
     ],
 )
 def test_only_a_pause_that_outlasts_the_delivery_reaches_the_socket(
-    *, wire, transport, data, pauses, state
+    *, connection, transport, data, pauses, state
 ):
-    wire.dataReceived(data)
+    connection.dataReceived(data)
     assert transport.calls.count("pause") == pauses
     assert transport.producerState == state
 
 
-def test_a_pause_after_the_delivery_is_one_at_once(wire, transport):
-    wire.dataReceived(b"")
-    wire.wrappedProtocol.transport.pauseProducing()
+def test_a_pause_after_the_delivery_is_one_at_once(connection, transport):
+    connection.dataReceived(b"")
+    connection.wrappedProtocol.transport.pauseProducing()
     assert transport.producerState == "paused"
-    wire.wrappedProtocol.transport.resumeProducing()
+    connection.wrappedProtocol.transport.resumeProducing()
     assert transport.producerState == "producing"
 
 
-def test_bytes_that_come_in_spite_of_a_pause_may_end_it(wire, transport):
-    wire.dataReceived(b"pause")
-    wire.dataReceived(b"resume")
+def test_bytes_that_come_in_spite_of_a_pause_may_end_it(connection, transport):
+    connection.dataReceived(b"pause")
+    connection.dataReceived(b"resume")
     assert transport.producerState == "producing"
     assert transport.calls == ["pause", "resume"]
 
 
-def test_a_pause_before_a_bug_is_kept(wire, transport):
+def test_a_pause_before_a_bug_is_kept(connection, transport):
     with pytest.raises(ZeroDivisionError):
-        wire.dataReceived(b"pause bug")
+        connection.dataReceived(b"pause bug")
     assert transport.producerState == "paused"

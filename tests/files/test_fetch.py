@@ -168,7 +168,7 @@ async def test_endless_headers_are_cut_off(fetcher, web):
     headers = b"".join(b"X-%d: y\r\n" % number for number in range(50_000))
     web.answers = [b"HTTP/1.1 200 OK\r\n" + headers]
     error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
-    assert error.text == "too much before the file"
+    assert error.text == "the server's headers are too long"
 
 
 # --- redirects

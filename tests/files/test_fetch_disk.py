@@ -13,8 +13,7 @@ from twisted.logger import globalLogPublisher
 from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, then_close
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files import commit as publisher
-from twisted_oob.files import fetch, landing
+from twisted_oob.files import commit, fetch, landing
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.landing import Landing
 from twisted_oob.files.policy import FetchPolicy
@@ -213,10 +212,10 @@ async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate
 
 
 @step
-async def test_few_threads_publish_and_what_waits_for_them_shares_a_sync(
+async def test_few_threads_commit_and_what_waits_for_them_shares_a_sync(
     fetcher, web, folder, monkeypatch, gate
 ):
-    gated = gate(Landing, "publish")
+    gated = gate(Landing, "commit")
     syncs = []
     sync = landing._sync_directory
     monkeypatch.setattr(landing, "_sync_directory", lambda path: (syncs.append(path), sync(path)))
@@ -240,13 +239,13 @@ async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
     fetcher, web, folder, monkeypatch, gate
 ):
     shares = []
-    publish_all = publisher.publish_all
+    commit_all = commit.commit_all
     monkeypatch.setattr(
-        publisher,
-        "publish_all",
-        lambda folder, files: (shares.append(len(files)), publish_all(folder, files))[1],
+        commit,
+        "commit_all",
+        lambda folder, files: (shares.append(len(files)), commit_all(folder, files))[1],
     )
-    gated = gate(Landing, "publish")
+    gated = gate(Landing, "commit")
     ours = fetcher()
     web.answers = [answer(b"x")] * 140  # so that a full share waits when two are held
     fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
@@ -260,7 +259,7 @@ async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
 
 
 @step
-async def test_large_files_keep_no_small_one_from_being_published(
+async def test_large_files_keep_no_small_one_from_being_committed(
     fetcher, web, folder, monkeypatch
 ):
     held = threading.Event()
@@ -285,7 +284,7 @@ async def test_large_files_keep_no_small_one_from_being_published(
 
 
 @step
-async def test_after_trouble_the_threads_publish_again(fetcher, web, folder, monkeypatch):
+async def test_after_trouble_the_threads_commit_again(fetcher, web, folder, monkeypatch):
     def failing(*args, **kwargs):
         raise OSError(errno.ENOSPC, "full")
 

@@ -227,7 +227,7 @@ async def test_cancelled_within_the_file(fetcher, web, folder, bodies):
         ("write", 300_000, 300_001),
         *(
             (owner, size, size)
-            for owner in ("fsync", "link", "_sync_directory", "publish")
+            for owner in ("fsync", "link", "_sync_directory", "commit")
             for size in (10, 300_000)
         ),
         ("open", 10, 10),

@@ -15,7 +15,7 @@ import pytest
 
 from twisted_oob.errors import NoRoom
 from twisted_oob.files import landing
-from twisted_oob.files.landing import Landing, publish_all, remove_leftovers
+from twisted_oob.files.landing import Landing, commit_all, remove_leftovers
 
 NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"]
 NO_LINKS = ["EPERM", "EOPNOTSUPP", "ENOSYS"]
@@ -58,9 +58,9 @@ def opened(directory):
     return file
 
 
-def publish(file, directory, name="a.txt"):
-    """Publish one file for good, or fail as it does."""
-    [outcome] = publish_all(directory, [(file, name, b"")])
+def commit(file, directory, name="a.txt"):
+    """Commit one file for good, or fail as it does."""
+    [outcome] = commit_all(directory, [(file, name, b"")])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -69,7 +69,7 @@ def publish(file, directory, name="a.txt"):
 def landed(directory, data=b"data", name="a.txt"):
     file = opened(directory)
     file.write(data)
-    return publish(file, directory, name)
+    return commit(file, directory, name)
 
 
 def spy_on_syncs(monkeypatch):
@@ -103,7 +103,7 @@ def test_a_file_lands_under_its_name(tmp_path):
     file = opened(tmp_path)
     file.write(b"one ")
     file.write(bytearray(b"two"))
-    assert publish(file, tmp_path) == tmp_path / "a.txt"
+    assert commit(file, tmp_path) == tmp_path / "a.txt"
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"one two"
     assert file.size == 7
@@ -116,7 +116,7 @@ def test_only_its_owner_may_read_it_before_and_after(tmp_path):
         file = opened(tmp_path)
         [temporary] = tmp_path.iterdir()
         assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
-        final = publish(file, tmp_path)
+        final = commit(file, tmp_path)
     finally:
         os.umask(old)
     assert stat.S_IMODE(final.stat().st_mode) == 0o600
@@ -187,7 +187,7 @@ def test_without_hard_links_a_failed_rename_leaves_no_empty_file(tmp_path, monke
     monkeypatch.setattr(Path, "replace", fail("EIO"))
     file = opened(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
-        publish(file, tmp_path)
+        commit(file, tmp_path)
     file.discard()
     assert names(tmp_path) == []
 
@@ -196,12 +196,12 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, m
     file = opened(tmp_path)
     file.write(b"data")
     steps = spy_on_syncs(monkeypatch)
-    publish(file, tmp_path)
+    commit(file, tmp_path)
     assert steps == ["sync", "link", "sync folder"]
 
 
 def test_a_file_that_nothing_was_written_to_is_an_empty_one(tmp_path):
-    assert publish(Landing(tmp_path), tmp_path).read_bytes() == b""
+    assert commit(Landing(tmp_path), tmp_path).read_bytes() == b""
     assert names(tmp_path) == ["a.txt"]
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_nothing_was_written_to_is_an_empty_one(tmp_path):
 def test_several_take_each_step_together_and_share_the_sync_of_their_folder(tmp_path, monkeypatch):
     steps = spy_on_syncs(monkeypatch)
     files = [(Landing(tmp_path), f"{data}.txt", b"%d" % data) for data in (1, 2)]
-    paths = publish_all(tmp_path, files)
+    paths = commit_all(tmp_path, files)
     assert steps == ["sync", "sync", "link", "link", "sync folder"]
     assert [(path.name, path.read_bytes()) for path in paths] == [
         ("1.txt", b"1"),
@@ -227,7 +227,7 @@ def test_several_take_each_step_together_and_share_the_sync_of_their_folder(tmp_
 def test_the_trouble_of_one_is_not_that_of_the_others(tmp_path, monkeypatch, name):
     files = [(Landing(tmp_path), name, b"data") for name in ("a", "b", "c")]
     monkeypatch.setattr(os, name, fail_at(2, "ENOSPC", getattr(os, name)))
-    first, second, third = publish_all(tmp_path, files)
+    first, second, third = commit_all(tmp_path, files)
     assert (first.name, third.name) == ("a", "c")
     assert isinstance(second, NoRoom)
     files[1][0].discard()
@@ -238,7 +238,7 @@ def test_the_trouble_of_their_folder_is_that_of_all(tmp_path, monkeypatch):
     files = [(Landing(tmp_path), name, b"data") for name in ("a", "b", "c")]
     monkeypatch.setattr(os, "link", fail_at(2, "EROFS", os.link))
     monkeypatch.setattr(os, "fsync", fail_at(4, "ENOSPC", os.fsync))
-    first, second, third = publish_all(tmp_path, files)
+    first, second, third = commit_all(tmp_path, files)
     assert isinstance(first, NoRoom)
     assert isinstance(third, NoRoom)
     assert second.errno == errno.EROFS
@@ -276,7 +276,7 @@ def test_trouble_at_any_step_leaves_nothing(tmp_path, monkeypatch, step, code):
         number = 2 if step == "fsync folder" else 1
         monkeypatch.setattr(os, name, fail_at(number, code, getattr(os, name)))
         with pytest.raises(expected) as caught:
-            publish(file, tmp_path)
+            commit(file, tmp_path)
         if expected is NoRoom:
             assert caught.value.text == "no room for the file now"
     monkeypatch.undo()
@@ -308,7 +308,7 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code):
     monkeypatch.setattr(fcntl, "flock", fail(code))
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
-    assert publish(file, tmp_path).exists()
+    assert commit(file, tmp_path).exists()
 
 
 def test_discard_removes_what_is_there_once_or_twice(tmp_path):
@@ -318,17 +318,17 @@ def test_discard_removes_what_is_there_once_or_twice(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_discard_removes_what_was_published(tmp_path):
+def test_discard_removes_what_was_committed(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"kept")
     file = opened(tmp_path)
-    publish(file, tmp_path)
+    commit(file, tmp_path)
     file.discard()
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_discard_leaves_what_took_the_published_place(tmp_path):
+def test_discard_leaves_what_took_the_committed_place(tmp_path):
     file = opened(tmp_path)
-    final = publish(file, tmp_path)
+    final = commit(file, tmp_path)
     other = tmp_path / "other"
     other.write_bytes(b"kept")
     other.replace(final)
@@ -350,7 +350,7 @@ def test_leftovers_of_the_dead_are_removed(tmp_path):
 def test_the_temporary_files_of_the_living_are_left_alone(tmp_path):
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
-    assert publish(file, tmp_path).exists()
+    assert commit(file, tmp_path).exists()
 
 
 def test_those_of_another_living_process_too(tmp_path):
@@ -402,7 +402,7 @@ def test_a_temporary_file_lost_before_its_lock_is_given_up_for_another(tmp_path,
     [temporary] = tmp_path.iterdir()
     assert [temporary] != lost
     assert remove_leftovers(tmp_path) == 0
-    assert publish(file, tmp_path).exists()
+    assert commit(file, tmp_path).exists()
 
 
 def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, monkeypatch):
@@ -420,6 +420,6 @@ def test_a_temporary_file_locked_by_another_is_given_up_for_another(tmp_path, mo
     monkeypatch.setattr(fcntl, "flock", raced)
     file = opened(tmp_path)
     assert list(tmp_path.iterdir()) != taken
-    assert publish(file, tmp_path).exists()
+    assert commit(file, tmp_path).exists()
     os.close(holder[0])
     assert names(tmp_path) == ["a.txt"]

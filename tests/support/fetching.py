@@ -212,7 +212,7 @@ def bodies(net, monkeypatch):
 
     spy = Spy()
 
-    class Body(fetch._Body):
+    class Body(fetch.Body):
         def connectionMade(self):
             transport = self.transport
             pause, resume = transport.pauseProducing, transport.resumeProducing
@@ -239,5 +239,5 @@ def bodies(net, monkeypatch):
                 waiting, spy.waiting = spy.waiting, None
                 net.callLater(0, waiting.callback, None)
 
-    monkeypatch.setattr(fetch, "_Body", Body)
+    monkeypatch.setattr(fetch, "Body", Body)
     return spy

@@ -1,4 +1,4 @@
-"""Publishing: the last step of every file, in few threads that share what is slow."""
+"""Committing: the last step of every file, in few threads that share what is slow."""
 
 from __future__ import annotations
 
@@ -9,70 +9,89 @@ from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from twisted_oob.files.landing import Landing, publish_all
+from twisted_oob.files.landing import Landing, commit_all
 
-_PUBLISHERS: Final = 2  # threads; with more of them they rather hinder the reactor
-_SHARE: Final = 32  # files that one of them has open at a time
+# More threads hinder the reactor more than they help the disk.
+_THREADS: Final = 2
+# Files that one thread commits together. All of them are open at that time, so this bounds the
+# descriptors.
+_SHARE: Final = 32
 
 
 class Committer:
-    """Publishes files in a few threads of the reactor's pool.
+    """Commits files in a few threads of the reactor's pool.
 
-    Of more files than those can begin with each thread takes its share at once, as syncing is what
-    takes most of a small file's time, and several of them at once take less.
+    Most of a small file's time goes into syncing, and syncing several files together takes less
+    time than one after the other. So when more files wait than there are threads, each thread takes
+    its share of them and commits the share together.
 
-    ``reactor``: for its threads. ``directory``: where the files land.
+    Args:
+        reactor: Has the thread pool.
+        directory: The folder in which the files land.
     """
 
     def __init__(self, reactor: Any, directory: Path) -> None:
         self._reactor = reactor
         self._directory = directory
+        # Guards the next two. The reactor adds files, the threads take them.
         self._lock = threading.Lock()
         self._threads = 0
         self._waiting: list[_Ready] = []
 
     def landing(self) -> Landing:
-        """Give a file that is to be, for this folder."""
+        """Give a new Landing for this folder."""
         return Landing(self._directory)
 
-    def publish(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
-        """Publish a file; fires with its path when it is there for good.
+    def commit(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
+        """Commit a file.
 
-        ``name``: one safe path segment. ``rest``: what is left to write. Its errors are Landing's.
+        Args:
+            landing: What was written so far.
+            name: One safe path segment.
+            rest: What is left to write.
+
+        Returns:
+            A Deferred that fires with the file's path when it is on the disk for good, or fails
+            with the errors of a Landing.
         """
         ready = _Ready(landing, name, rest, Deferred())
         with self._lock:
             self._waiting.append(ready)
-            more = self._threads < _PUBLISHERS
+            more = self._threads < _THREADS
             self._threads += more
         if more:
             self._reactor.getThreadPool().callInThread(self._work)
-        return ready.published
+        return ready.committed
 
     def _work(self) -> None:
         while share := self._share():
-            outcomes = publish_all(self._directory, [ready[:3] for ready in share])
-            self._reactor.callFromThread(_tell, share, outcomes)
+            outcomes = commit_all(self._directory, [ready[:3] for ready in share])
+            self._reactor.callFromThread(_fire, share, outcomes)
 
     def _share(self) -> list[_Ready]:
+        """Take a fair share of what waits; an empty one ends the thread."""
         with self._lock:
-            count = min(math.ceil(len(self._waiting) / _PUBLISHERS), _SHARE)
+            count = min(math.ceil(len(self._waiting) / _THREADS), _SHARE)
             share, self._waiting = self._waiting[:count], self._waiting[count:]
             if not share:
+                # Under the same lock that found nothing to do: a file that is added a moment later
+                # sees that a thread is missing, and begins one.
                 self._threads -= 1
             return share
 
 
 class _Ready(NamedTuple):
+    """A file that has everything but its last bytes and its name."""
+
     landing: Landing
     name: str
     rest: bytearray
-    published: Deferred[Path]
+    committed: Deferred[Path]
 
 
-def _tell(share: list[_Ready], outcomes: list[Path | Exception]) -> None:
+def _fire(share: list[_Ready], outcomes: list[Path | Exception]) -> None:
     for ready, outcome in zip(share, outcomes, strict=True):
         if isinstance(outcome, Exception):
-            ready.published.errback(outcome)
+            ready.committed.errback(outcome)
         else:
-            ready.published.callback(outcome)
+            ready.committed.callback(outcome)

@@ -1,8 +1,18 @@
 """Connections to judged addresses only: endpoints for an Agent that fetches strangers' URLs.
 
-A host's name is resolved once, every address it has must pass the policy, and the sockets are
-given exactly those literals. What the name resolves to a moment later (DNS rebinding) does not
-matter, and a literal address takes the same way, however it is spelled (``2130706433``).
+What happens when the Agent asks for a connection:
+
+1. The host is resolved, once. A literal address needs no resolver, but takes the same way, so that
+   it is judged in the same place. getaddrinfo knows more spellings of an address than the usual
+   one (``2130706433``, ``0x7f.1``, ``127.1``), and gives back the usual one, which is judged.
+2. The policy judges every address of the host. One that is forbidden forbids the host: otherwise
+   the answer would depend on which address happens to be tried first.
+3. The sockets get exactly those addresses, never the name. So it does not matter what the name
+   resolves to a moment later (DNS rebinding).
+4. With https, the certificate is verified for the URL's host, first by the TLS policy, in the
+   handshake, then once more by us, before a byte of the request goes out (``_VerifiedEndpoint``).
+
+Each redirect asks for a new connection, so all of this happens again for each hop.
 """
 
 from __future__ import annotations
@@ -30,9 +40,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-)
+from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -48,9 +56,12 @@ _IPV4: Final = 4
 class JudgedEndpoints:
     """The endpoints of one transfer, and the connections they made.
 
-    ``tls_policy``: an IPolicyForHTTPS, how servers are verified.
-    ``heard``: called with the number of bytes a connection received (0 when it is made or its
-        host resolved); what it returns False for goes no further.
+    Args:
+        reactor: Makes connections (IReactorTCP) and resolves names (IReactorPluggableNameResolver).
+        policy: Judges the addresses. Its ``stall_timeout`` also limits each attempt to connect.
+        tls_policy: An IPolicyForHTTPS that verifies servers.
+        heard: Called with the number of bytes that a connection received; 0 when it is made, or
+            when its host is resolved. If it returns False, the bytes go no further.
     """
 
     def __init__(
@@ -64,11 +75,15 @@ class JudgedEndpoints:
         self._reactor = reactor
         self._policy = policy
         self._tls_policy = tls_policy
-        self._open: set[_Wire] = set()
+        self._open: set[Connection] = set()
         self._waiters: list[Deferred[None]] = []
 
     def endpointForURI(self, uri: URI) -> Any:  # noqa: N802  # the interface's
-        """Give the endpoint for http, or for https verified against the URL's own host."""
+        """Give the endpoint for an http URL, or for an https URL whose host is verified.
+
+        Raises:
+            FetchFailed: The host is a name that no certificate can have.
+        """
         endpoint: Any = _JudgedEndpoint(self, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"http":
             return endpoint
@@ -79,9 +94,19 @@ class JudgedEndpoints:
         return _VerifiedEndpoint(wrapClientTLS(creator, endpoint), uri.host.decode("ascii"))
 
     async def connect(self, host: str, port: int, factory: Any) -> Any:
-        """Resolve a host, judge all it resolves to, and connect to one of exactly those.
+        """Resolve a host, judge all its addresses, and connect to one of exactly those.
 
-        The result is the factory's protocol. Forbidden where one address is not allowed.
+        Args:
+            host: A name in ASCII, or an address without brackets.
+            port: The TCP port.
+            factory: Builds the protocol.
+
+        Returns:
+            The protocol.
+
+        Raises:
+            Forbidden: One of the addresses is not allowed.
+            FetchFailed: The host has no address.
         """
         addresses = await _resolve(self._reactor, host, port)
         if not addresses:
@@ -90,30 +115,31 @@ class JudgedEndpoints:
             self._policy.check_address(address.host)
         self.heard(0)
         endpoint = _endpoint(self._reactor, addresses, port, self._policy.stall_timeout)
-        wire = await endpoint.connect(_WireFactory(self, factory))
-        return wire.wrappedProtocol
+        connection = await endpoint.connect(ConnectionFactory(self, factory))
+        return connection.wrappedProtocol
 
     def hang_up(self) -> Deferred[None]:
         """Abort every connection; the Deferred fires when all are gone.
 
-        A polite TLS goodbye would wait for the server's own, maybe for ever.
+        Aborts, because a TLS connection that closes properly waits for the server's close_notify,
+        which a hostile server never sends.
         """
-        for wire in tuple(self._open):
-            wire.abort()
+        for connection in tuple(self._open):
+            connection.abort()
         if not self._open:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
         return waiter
 
-    def opened(self, wire: _Wire) -> None:
-        """Note a connection."""
-        self._open.add(wire)
+    def opened(self, connection: Connection) -> None:
+        """Note that a connection is made."""
+        self._open.add(connection)
         self.heard(0)
 
-    def closed(self, wire: _Wire) -> None:
+    def closed(self, connection: Connection) -> None:
         """Note that a connection is gone."""
-        self._open.discard(wire)
+        self._open.discard(connection)
         if not self._open:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
@@ -122,6 +148,8 @@ class JudgedEndpoints:
 
 @implementer(IStreamClientEndpoint)
 class _JudgedEndpoint:
+    """One host and port. JudgedEndpoints does the work when the Agent asks for a connection."""
+
     def __init__(self, endpoints: JudgedEndpoints, host: str, port: int) -> None:
         self._endpoints = endpoints
         self._host = host
@@ -133,7 +161,17 @@ class _JudgedEndpoint:
 
 @implementer(IStreamClientEndpoint)
 class _VerifiedEndpoint:
-    """TLS to a server whose name is verified once more before a byte of the request goes out."""
+    """TLS to a server whose name is verified once more before a byte of the request goes out.
+
+    Twisted verifies the name in the handshake, but if the certificate has no name that it can read,
+    it logs service_identity's CertificateError and goes on (``twisted_oob._tls``). Anybody with
+    such a certificate from a trusted authority would be any host. So a gate holds back the HTTP
+    client, with its request and its credentials, until our own check has passed.
+
+    Args:
+        endpoint: Makes the TLS connection.
+        host: The URL's host, a name or an address.
+    """
 
     def __init__(self, endpoint: Any, host: str) -> None:
         self._endpoint = endpoint
@@ -153,7 +191,10 @@ class _VerifiedEndpoint:
 
 @implementer(IHandshakeListener)
 class _Gate(Protocol):
-    """Keeps the real protocol out until the handshake is over."""
+    """Stands in for the HTTP client until the handshake is over.
+
+    Twisted calls a TLS endpoint's protocol connected when TCP is, long before the handshake.
+    """
 
     transport: Any
 
@@ -165,13 +206,14 @@ class _Gate(Protocol):
         self.open.callback(None)
 
     def let_in(self, factory: Any) -> Any:
+        """Build the real protocol, and pass everything on to it from now on."""
         self._inside = factory.buildProtocol(self.transport.getPeer())
         self._inside.makeConnection(self.transport)
         return self._inside
 
     def dataReceived(self, data: bytes) -> None:
         if self._inside is None:
-            # A server that talks before it was asked speaks no HTTP.
+            # A server that talks before it was asked does not speak HTTP (RFC 9112 section 9.2).
             self.transport.abortConnection()
         else:
             self._inside.dataReceived(data)
@@ -183,23 +225,27 @@ class _Gate(Protocol):
             self.open.errback(reason)
 
 
-class _Wire(ProtocolWrapper):
-    """A connection below TLS, where every byte the server sends can be noticed.
+class Connection(ProtocolWrapper):
+    """A TCP connection, below TLS, where every byte that the server sends can be counted.
 
-    A pause during the delivery of bytes is put off to its end: Twisted's client pauses after the
-    headers until somebody takes the body, which for a small file comes and goes with them.
+    A pause during the delivery of bytes is put off until the delivery ends. Twisted's client pauses
+    after the headers until somebody wants the body. Here somebody does at once, so that pause is
+    over before the delivery is. Passed on, it would only make the reactor stop and start watching
+    the socket: two system calls for nothing, which a small file notices.
     """
 
-    factory: _WireFactory
+    factory: ConnectionFactory
     transport: Any
     _delivering = False
     _paused = False
 
     def makeConnection(self, transport: Any) -> None:
+        """Note the connection before anybody can lose it."""
         self.factory.endpoints.opened(self)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
+        """Count the bytes and pass them on, unless they are too many."""
         if not self.factory.endpoints.heard(len(data)):
             return
         self._delivering = True
@@ -211,27 +257,34 @@ class _Wire(ProtocolWrapper):
                 self.transport.pauseProducing()
 
     def pauseProducing(self) -> None:
+        """Pause the server, but not before the bytes at hand are delivered."""
         self._paused = True
         if not self._delivering:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
+        """Undo a pause, also one that is put off."""
         self._paused = False
         self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Pass it on first: who waits for the end of connections waits for their protocols, too."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.endpoints.closed(self)
 
     def loseConnection(self) -> None:  # noqa: N802  # the interface's
+        """Abort: nothing of ours is left to send, and the server may never close its side."""
         self.abort()
 
     def abort(self) -> None:
+        """Close the connection at once; what is not sent yet is lost."""
         self.transport.abortConnection()
 
 
-class _WireFactory(WrappingFactory):
-    protocol = _Wire
+class ConnectionFactory(WrappingFactory):
+    """Wraps what a factory builds into Connections."""
+
+    protocol = Connection
     noisy = False
 
     def __init__(self, endpoints: JudgedEndpoints, factory: Any) -> None:
@@ -243,11 +296,18 @@ class _WireFactory(WrappingFactory):
 def _endpoint(
     reactor: Any, addresses: Sequence[IPv4Address | IPv6Address], port: int, timeout: float
 ) -> Any:
-    """Give the endpoint for all the addresses of a host."""
+    """Give the endpoint for all the addresses of a host.
+
+    Args:
+        reactor: Makes the connections.
+        addresses: At least one.
+        port: The TCP port.
+        timeout: Seconds for each attempt.
+    """
     first = addresses[0]
     if len(addresses) > 1:
         return HostnameEndpoint(_Known(reactor, addresses), first.host, port, timeout=timeout)
-    # HostnameEndpoint can do it too, but takes as long as all the rest of a small transfer.
+    # HostnameEndpoint could do this, too, but takes as long as all the rest of a small transfer.
     one = TCP4ClientEndpoint if isinstance(first, IPv4Address) else TCP6ClientEndpoint
     return one(reactor, first.host, port, timeout=timeout)
 
@@ -256,7 +316,8 @@ def _endpoint(
 class _Known:
     """A reactor on which every name has the same few addresses.
 
-    HostnameEndpoint tries them as RFC 8305 wants it (happy eyeballs), and can ask for no others.
+    HostnameEndpoint tries several addresses one after the other (RFC 8305, happy eyeballs), but
+    insists on resolving the name by itself. Here it can only find what was judged.
     """
 
     def __init__(self, reactor: Any, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
@@ -278,6 +339,8 @@ class _Known:
 
 @implementer(IResolutionReceiver)
 class _Addresses:
+    """Collects what a resolver finds."""
+
     def __init__(self) -> None:
         self.complete: Deferred[list[IPv4Address | IPv6Address]] = Deferred()
         self._addresses: list[IPv4Address | IPv6Address] = []
@@ -293,10 +356,11 @@ class _Addresses:
 
 
 def _resolve(reactor: Any, host: str, port: int) -> Deferred[list[IPv4Address | IPv6Address]]:
-    """Resolve a name to all its addresses; an empty list where it has none.
+    """Resolve a host to all its addresses; to an empty list if it has none.
 
-    getaddrinfo can't be stopped: after a cancellation its result is ignored. It also knows other
-    spellings of an address (``2130706433``), and is not asked only for the usual one.
+    A literal address in its usual spelling is not asked for, as getaddrinfo would cost a thread.
+    Other spellings are for getaddrinfo to read: what it makes of them is what would be connected
+    to. A running getaddrinfo can't be stopped. After a cancellation its result is ignored.
     """
     with contextlib.suppress(ValueError):
         kind = IPv4Address if ip_address(host).version == _IPV4 else IPv6Address

@@ -1,7 +1,82 @@
 """Fetching: one HTTP GET under a policy, streamed to a file.
 
-A transfer is one coroutine. Whatever ends it early (an error, a limit, a cancellation) goes
-through its cleaning up: the connection is aborted and the file removed before the Deferred fires.
+Theory of operation
+===================
+
+A transfer is one coroutine (``_Transfer._run``). A URL goes in. A ``FetchedFile`` or one error
+comes out, when nothing of the transfer is left running. In between, the transfer is in one of these
+states:
+
+===========  ======================================  ===========  ===========================
+state        waits for                               stall limit  leads to
+===========  ======================================  ===========  ===========================
+resolving    the resolver, in a thread               runs         connecting
+connecting   TCP, and TLS for https                  runs         asking
+asking       the headers of the response             runs         redirecting or reading
+redirecting  the old connection to be gone           runs         resolving, for the next hop
+reading      a piece of the body, or its end         runs         writing, or committing at
+                                                                  the end
+writing      a thread that writes the piece          stopped      reading
+committing   a thread that writes the rest, syncs    stopped      done
+             the file, gives it its name and syncs
+             the folder
+done                                                              (a FetchedFile)
+giving up    the running thread, then one that                    (an error)
+             discards the file, then the old
+             connection to be gone
+===========  ======================================  ===========  ===========================
+
+Every state but *done* leads to *giving up*, too.
+
+What ends a transfer early
+--------------------------
+
+- The policy. It judges the URL and each redirect before *resolving* (``read_url``, ``next_hop``),
+  every address before *connecting* (``JudgedEndpoints``), the headers before *reading*
+  (``check_answer``) and each byte of the body in *reading* (``check_size``). It raises.
+- The server, the network or the disk. They raise, too. ``explained`` says in our words what the
+  errors of the network mean.
+- Header bytes: more than ``_HEADER_BYTES`` in one hop before the body. They are counted below TLS,
+  so an endless handshake ends here as well.
+- The stall limit: no byte for ``stall_timeout`` seconds. It runs only while we expect bytes: if we
+  pause the server because the disk is slow, its silence is no fault.
+- The limit for the whole: ``timeout`` seconds from *resolving* to *done*.
+- The caller, who cancels the Deferred.
+
+Header bytes and both limits note their error in ``_verdict`` and then cancel the coroutine, as the
+caller does. The caller notes nothing, so the error is a CancelledError. The first cancellation
+stops both limits and aborts the connection at once; another one waits for the same end.
+
+What is given back
+------------------
+
+==========  ================================  =================================================
+borrowed    on the way to *done*              when *giving up*
+==========  ================================  =================================================
+connection  aborted once the body has ended   aborted at once
+            (and at each redirect)
+descriptor  closed by the commit              closed by ``Landing.discard``
+part file   unlinked by the commit            unlinked by ``Landing.discard``
+final name  stays                             unlinked, if the file has got one
+two limits  cancelled                         cancelled
+==========  ================================  =================================================
+
+Threads
+-------
+
+Whatever touches the disk blocks, so it runs in threads of the reactor's pool, one call at a time
+for each file: pieces in a thread of their own (``_in_thread``), commits in the Committer's few.
+
+A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
+could be another file's a moment later, and that file would get the rest of the piece. If we did not
+wait, it could create a file after the caller was told that nothing is left. So a cancellation in
+*writing* or *committing* waits until the thread is done (``_wait_out``), and only then discards the
+file. The resolver's thread is different: it holds nothing, so nobody waits for it, and its result
+is ignored.
+
+A cancellation can come after the thread has named the file and before the reactor knows. Then the
+file is removed again, name and all. That keeps one promise for callers: a Deferred that fails has
+left nothing, one that fires has left its file.
 """
 
 from __future__ import annotations
@@ -14,27 +89,26 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed
+from twisted_oob.files.body import Body
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.endpoints import JudgedEndpoints
-from twisted_oob.files.failures import causes, explained
+from twisted_oob.files.failures import explained
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.names import file_name
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
 from twisted_oob.files.urls import Target, read_url
 
-_PIECE: Final = 256 * 1024  # bytes gathered before the server is paused and a thread writes them
-_HEADERS: Final = 256 * 1024  # bytes a server may send before its file begins
+# Bytes a server may send in one hop before the body: TLS handshake, interim responses and headers.
+_HEADER_BYTES: Final = 256 * 1024
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,10 +118,11 @@ _T = TypeVar("_T")
 class FetchedFile:
     """A file that is whole, on the disk, and under its final name.
 
-    ``path``: absolute.
-    ``size``: bytes.
-    ``sha256``: of the whole file, in hex.
-    ``url``: where it finally came from, after redirects; without userinfo and fragment.
+    Attributes:
+        path: The absolute path.
+        size: The size in bytes.
+        sha256: The SHA-256 of the whole file, in hex.
+        url: Where the file came from in the end, after redirects; without userinfo and fragment.
     """
 
     path: Path
@@ -59,13 +134,18 @@ class FetchedFile:
 class Fetcher:
     """Fetches files from strangers' URLs into one folder.
 
-    ``reactor``: for connections (IReactorTCP), names (IReactorPluggableNameResolver) and threads.
-    ``policy``: what is accepted.
-    ``directory``: an existing folder; files and their temporary files are made there. Several
-        processes may share it.
-    ``tls_policy``: an IPolicyForHTTPS, how servers are verified; by default
-        BrowserLikePolicyForHTTPS, which takes the platform's roots.
-    ``clock``: an IReactorTime for the two time limits; by default the reactor.
+    Args:
+        reactor: Makes connections (IReactorTCP), resolves names (IReactorPluggableNameResolver) and
+            has a thread pool.
+        policy: What is accepted.
+        directory: An existing folder for the files and their part files. Several processes may
+            share it.
+        tls_policy: An IPolicyForHTTPS that verifies servers. The default is
+            BrowserLikePolicyForHTTPS, which trusts the platform's roots.
+        clock: An IReactorTime for the two time limits. The default is the reactor.
+
+    Raises:
+        NotADirectoryError: The directory does not exist, or is not a directory.
     """
 
     def __init__(
@@ -82,38 +162,53 @@ class Fetcher:
         # Absolute from the start: a daemon changes its working directory.
         self._directory = Path(directory).absolute()
         if not self._directory.is_dir():
-            raise NotADirectoryError(f"files land in an existing folder, not in {directory}")
+            raise NotADirectoryError(
+                f"the directory for fetched files must be an existing folder: {directory} is not"
+            )
         self._tls_policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
         self._clock = reactor if clock is None else clock
-        self._publisher = Committer(reactor, self._directory)
+        self._committer = Committer(reactor, self._directory)
 
     def fetch(self, url: str) -> Deferred[FetchedFile]:
-        """Fetch a file whole: when the Deferred fires, it is on the disk for good.
+        """Fetch a file whole.
 
-        ``url``: http or https. Userinfo in it goes to that origin alone, as Basic credentials.
+        Args:
+            url: An http or https URL. Its userinfo goes to that origin only, as Basic credentials
+                (RFC 7617).
 
-        It fails with Forbidden or TooLarge where the policy says no, with FetchFailed where the
-        file can't be had, with NoRoom where there is no room for it; with an OSError where the
-        folder can't be used. Nothing is left behind then. ``cancel()`` aborts the connection and
-        removes the file, even one that has just got its final name: a Deferred that fails with
-        CancelledError has left nothing, one that fires has left its file.
+        Returns:
+            A Deferred that fires when the file is on the disk for good. If it fails, nothing is
+            left behind. ``cancel()`` aborts the connection and removes the file, even if the file
+            has just got its final name.
+
+        Raises:
+            Forbidden: The policy forbids the URL, an address or a redirect.
+            TooLarge: The file is larger than the policy allows.
+            FetchFailed: The server did not give the file whole, or not in time.
+            NoRoom: The disk, the quota or the file descriptors are used up.
+            OSError: The folder can't be used for another reason.
+            CancelledError: The caller cancelled the Deferred.
         """
         transfer = _Transfer(
             self._reactor,
             self._clock,
             self._policy,
-            self._publisher,
+            self._committer,
             self._tls_policy,
         )
         return transfer.start(url)
 
     def remove_leftovers(self) -> int:
-        """Remove temporary files of processes that died; give their number. Blocks: at start."""
+        """Remove part files of processes that died. Blocks, so call it at the start.
+
+        Returns:
+            The number of files that were removed.
+        """
         return remove_leftovers(self._directory)
 
 
 class _Transfer:
-    """One fetch, from its URL to its file."""
+    """One fetch, from its URL to its file; the states are those of the module's docstring."""
 
     _log = Logger()
     _task: Deferred[FetchedFile]
@@ -123,14 +218,14 @@ class _Transfer:
         reactor: Any,
         clock: Any,
         policy: FetchPolicy,
-        publisher: Committer,
+        committer: Committer,
         tls_policy: Any,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._policy = policy
-        self._landing = publisher.landing()
-        self._publisher = publisher
+        self._landing = committer.landing()
+        self._committer = committer
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
         pool = HTTPConnectionPool(reactor, persistent=False)
         self._agent = Agent.usingEndpointFactory(reactor, self._endpoints, pool=pool)
@@ -144,7 +239,9 @@ class _Transfer:
         return self._task
 
     async def _run(self, url: str) -> FetchedFile:
-        late = FetchFailed("timed out", detail=f"not whole within {self._policy.timeout} s")
+        late = FetchFailed(
+            "timed out", detail=f"the file was not whole after {self._policy.timeout} s"
+        )
         self._deadline = self._clock.callLater(self._policy.timeout, self._give_up, late)
         try:
             return await self._transfer(url)
@@ -152,7 +249,7 @@ class _Transfer:
             verdict = self._verdict or explained(error)
             gone = self._stop()
             await self._discard()
-            await _settled(gone)
+            await _wait_out(gone)
             if verdict is error:
                 raise
             raise verdict from error
@@ -160,39 +257,45 @@ class _Transfer:
             self._stop()
 
     async def _transfer(self, url: str) -> FetchedFile:
-        target, response = await self._answer(read_url(url))
+        target, response = await self._ask(read_url(url))
         length = None if response.length is UNKNOWN_LENGTH else response.length
         encodings = response.headers.getRawHeaders(b"content-encoding", [])
         self._policy.check_answer(response.code, encodings, length)
         [disposition] = response.headers.getRawHeaders(b"content-disposition", [None])[:1]
         name = file_name(disposition, target.path)
-        body = _Body(self._policy, self._watch)
+        body = Body(self._policy, self._watch)
         response.deliverBody(body)
-        piece = await body.take()
+        piece = await body.read()
         while not body.ended:
             await self._in_thread(self._landing.write, piece)
-            piece = await body.take()
+            piece = await body.read()
         self._watch(on=False)
         gone = self._endpoints.hang_up()
         if self._landing.size:
-            # What takes a large file long must not keep small ones from being published.
+            # The file has more than one piece. Write and sync it here, so that a large file, which
+            # takes long, does not keep small ones waiting for a committing thread.
             await self._in_thread(self._landing.write, piece)
             await self._in_thread(self._landing.sync)
             piece = bytearray()
-        path = await _settled(self._publisher.publish(self._landing, name, piece), self._stop)
-        await _settled(gone)
+        path = await _wait_out(self._committer.commit(self._landing, name, piece), self._stop)
+        await _wait_out(gone)
         return FetchedFile(
             path=path, size=self._landing.size, sha256=self._landing.sha256, url=target.url
         )
 
-    async def _answer(self, target: Target) -> tuple[Target, Any]:
-        """Ask for the target, and for where it redirects to, until there is another answer."""
+    async def _ask(self, target: Target) -> tuple[Target, Any]:
+        """Ask for the target, and follow redirects (RFC 9110 section 15.4).
+
+        Returns:
+            The last target, and its response with the body still to be delivered.
+        """
         for hop in itertools.count(1):
             self._watch(on=True)
-            self._header_room = _HEADERS
+            self._header_room = _HEADER_BYTES
             headers = Headers(
                 {
                     b"Accept": [b"*/*"],
+                    # A compressed file is not the file that was offered, and may be a zip bomb.
                     b"Accept-Encoding": [b"identity"],
                     b"User-Agent": [f"twisted_oob/{__version__}".encode()],
                 }
@@ -203,23 +306,29 @@ class _Transfer:
             self._header_room = math.inf
             if response.code not in REDIRECTS:
                 break
-            await _settled(self._endpoints.hang_up())
+            # A transfer never has two connections, however many redirects there are.
+            await _wait_out(self._endpoints.hang_up())
             [location] = response.headers.getRawHeaders(b"location", [None])[:1]
             target = self._policy.next_hop(target, location, hop)
         return target, response
 
     def _heard(self, count: int) -> bool:
-        """Note that bytes came; False where they were too many, and the transfer is over."""
+        """Note that bytes came; False if they were too many and the transfer ends."""
         self._header_room -= count
         if self._header_room < 0:
-            self._give_up(FetchFailed("too much before the file", detail="endless headers"))
+            self._give_up(
+                FetchFailed(
+                    "the server's headers are too long",
+                    detail=f"more than {_HEADER_BYTES} bytes before the body",
+                )
+            )
             return False
         if self._stall is not None:
             self._stall.reset(self._policy.stall_timeout)
         return True
 
     def _watch(self, *, on: bool) -> None:
-        """Begin to watch for a stall, or leave off while we keep the server waiting ourselves."""
+        """Watch for a stall from now on, or stop while we keep the server waiting."""
         if self._stall is not None and self._stall.active():
             self._stall.cancel()
         self._stall = None
@@ -228,15 +337,16 @@ class _Transfer:
 
     def _stalled(self) -> None:
         self._stall = None
-        silence = f"not a byte for {self._policy.stall_timeout} s"
+        silence = f"no byte from the server for {self._policy.stall_timeout} s"
         self._give_up(FetchFailed("timed out", detail=silence))
 
     def _give_up(self, verdict: Exception) -> None:
+        """Cancel the coroutine from the inside, with this error instead of CancelledError."""
         self._verdict = verdict
         self._task.cancel()
 
     def _stop(self) -> Deferred[None]:
-        """Stop both clocks and abort the connection; fires when it is gone."""
+        """Stop both limits and abort the connection; the Deferred fires when it is gone."""
         self._watch(on=False)
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
@@ -246,19 +356,33 @@ class _Transfer:
         try:
             await self._in_thread(self._landing.discard)
         except OSError:
-            self._log.failure("A file that was given up could not be removed")
+            # The error that ended the transfer matters more to the caller than this one.
+            self._log.failure("Could not remove the part of a file that was given up")
 
     async def _in_thread(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Call what blocks. After a cancellation it still runs to its end, the connection not."""
+        """Call what blocks. A cancellation aborts the connection, but waits for the call."""
         pool = self._reactor.getThreadPool()
         job = deferToThreadPool(self._reactor, pool, function, *args, **kwargs)
-        return await _settled(job, self._stop)
+        return await _wait_out(job, self._stop)
 
 
-async def _settled(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: None) -> _T:
-    """Wait for what can't be stopped. A cancellation meanwhile is raised when it has ended."""
+async def _wait_out(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: None) -> _T:
+    """Wait for a job that can't be stopped, however often the waiting coroutine is cancelled.
+
+    Args:
+        job: Fires or fails when the job has ended. It is never cancelled itself.
+        on_cancel: Called at each cancellation, while the job still runs.
+
+    Returns:
+        The job's result.
+
+    Raises:
+        CancelledError: There was a cancellation. It is raised when the job has ended, whose result
+            or error is dropped.
+        Exception: The job's own error.
+    """
     outcome: list[_T | Failure] = []
     waiter: Deferred[None] = Deferred()
 
@@ -269,6 +393,8 @@ async def _settled(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: 
     job.addBoth(ended)
     cancelled = False
     while not outcome:
+        # A coroutine's cancellation cancels what it awaits: so it awaits a new waiter each time,
+        # and never the job.
         waiter = Deferred()
         try:
             await waiter
@@ -281,81 +407,3 @@ async def _settled(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: 
     if isinstance(result, Failure):
         result.raiseException()
     return result
-
-
-class _Body(Protocol):
-    """Gathers a response's body into pieces, and pauses the server while one is written.
-
-    Reading and writing take turns: at full speed together they would keep two processors busy,
-    and whoever waits for an answer from this process would wait for a processor, too.
-    """
-
-    transport: Any
-
-    def __init__(self, policy: FetchPolicy, flowing: Callable[..., None]) -> None:
-        self._policy = policy
-        self._flowing = flowing
-        self._gathered = bytearray()
-        self._received = 0
-        self._paused = False
-        self._end: Exception | None = None
-        self._more: Deferred[None] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing comes after what was taken."""
-        return self._end is not None and not self._gathered
-
-    async def take(self) -> bytearray:
-        """Give what has come: a piece at least, or all the rest, after which it has ``ended``.
-
-        TooLarge, or FetchFailed where the file is not whole.
-        """
-        if self._paused:
-            self._paused = False
-            if self._end is None:
-                self._flowing(on=True)
-            self.transport.resumeProducing()
-        while self._end is None and len(self._gathered) < _PIECE:
-            self._more = Deferred()
-            await self._more
-        if self._end is not None and not isinstance(self._end, ResponseDone):
-            raise self._end
-        piece, self._gathered = self._gathered, bytearray()
-        return piece
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._end is not None:
-            return
-        self._received += len(data)
-        try:
-            self._policy.check_size(self._received)
-            self._gathered += data
-        except Exception as error:  # were it the last piece, Twisted would take the file for whole
-            self.transport.pauseProducing()
-            self._ended(error)
-            return
-        if len(self._gathered) >= _PIECE and not self._paused:
-            self._paused = True
-            self._flowing(on=False)
-            self.transport.pauseProducing()
-            self._wake()
-
-    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # always has one
-        if reason.check(ResponseDone):
-            self._ended(reason.value)
-        elif reason.check(PotentialDataLoss):
-            self._ended(FetchFailed("the server does not say where the file ends"))
-        else:
-            self._ended(FetchFailed("the file ended early", detail=causes(reason.value)))
-
-    def _ended(self, end: Exception) -> None:
-        if self._end is None:
-            self._end = end
-            self._flowing(on=False)
-            self._wake()
-
-    def _wake(self) -> None:
-        more, self._more = self._more, None
-        if more is not None:
-            more.callback(None)

@@ -1,0 +1,113 @@
+"""Reading the body of an HTTP response in pieces, each no larger than a thread should write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+
+from twisted_oob.errors import FetchFailed
+from twisted_oob.files.failures import causes
+from twisted_oob.files.policy import FetchPolicy
+
+# Bytes to gather before a thread writes them. Smaller pieces cost more hops between threads than
+# they save memory.
+_PIECE: Final = 256 * 1024
+
+
+class Body(Protocol):
+    """Gathers a response's body into pieces, and pauses the server while one is written.
+
+    Reading and writing alternate. If both ran at full speed they would keep two processors busy,
+    and a peer that waits for an answer from this process would wait for a processor, too.
+
+    Args:
+        policy: Its ``max_size`` ends a body that is larger.
+        flowing: Called with ``on=True`` when bytes may be expected from the server again, and with
+            ``on=False`` when the server is paused or the body has ended.
+    """
+
+    transport: Any
+
+    def __init__(self, policy: FetchPolicy, flowing: Callable[..., None]) -> None:
+        self._policy = policy
+        self._flowing = flowing
+        self._gathered = bytearray()
+        self._received = 0
+        self._paused = False
+        self._end: Exception | None = None
+        self._more: Deferred[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows what was read."""
+        return self._end is not None and not self._gathered
+
+    async def read(self) -> bytearray:
+        """Read a piece: at least 256 KiB, or all the rest, after which the body has ``ended``.
+
+        Returns:
+            The bytes, which the caller may keep.
+
+        Raises:
+            TooLarge: More than ``max_size`` bytes came.
+            FetchFailed: The body ended early, or nobody can tell whether it is whole.
+        """
+        if self._paused:
+            self._paused = False
+            if self._end is None:
+                self._flowing(on=True)
+            self.transport.resumeProducing()
+        while self._end is None and len(self._gathered) < _PIECE:
+            self._more = Deferred()
+            await self._more
+        if self._end is not None and not isinstance(self._end, ResponseDone):
+            raise self._end
+        piece, self._gathered = self._gathered, bytearray()
+        return piece
+
+    def dataReceived(self, data: bytes) -> None:
+        """Gather the bytes, and pause the server when they are a piece."""
+        if self._end is not None:
+            return
+        self._received += len(data)
+        try:
+            self._policy.check_size(self._received)
+            self._gathered += data
+        except Exception as error:
+            # Twisted's client would drop the error, and call a body whole that lacks its last
+            # bytes. So any error (MemoryError, too) becomes the end of this body.
+            self.transport.pauseProducing()
+            self._finish(error)
+            return
+        if len(self._gathered) >= _PIECE and not self._paused:
+            self._paused = True
+            # Before the pause: while we keep the server waiting, its silence is no stall.
+            self._flowing(on=False)
+            self.transport.pauseProducing()
+            self._wake()
+
+    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # always has one
+        """Tell a whole body from one that broke off (RFC 9112 section 8)."""
+        if reason.check(ResponseDone):
+            self._finish(reason.value)
+        elif reason.check(PotentialDataLoss):
+            # Neither Content-Length nor chunks: the close may be the end or a failure.
+            self._finish(FetchFailed("the server does not say where the file ends"))
+        else:
+            self._finish(FetchFailed("the file ended early", detail=causes(reason.value)))
+
+    def _finish(self, end: Exception) -> None:
+        if self._end is None:
+            self._end = end
+            self._flowing(on=False)
+            self._wake()
+
+    def _wake(self) -> None:
+        more, self._more = self._more, None
+        if more is not None:
+            more.callback(None)
