@@ -19,11 +19,18 @@ from twisted.web.client import RequestGenerationFailed, RequestTransmissionFaile
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
 
 NO_TLS: Final = "no secure connection to the server"
-_DETAIL: Final = 300  # characters of a foreign error in our own log
+# Characters of a foreign error in our own log: it can quote what the server sent, without end.
+_DETAIL: Final = 300
 
 
 def explained(error: Exception) -> Exception:
-    """Say what a network error means to the peer. An error of another kind is given back."""
+    """Say in our words what a network error means.
+
+    Returns:
+        CancelledError if a cancellation caused the error, NoRoom if the descriptors were used up,
+        and FetchFailed for every other network error, with the cause in its ``detail``. An error of
+        another kind is returned as it is.
+    """
     roots = list(_roots(error))
 
     def among(*kinds: type[BaseException]) -> bool:
@@ -33,6 +40,7 @@ def explained(error: Exception) -> Exception:
         return CancelledError()
     if not isinstance(error, _NETWORK_ERRORS):
         return error
+    # A socket that could not be made: Twisted's ConnectError has its errno in osError.
     if any(getattr(root, "osError", None) in NO_ROOM for root in roots):
         return NoRoom("no room for the file now", detail=causes(error))
     if among(SSL.Error, VerificationError, CertificateError):
@@ -58,7 +66,7 @@ _NETWORK_ERRORS: Final = (
 
 
 def _roots(error: BaseException) -> Iterator[BaseException]:
-    """Find the errors that Twisted's HTTP client wrapped."""
+    """Find the errors that Twisted's HTTP client wrapped, however many times over."""
     wrapped = [getattr(reason, "value", None) for reason in getattr(error, "reasons", ())]
     roots = [root for root in wrapped if isinstance(root, BaseException)]
     for root in roots:
@@ -68,5 +76,5 @@ def _roots(error: BaseException) -> Iterator[BaseException]:
 
 
 def causes(error: BaseException) -> str:
-    """Describe an error for our own log."""
+    """Describe an error for our own log, in at most 300 characters."""
     return "; ".join(f"{type(root).__name__}: {root}" for root in _roots(error))[:_DETAIL]

@@ -1,8 +1,8 @@
-"""What may be fetched and where it may land: pure decisions, no reactor and no I/O.
+"""What may be fetched: pure decisions, without a reactor or I/O.
 
-A URL comes from someone else, so fetching it is an attack surface (server-side request
-forgery). Everything here either gives an answer or raises one of the errors that tell the
-peer: ``Forbidden``, ``TooLarge``, ``FetchFailed``.
+A URL comes from someone else, so fetching it is an attack surface (server-side request forgery).
+Everything here either gives an answer or raises one of the errors that tell the peer:
+``Forbidden``, ``TooLarge`` or ``FetchFailed``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,31 @@ from urllib.parse import urljoin
 
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
 from twisted_oob.files.addresses import is_global, isatap, stands_for
-from twisted_oob.files.urls import BAD_URL, Target, percent_encoded, read_url
+from twisted_oob.files.urls import BAD_URL, Target, percent_encoded, quoted, read_url
 
+# RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
+# 306 are no longer used.
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OK: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FetchPolicy:
-    """What a Fetcher accepts from a stranger. Checked when made: a ValueError says what is wrong.
+    """What a Fetcher accepts from a stranger.
 
-    ``max_size``: bytes; a file of exactly this size is accepted.
-    ``allow_networks``: networks that may be fetched from although they are not global unicast.
-        An IPv4 network also allows its addresses hidden in IPv6 (``::ffff:127.0.0.1``); an IPv6
-        network allows every address written that way, whatever IPv4 address is hidden in it.
-    ``max_redirects``: how many redirects are followed; 0 for none.
-    ``timeout``: seconds for the whole transfer, from the name's resolution to the published file.
-    ``stall_timeout``: seconds without a single byte from the server.
+    Args:
+        max_size: The largest file in bytes. A file of exactly this size is accepted.
+        allow_networks: Networks that files may come from although they are not global unicast. An
+            IPv4 network also allows its addresses if they are hidden in IPv6
+            (``::ffff:127.0.0.1``). An IPv6 network allows every address that is written that way,
+            whatever IPv4 address is hidden in it.
+        max_redirects: How many redirects to follow; 0 to follow none.
+        timeout: Seconds for the whole transfer, from resolving the name to committing the file.
+        stall_timeout: Seconds without a single byte from the server; also for each attempt to
+        connect.
+
+    Raises:
+        ValueError: A value is of the wrong type or out of range. The message names it.
     """
 
     max_size: int = 100_000_000
@@ -43,7 +51,7 @@ class FetchPolicy:
     stall_timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        """Refuse a policy that can't be meant."""
+        """Check the values, so that a mistake shows at the start and not at the first offer."""
         for name, least in (("max_size", 1), ("max_redirects", 0)):
             number = getattr(self, name)
             if type(number) is not int or number < least:
@@ -64,8 +72,15 @@ class FetchPolicy:
     def check_address(self, address: str) -> None:
         """Forbid an IP address that is neither global unicast nor allowed.
 
-        IPv4 hidden in IPv6 is what counts, except where the address as written is allowed.
-        The error's text is the same for every address.
+        What counts is an IPv4 address that is hidden in an IPv6 address, unless the address is
+        allowed as it is written.
+
+        Args:
+            address: The address as text.
+
+        Raises:
+            Forbidden: The address is not allowed, or is not an address. The error's text is the
+                same in every case, so that a peer can't map a network by what it is told.
         """
         try:
             allowed = self._allows(ip_address(address))
@@ -92,16 +107,23 @@ class FetchPolicy:
     def check_answer(self, status: int, encodings: Sequence[bytes], length: int | None) -> None:
         """Judge what a server says before its file.
 
-        ``status``: only 200 is a whole file (RFC 9110 section 15).
-        ``encodings``: the values of Content-Encoding; only ``identity`` is the file itself.
-        ``length``: the declared Content-Length in bytes; None where there is none.
+        Args:
+            status: The HTTP status. Only 200 is a whole file (RFC 9110 section 15.3).
+            encodings: The values of Content-Encoding. Only ``identity`` is the file itself.
+            length: The declared Content-Length in bytes, or None.
+
+        Raises:
+            FetchFailed: The file will not come, not as it is, or not whole.
+            TooLarge: The file is larger than ``max_size``.
         """
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
+        # Several header lines are one list (RFC 9110 section 5.3).
         for encoding in b",".join(encodings).split(b","):
             if encoding.strip().lower() not in {b"", b"identity"}:
                 raise FetchFailed(
-                    "the file has a Content-Encoding", detail=f"Content-Encoding {encoding!r}"
+                    "the file has a Content-Encoding",
+                    detail=f"Content-Encoding {quoted(encoding)}",
                 )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
@@ -109,16 +131,26 @@ class FetchPolicy:
             self.check_size(length)
 
     def check_size(self, size: int) -> None:
-        """Refuse more than ``max_size`` bytes."""
+        """Raise TooLarge for more than ``max_size`` bytes."""
         if size > self.max_size:
             raise TooLarge(f"the file is larger than {self.max_size} bytes")
 
     def next_hop(self, target: Target, location: bytes | None, hop: int) -> Target:
-        """Follow a redirect (RFC 9110 section 10.2.2): the next target, judged like the first.
+        """Follow a redirect (RFC 9110 section 10.2.2), and judge where it leads like the first URL.
 
-        ``location``: the Location header; None where there is none.
-        ``hop``: which redirect this is, counted from 1.
-        Credentials stay with the origin they were given for.
+        Credentials stay with the origin that they were given for.
+
+        Args:
+            target: What was asked for.
+            location: The Location header, or None.
+            hop: Which redirect this is, counted from 1.
+
+        Returns:
+            What to ask for next.
+
+        Raises:
+            FetchFailed: There is no Location, or there were more than ``max_redirects``.
+            Forbidden: The next URL is not allowed, or leads from https to http.
         """
         if hop > self.max_redirects:
             raise FetchFailed("too many redirects")
@@ -127,7 +159,7 @@ class FetchPolicy:
             raise FetchFailed("a redirect without a Location")
         try:
             url = urljoin(target.url, percent_encoded(location))
-        except ValueError as error:
+        except ValueError as error:  # its text may hold the userinfo
             raise Forbidden(BAD_URL, detail=f"redirect: {type(error).__name__}") from None
         following = read_url(url)
         if (target.scheme, following.scheme) == ("https", "http"):
