@@ -1,14 +1,23 @@
-"""A watchdog for the tests of files: what hangs, fails."""
+"""A Fetcher on loopback, and a watchdog: what hangs, fails."""
 
 from __future__ import annotations
 
 import faulthandler
+import ipaddress
 import os
 
 import pytest
 import pytest_twisted
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 
+from tests.support.fetching import Gate, Net, descriptors_in, end, names
+from tests.support.hostile_http import HostileServer
+from twisted_oob.files import fetch
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.policy import FetchPolicy
+
+LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 LONG = 60  # seconds; every test fails by itself long before, unless a thread never ends
 
 
@@ -35,3 +44,117 @@ def _nothing_runs_for_ever(stderr):
     while reactor.getThreadPool().working:
         pytest_twisted.blockon(deferLater(reactor, 0.001))
     faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture
+def net():
+    from twisted.internet import reactor  # no reactor before a test wants one
+
+    return Net(reactor)
+
+
+@pytest.fixture
+def clock():
+    """The clock of both limits; afterwards nothing may be left to be called."""
+    clock = Clock()
+    yield clock
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where files land. Afterwards none of them may be open, and no part of one be left."""
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    yield folder
+    assert descriptors_in(folder) == []
+    assert [name for name in names(folder) if name.startswith(".")] == []
+
+
+@pytest.fixture
+def fetcher(net, clock, folder):
+    """Makes a Fetcher whose policy allows loopback."""
+
+    def make(*, tls_policy=None, **policy):
+        policy.setdefault("allow_networks", LOOPBACK)
+        return Fetcher(net, FetchPolicy(**policy), folder, tls_policy=tls_policy, clock=clock)
+
+    return make
+
+
+@pytest_twisted.async_yield_fixture
+async def web(net):
+    web = HostileServer(net)
+    yield web
+    await end(web)
+
+
+@pytest.fixture
+def gate(net, monkeypatch):
+    """Puts a Gate in front of a function; open at the latest when the test ends."""
+    gates = []
+
+    def make(owner, name):
+        gate = Gate(net, getattr(owner, name))
+        gates.append(gate)
+        replacement = gate
+        if isinstance(owner, type):
+
+            def replacement(self, *args, **kwargs):
+                return gate(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, replacement)
+        return gate
+
+    yield make
+    for each in gates:
+        each.open()
+
+
+@pytest.fixture
+def bodies(net, monkeypatch):
+    """Tells when a response's body gets its next bytes, and when it first pauses the server."""
+
+    class Spy:
+        waiting = None
+        pauses = 0
+        resumes = 0
+
+        def __init__(self):
+            self.paused = Deferred()
+
+        def next(self):
+            self.waiting = Deferred()
+            return self.waiting
+
+    spy = Spy()
+
+    class Body(fetch.Body):
+        def connectionMade(self):
+            transport = self.transport
+            pause, resume = transport.pauseProducing, transport.resumeProducing
+
+            def pausing():
+                pause()
+                if not spy.pauses:
+                    net.callLater(0, spy.paused.callback, None)
+                spy.pauses += 1
+
+            def resuming():
+                resume()
+                spy.resumes += 1
+
+            class Transport:
+                pauseProducing = staticmethod(pausing)
+                resumeProducing = staticmethod(resuming)
+
+            self.transport = Transport
+
+        def dataReceived(self, data):
+            super().dataReceived(data)
+            if spy.waiting is not None:
+                waiting, spy.waiting = spy.waiting, None
+                net.callLater(0, waiting.callback, None)
+
+    monkeypatch.setattr(fetch, "Body", Body)
+    return spy

@@ -12,9 +12,6 @@ from tests.support.hostile_http import answer, chunked, redirect, then_close
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed, TooLarge
 
-pytest_plugins = ["tests.support.fetching"]
-
-
 # --- whole files
 
 
@@ -176,11 +173,12 @@ async def test_endless_headers_are_cut_off(fetcher, web):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @step
-async def test_redirects_are_followed(fetcher, web, folder, status):
+async def test_redirects_are_followed(*, fetcher, web, net, folder, status):
     web.answers = [redirect("../new/name?x#y", f"{status} Moved"), answer(b"x")]
     got = await fetcher().fetch(web.url("/old/file.bin"))
     assert got.path.name == "name"
     assert got.url == web.url("/new/name?x")
+    assert net.open_before == [0, 0]
     assert [connection.line for connection in web.connections] == [
         "GET /old/file.bin HTTP/1.1",
         "GET /new/name?x HTTP/1.1",
@@ -188,11 +186,12 @@ async def test_redirects_are_followed(fetcher, web, folder, status):
 
 
 @step
-async def test_only_so_many_redirects(fetcher, web, folder):
+async def test_only_so_many_redirects(fetcher, web, net, folder):
     web.answers = [redirect("/") for _ in range(3)] + [answer(b"x")]
     error = await failure_of(fetcher(max_redirects=2).fetch(web.url()), FetchFailed)
     assert error.text == "too many redirects"
     assert len(web.connections) == 3
+    assert net.open_before == [0, 0, 0]
     assert names(folder) == []
 
 

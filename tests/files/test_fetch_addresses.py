@@ -17,9 +17,6 @@ from tests.support.fetching import end, failure_of, names, step
 from tests.support.hostile_http import HostileServer, answer, redirect
 from twisted_oob.errors import FetchFailed, Forbidden
 
-pytest_plugins = ["tests.support.fetching"]
-
-
 # --- addresses
 
 

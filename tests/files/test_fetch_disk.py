@@ -18,8 +18,6 @@ from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.landing import Landing
 from twisted_oob.files.policy import FetchPolicy
 
-pytest_plugins = ["tests.support.fetching"]
-
 
 @step
 async def test_only_threads_touch_the_disk(fetcher, web, monkeypatch):

@@ -1,49 +1,50 @@
-"""A Fetcher on loopback, and what its tests hold still or look into; a pytest plugin."""
+"""What the tests of a Fetcher hold still or look into; their fixtures are in tests/files."""
 
 from __future__ import annotations
 
 import functools
-import ipaddress
 import threading
+from pathlib import Path
 
 import pytest
-import pytest_twisted
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import Clock
 
-from tests.support.hostile_http import HostileServer
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, TooLarge
-from twisted_oob.files import fetch
-from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.policy import FetchPolicy
 
-LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 HTTP_ERRORS = (FetchFailed, Forbidden, NoRoom, TooLarge)
 PATIENCE = 10  # real seconds, after which a test that waits for something fails
 
 
 def step(test):
-    """An asynchronous test that fails rather than wait for ever."""
+    """An asynchronous test that fails rather than wait for ever.
+
+    It does not wait for its own cancellation either: what is tested may put that off.
+    """
 
     @functools.wraps(test)
     def run(**fixtures):
         from twisted.internet import reactor  # no reactor before a test wants one
 
-        begin = Deferred()
-        begin.addCallback(lambda _: Deferred.fromCoroutine(test(**fixtures)))
-        begin.addTimeout(PATIENCE, reactor)
-        begin.callback(None)
-        return begin
+        outcome = Deferred()
+        outcome.addTimeout(PATIENCE, reactor)
+        running = Deferred.fromCoroutine(test(**fixtures))
+        running.addBoth(lambda result: None if outcome.called else outcome.callback(result))
+        return outcome
 
     return run
 
 
 class Net:
-    """The real reactor, except that names resolve to what a test says; it notes connections."""
+    """The real reactor, except that names resolve to what a test says; it notes connections.
+
+    ``open_before``: for each connection that was tried, how many others still had a socket then.
+    """
 
     def __init__(self, reactor):
         self._reactor = reactor
+        self._connectors = []
+        self.open_before = []
         self.hosts = {}
         self.resolved = []
         self.tried = []
@@ -75,49 +76,18 @@ class Net:
 
     def connectTCP(self, host, port, *args, **kwargs):
         self.tried.append((host, port))
+        sockets = [hasattr(connector.transport, "socket") for connector in self._connectors]
+        self.open_before.append(sum(sockets))
         connector = self._reactor.connectTCP(host, port, *args, **kwargs)
+        self._connectors.append(connector)
         self.on_try()
         return connector
 
 
-@pytest.fixture
-def net():
-    from twisted.internet import reactor  # no reactor before a test wants one
-
-    return Net(reactor)
-
-
-@pytest.fixture
-def clock():
-    """The clock of both limits; afterwards nothing may be left to be called."""
-    clock = Clock()
-    yield clock
-    assert clock.getDelayedCalls() == []
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "downloads"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def fetcher(net, clock, folder):
-    """Makes a Fetcher whose policy allows loopback."""
-
-    def make(*, tls_policy=None, **policy):
-        policy.setdefault("allow_networks", LOOPBACK)
-        return Fetcher(net, FetchPolicy(**policy), folder, tls_policy=tls_policy, clock=clock)
-
-    return make
-
-
-@pytest_twisted.async_yield_fixture
-async def web(net):
-    web = HostileServer(net)
-    yield web
-    await end(web)
+def descriptors_in(folder):
+    """The file descriptors of this process that are open in a folder, or for it."""
+    links = [fd for fd in list(Path("/proc/self/fd").iterdir()) if fd.is_symlink()]
+    return [int(fd.name) for fd in links if str(folder) in str(fd.readlink())]
 
 
 async def end(web):
@@ -145,6 +115,15 @@ def ends_of(deferred):
     return ends
 
 
+def told_by(error):
+    """Everything that a log could show of an error, and of the errors it came from."""
+    told = []
+    while error is not None:
+        told += [str(error), repr(error), getattr(error, "text", ""), getattr(error, "detail", "")]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(map(str, told))
+
+
 async def failure_of(deferred, *kinds):
     with pytest.raises(kinds or HTTP_ERRORS) as caught:
         await deferred
@@ -170,74 +149,3 @@ class Gate:
 
     def open(self):
         self._open.set()
-
-
-@pytest.fixture
-def gate(net, monkeypatch):
-    """Puts a Gate in front of a function; open at the latest when the test ends."""
-    gates = []
-
-    def make(owner, name):
-        gate = Gate(net, getattr(owner, name))
-        gates.append(gate)
-        replacement = gate
-        if isinstance(owner, type):
-
-            def replacement(self, *args, **kwargs):
-                return gate(self, *args, **kwargs)
-
-        monkeypatch.setattr(owner, name, replacement)
-        return gate
-
-    yield make
-    for each in gates:
-        each.open()
-
-
-@pytest.fixture
-def bodies(net, monkeypatch):
-    """Tells when a response's body gets its next bytes, and when it first pauses the server."""
-
-    class Spy:
-        waiting = None
-        pauses = 0
-        resumes = 0
-
-        def __init__(self):
-            self.paused = Deferred()
-
-        def next(self):
-            self.waiting = Deferred()
-            return self.waiting
-
-    spy = Spy()
-
-    class Body(fetch.Body):
-        def connectionMade(self):
-            transport = self.transport
-            pause, resume = transport.pauseProducing, transport.resumeProducing
-
-            def pausing():
-                pause()
-                if not spy.pauses:
-                    net.callLater(0, spy.paused.callback, None)
-                spy.pauses += 1
-
-            def resuming():
-                resume()
-                spy.resumes += 1
-
-            class Transport:
-                pauseProducing = staticmethod(pausing)
-                resumeProducing = staticmethod(resuming)
-
-            self.transport = Transport
-
-        def dataReceived(self, data):
-            super().dataReceived(data)
-            if spy.waiting is not None:
-                waiting, spy.waiting = spy.waiting, None
-                net.callLater(0, waiting.callback, None)
-
-    monkeypatch.setattr(fetch, "Body", Body)
-    return spy

@@ -1,0 +1,220 @@
+"""Which URLs can be fetched, and what is in them."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from ipaddress import IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.fetching import told_by
+from twisted_oob.errors import Forbidden
+from twisted_oob.files.urls import percent_encoded, quoted, read_url
+
+MAPPED = str(IPv6Address("::ffff:1.2.3.4"))  # Pythons differ in how they write it
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "path", "again"),
+    [
+        ("http://a.example", "a.example", 80, "/", "http://a.example/"),
+        ("HTTP://A.Example:80/x#part", "a.example", 80, "/x", "http://a.example/x"),
+        ("https://a.example/x?y=1#z", "a.example", 443, "/x?y=1", "https://a.example/x?y=1"),
+        ("http://a.example?y", "a.example", 80, "/?y", "http://a.example/?y"),
+        ("http://a.example:/", "a.example", 80, "/", "http://a.example/"),
+        ("https://a.example:80/", "a.example", 80, "/", "https://a.example:80/"),
+        ("http://a.example:8080//x", "a.example", 8080, "//x", "http://a.example:8080//x"),
+        ("http://a_b.example./", "a_b.example.", 80, "/", "http://a_b.example./"),
+        ("http://[::FFFF:1.2.3.4]/", MAPPED, 80, "/", f"http://[{MAPPED}]/"),
+        ("http://2130706433/", "2130706433", 80, "/", "http://2130706433/"),
+        ("http://a.example/ü", "a.example", 80, "/%C3%BC", "http://a.example/%C3%BC"),
+    ],
+)
+def test_urls(url, host, port, path, again):
+    target = read_url(url)
+    assert (target.host, target.port, target.path, target.url) == (host, port, path, again)
+    assert target.authorization is None
+    assert target.origin == (url.partition(":")[0].lower(), host, port)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "file:///etc/passwd",
+        "ftp://a.example/",
+        "gopher://a.example/",
+        "xmpp:romeo@montague.example",
+        "//a.example/",
+        "/x",
+        "http:/x",
+        "http:x",
+        "http://",
+        "http:///x",
+        "http://:80/",
+        "http://user@/",
+        "http://a.example:x/",
+        "http://a.example:99999/",
+        "http://a.example:-1/",
+        "http://a.example:0/",
+        "http://a b/",
+        "http://a.example/a b",
+        " http://a.example/",
+        "http://a.example/\r\nX: y",
+        "http://a.example/\0",
+        "http://a..example/",
+        "http://.example/",
+        f"http://{'a' * 64}.example/",
+        f"http://{'a.' * 130}example/",
+        "http://%31%32%37.0.0.1/",
+        "http://bücher.example/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://a.example\\@b.example/",
+        "http://a;b/",
+        "http://[::1/",
+        "http://[fe80::1%25eth0]/",
+        "http://[v1.x]/",
+        "http://[127.0.0.1]/",
+    ],
+)
+def test_other_urls_are_forbidden(url):
+    with pytest.raises(Forbidden):
+        read_url(url)
+
+
+@pytest.mark.parametrize("tail", ["a.example/", "[::1", "a b/", "a.example:x/", "a.example:0/", ""])
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_no_error_repeats_the_userinfo(scheme, tail):
+    url = f"{scheme}://juliet:capulet@{tail}"
+    try:
+        target = read_url(url)
+    except Forbidden as error:
+        told = told_by(error)
+    else:
+        told = f"{target} {target!r} {target.url}"
+    assert "capulet" not in told
+    assert base64.b64encode(b"juliet:capulet").decode() not in told
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "pair"),
+    [
+        ("juliet:capulet", b"juliet:capulet"),
+        ("juliet", b"juliet:"),
+        (":capulet", b":capulet"),
+        ("j%40m:%3A%C3%BC", "j@m::ü".encode()),
+        ("a@b:c", b"a@b:c"),
+    ],
+)
+def test_userinfo_becomes_basic_credentials(userinfo, pair):
+    target = read_url(f"http://{userinfo}@a.example/")
+    assert target.authorization == b"Basic " + base64.b64encode(pair)
+    assert target.url == "http://a.example/"
+
+
+@given(st.text())
+def test_reading_a_url_never_fails_in_another_way(text):
+    for url in (text, f"http://{text}", f"http://a.example/{text}"):
+        try:
+            target = read_url(url)
+        except Forbidden:
+            continue
+        assert read_url(target.url).url == target.url
+        assert target.url.isascii()
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("a" * 63, True),
+        ("a" * 64, False),
+        (f"x.{'a' * 63}", True),
+        (f"x.{'a' * 64}", False),
+        (f"{'a.' * 126}aa", True),
+        (f"{'a.' * 126}a.", True),
+        (f"{'a.' * 126}aa.", False),
+        (f"{'a.' * 126}aaa", False),
+        ("-", True),
+        ("_", True),
+        ("9", True),
+        (".", False),
+        ("a..", False),
+        ("a+b", False),
+        ("a~b", False),
+    ],
+)
+def test_host_names(host, allowed):
+    if allowed:
+        assert read_url(f"http://{host}/").host == host
+    else:
+        with pytest.raises(Forbidden):
+            read_url(f"http://{host}/")
+
+
+@pytest.mark.parametrize("port", [1, 79, 80, 81, 443, 65535])
+@pytest.mark.parametrize(("scheme", "usual"), [("http", 80), ("https", 443)])
+def test_only_the_usual_port_is_not_written(scheme, usual, port):
+    target = read_url(f"{scheme}://a.example:{port}/x")
+    assert target.port == port
+    assert target.url == f"{scheme}://a.example{'' if port == usual else f':{port}'}/x"
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(0x21)), "\x7f", "\\"])
+def test_no_character_is_dropped_or_read_in_two_ways(character):
+    for url in (
+        f"http://a.example/x{character}y",
+        f"{character}http://a.example/",
+        f"http://a{character}",
+    ):
+        with pytest.raises(Forbidden) as caught:
+            read_url(url)
+        assert caught.value.detail == "a space, backslash or control character in the URL"
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "detail"),
+    [
+        ("http://a.example:0/", "this is not a URL that can be fetched", "port 0"),
+        ("http://a..example/", "this is not a URL that can be fetched", "host name 'a..example'"),
+        ("http://[fe80::1%25x]/", "this is not a URL that can be fetched", "IPv6 address "),
+        ("http://[::1", "this is not a URL that can be fetched", "the URL's host or port is"),
+        ("ftp://a.example/", "only http and https are allowed", "scheme 'ftp'"),
+        ("file", "only http and https are allowed", "scheme ''"),
+    ],
+)
+def test_what_is_told_of_a_url(url, text, detail):
+    with pytest.raises(Forbidden) as caught:
+        read_url(url)
+    assert caught.value.text == text
+    assert caught.value.detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"{'s' * 10_000}://a/", f"http://{'h' * 10_000}/", f"http://[::1%25{'z' * 10_000}]/"],
+    ids=["scheme", "host", "zone"],
+)
+def test_a_long_url_is_told_in_part(url):
+    with pytest.raises(Forbidden) as caught:
+        read_url(url)
+    assert len(caught.value.detail) < 500
+
+
+def test_only_what_may_stand_in_a_url_is_left_as_it_is():
+    every = bytes(range(256))
+    kept = bytes(range(0x21, 0x7F)).replace(b"\\", b"")
+    encoded = "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in every)
+    assert percent_encoded(every) == encoded
+
+
+@pytest.mark.parametrize("text", ["x" * 1000, b"x" * 1000, "short", b""])
+def test_what_is_quoted_is_cut(text):
+    assert quoted(text) == repr(text[:100])
+
+
+def test_a_target_never_changes():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read_url("http://a.example/").host = "b.example"
