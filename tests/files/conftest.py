@@ -122,6 +122,7 @@ def bodies(net, monkeypatch):
 
         def __init__(self):
             self.paused = Deferred()
+            self.resumed = Deferred()
 
         def next(self):
             self.waiting = Deferred()
@@ -142,7 +143,9 @@ def bodies(net, monkeypatch):
 
             def resuming():
                 resume()
-                spy.resumes += 1
+                if spy.pauses and not spy.resumes:
+                    net.callLater(0, spy.resumed.callback, None)
+                spy.resumes += bool(spy.pauses)
 
             class Transport:
                 pauseProducing = staticmethod(pausing)

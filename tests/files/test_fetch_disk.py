@@ -13,7 +13,7 @@ from twisted.logger import globalLogPublisher
 from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, then_close
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files import commit, fetch, landing
+from twisted_oob.files import fetch
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.landing import Landing
 from twisted_oob.files.policy import FetchPolicy
@@ -204,94 +204,3 @@ async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate
     assert ours.remove_leftovers() == 1
     gated.open()
     assert (await fetching).path.read_bytes() == b"x" * 300_000
-
-
-# --- many files at once
-
-
-@step
-async def test_few_threads_commit_and_what_waits_for_them_shares_a_sync(
-    fetcher, web, folder, monkeypatch, gate
-):
-    gated = gate(Landing, "commit")
-    syncs = []
-    sync = landing._sync_directory
-    monkeypatch.setattr(landing, "_sync_directory", lambda path: (syncs.append(path), sync(path)))
-    ours = fetcher()
-    contents = [bytes([number]) * 10 for number in range(20)]
-    web.answers = [answer(content) for content in contents]
-    fetching = [ours.fetch(web.url()) for _ in contents]
-    for connection in [await web.arrivals.get() for _ in contents]:
-        await connection.lost  # the client has what it wants
-    assert gated.calls <= 4
-    gated.open()
-    got = [await each for each in fetching]
-    assert sorted(file.path.read_bytes() for file in got) == contents
-    assert len({file.path for file in got}) == 20
-    assert 4 <= len(syncs) <= 12
-    assert set(syncs) == {folder}
-
-
-@step
-async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
-    fetcher, web, folder, monkeypatch, gate
-):
-    shares = []
-    commit_all = commit.commit_all
-    monkeypatch.setattr(
-        commit,
-        "commit_all",
-        lambda folder, files: (shares.append(len(files)), commit_all(folder, files))[1],
-    )
-    gated = gate(Landing, "commit")
-    ours = fetcher()
-    web.answers = [answer(b"x")] * 140  # so that a full share waits when two are held
-    fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
-    for connection in [await web.arrivals.get() for _ in fetching]:
-        await connection.lost
-    gated.open()
-    for each in fetching:
-        await each
-    assert len(names(folder)) == sum(shares) == 140
-    assert max(shares) == 32
-
-
-@step
-async def test_large_files_keep_no_small_one_from_being_committed(
-    fetcher, web, folder, monkeypatch
-):
-    held = threading.Event()
-    sync = Landing.sync
-
-    def slow(self):
-        assert self.size < 300_000 or held.wait(10)
-        sync(self)
-
-    monkeypatch.setattr(Landing, "sync", slow)
-    ours = fetcher()
-    web.answers = [answer(b"x" * 300_000)] * 5
-    large = [ours.fetch(web.url("/large")) for _ in range(5)]
-    for connection in [await web.arrivals.get() for _ in large]:
-        await connection.lost
-    web.answers = [answer(b"x")]
-    assert (await ours.fetch(web.url("/small"))).path.name == "small"
-    held.set()
-    for each in large:
-        await each
-    assert len(names(folder)) == 6
-
-
-@step
-async def test_after_trouble_the_threads_commit_again(fetcher, web, folder, monkeypatch):
-    def failing(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "full")
-
-    ours = fetcher()
-    web.answers = [answer(b"x") for _ in range(12)]
-    monkeypatch.setattr(os, "link", failing)
-    for _ in range(6):
-        await failure_of(ours.fetch(web.url()), NoRoom)
-    monkeypatch.undo()
-    for each in [ours.fetch(web.url()) for _ in range(6)]:
-        await each
-    assert len(names(folder)) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from itertools import count
 
 from cryptography import x509
@@ -32,14 +33,15 @@ class Authority:
     def issue(self, host, *, names=None, expired=False, self_signed=False):
         """Make a key and a certificate for a host; gives the file that holds both.
 
-        ``names``: what the certificate is for, instead of the host; empty for no names at all.
+        ``names``: the names and IP addresses that it is for, by default the host alone; a str or any
+        kind of name that a certificate can hold.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer, signer = (_named(host), key) if self_signed else (self._name, self._key)
         builder = _builder(_named(host), key, issuer, signer, expired=expired)
-        names = [x509.DNSName(host)] if names is None else names
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        alternatives = [_alternative(name) for name in ([host] if names is None else names)]
+        if alternatives:
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         builder = builder.add_extension(_usage(digital_signature=True), True)
         file = self._folder / f"{next(self._serial)}.pem"
@@ -74,6 +76,15 @@ def server_options(file):
 
 def _named(name):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _alternative(name):
+    if not isinstance(name, str):
+        return name
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _pem(certificate):

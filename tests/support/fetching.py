@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import UserError
+from twisted.python.failure import Failure
 
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, TooLarge
 
@@ -38,6 +40,8 @@ def step(test):
 class Net:
     """The real reactor, except that names resolve to what a test says; it notes connections.
 
+    ``hosts``: addresses by name; None for a name that is never resolved, a list of lists for one
+    that resolves anew. ``lost``: addresses whose packets get lost, as far as a test can have any.
     ``open_before``: for each connection that was tried, how many others still had a socket then.
     """
 
@@ -46,7 +50,9 @@ class Net:
         self._connectors = []
         self.open_before = []
         self.hosts = {}
+        self.lost = set()
         self.resolved = []
+        self.receivers = []
         self.tried = []
         self.on_try = lambda: None
 
@@ -64,9 +70,10 @@ class Net:
                 receiver, hostName, portNumber, *args, **kwargs
             )
         answers = self.hosts[hostName]
-        if answers is None:  # never answers
+        if answers is None:
+            self.receivers.append(receiver)
             return None
-        if answers and isinstance(answers[0], list):  # other answers each time
+        if answers and isinstance(answers[0], list):
             answers = answers.pop(0)
         for address in answers:
             kind = IPv6Address if ":" in address else IPv4Address
@@ -76,12 +83,29 @@ class Net:
 
     def connectTCP(self, host, port, *args, **kwargs):
         self.tried.append((host, port))
-        sockets = [hasattr(connector.transport, "socket") for connector in self._connectors]
-        self.open_before.append(sum(sockets))
+        self.open_before.append(self.open_sockets())
+        if host in self.lost:
+            return _never_connects(host, port, *args)
         connector = self._reactor.connectTCP(host, port, *args, **kwargs)
         self._connectors.append(connector)
         self.on_try()
         return connector
+
+    def open_sockets(self):
+        return sum(hasattr(connector.transport, "socket") for connector in self._connectors)
+
+
+def _never_connects(host, port, factory):
+    class Connector:
+        def getDestination(self):
+            return IPv4Address("TCP", host, port)
+
+        def stopConnecting(self):
+            factory.clientConnectionFailed(self, Failure(UserError()))
+
+    factory.doStart()
+    factory.startedConnecting(Connector())
+    return Connector()
 
 
 def descriptors_in(folder):

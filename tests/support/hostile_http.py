@@ -116,3 +116,17 @@ def then_close(data):
         connection.close()
 
     return reply
+
+
+def first_connection(web):
+    """Fires with the next connection as soon as it sends a byte."""
+    arrived = Deferred()
+    build = web.buildProtocol
+
+    def building(address):
+        connection = build(address)
+        connection.dataReceived = lambda data: arrived.called or arrived.callback(connection)
+        return connection
+
+    web.buildProtocol = building
+    return arrived

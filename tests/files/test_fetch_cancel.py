@@ -1,0 +1,326 @@
+"""What ends a transfer early, at every step of it, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+
+from tests.support.fetching import ends_of, failure_of, names, step
+from tests.support.hostile_http import answer, first_connection, redirect, then_close
+from twisted_oob.errors import FetchFailed
+from twisted_oob.files import landing
+from twisted_oob.files.commit import Committer
+from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.landing import Landing
+
+STALL, WHOLE = 7, 20  # seconds
+
+
+# --- the states in which it waits for others
+
+
+async def resolving(fetcher, net, web, bodies):
+    net.hosts["slow.test"] = None
+    return fetcher.fetch("http://slow.test/")
+
+
+async def connecting(fetcher, net, web, bodies):
+    net.lost.add("127.0.0.1")
+    return fetcher.fetch(web.url())
+
+
+async def connecting_to_one_of_two(fetcher, net, web, bodies):
+    net.lost |= {"127.0.0.1", "127.0.0.2"}
+    net.hosts["two.test"] = ["127.0.0.1", "127.0.0.2"]
+    return fetcher.fetch(web.url(host="two.test"))
+
+
+async def shaking_hands(fetcher, net, web, bodies):
+    arrived = first_connection(web)
+    fetching = fetcher.fetch(web.url().replace("http:", "https:"))
+    await arrived
+    return fetching
+
+
+async def asking(fetcher, net, web, bodies):
+    fetching = fetcher.fetch(web.url())
+    await web.arrivals.get()
+    return fetching
+
+
+async def asking_again(fetcher, net, web, bodies):
+    fetching = fetcher.fetch(web.url())
+    (await web.arrivals.get()).write(redirect("/"))
+    await web.arrivals.get()
+    return fetching
+
+
+async def reading(fetcher, net, web, bodies):
+    fetching = fetcher.fetch(web.url())
+    connection = await web.arrivals.get()
+    received = bodies.next()
+    connection.write(answer(b"x", length=2))
+    await received
+    return fetching
+
+
+async def reading_on(fetcher, net, web, bodies):
+    fetching = fetcher.fetch(web.url())
+    connection = await web.arrivals.get()
+    connection.write(answer(bytes(300_000), length=300_002))
+    await bodies.resumed
+    return fetching
+
+
+STATES = [
+    resolving,
+    connecting,
+    connecting_to_one_of_two,
+    shaking_hands,
+    asking,
+    asking_again,
+    reading,
+    reading_on,
+]
+
+
+def by_the_caller(fetching, clock):
+    fetching.cancel()
+
+
+def by_the_caller_twice(fetching, clock):
+    fetching.cancel()
+    fetching.cancel()
+
+
+def by_a_stall(fetching, clock):
+    ends = ends_of(fetching)
+    clock.advance(STALL - 0.5)
+    assert not ends
+    clock.advance(0.5)
+
+
+def by_the_limit(fetching, clock):
+    ends = ends_of(fetching)
+    clock.advance(WHOLE - 0.5)
+    assert not ends
+    clock.advance(0.5)
+
+
+@pytest.mark.parametrize(
+    ("end", "policy", "kind", "detail"),
+    [
+        (by_the_caller, {}, CancelledError, None),
+        (by_the_caller_twice, {}, CancelledError, None),
+        (by_a_stall, {"stall_timeout": STALL}, FetchFailed, "no byte from the server for 7 s"),
+        (
+            by_the_limit,
+            {"timeout": WHOLE, "stall_timeout": 100},
+            FetchFailed,
+            "the file was not whole after 20 s",
+        ),
+    ],
+)
+@pytest.mark.parametrize("state", STATES)
+@step
+async def test_it_ends_in_any_state(
+    *, fetcher, web, net, folder, clock, bodies, state, end, policy, kind, detail
+):
+    fetching = await state(fetcher(**policy), net, web, bodies)
+    ends = ends_of(fetching)
+    assert not ends
+    end(fetching, clock)
+    error = await failure_of(fetching, kind)
+    if detail is not None:
+        assert (error.text, error.detail) == ("timed out", detail)
+    for connection in web.connections:
+        await connection.lost
+    assert names(folder) == []
+    assert net.open_sockets() == 0
+    assert clock.getDelayedCalls() == []
+
+
+@step
+async def test_a_name_that_is_resolved_after_a_cancellation_connects_to_nobody(fetcher, net):
+    net.hosts["slow.test"] = None
+    fetching = fetcher().fetch("http://slow.test/")
+    fetching.cancel()
+    await failure_of(fetching, CancelledError)
+    [receiver] = net.receivers
+    receiver.resolutionComplete()
+    assert net.tried == []
+
+
+# --- the states in which it waits for its own connection to be gone
+
+
+@pytest.fixture
+def held(net, monkeypatch):
+    """Connections whose end is told only when the test opens ``held.open``."""
+
+    class Held:
+        calls = 0
+
+        def __init__(self):
+            self.entered = Deferred()
+            self.open = Deferred()
+
+    held = Held()
+    hang_up = JudgedEndpoints.hang_up
+
+    def holding(self):
+        gone = hang_up(self)
+        held.calls += 1
+        if held.calls > 1:
+            return gone
+        net.callLater(0, held.entered.callback, None)
+        return gone.addCallback(lambda _: held.open)
+
+    monkeypatch.setattr(JudgedEndpoints, "hang_up", holding)
+    return held
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+@step
+async def test_cancelled_while_a_redirects_connection_ends(*, fetcher, web, net, held, times):
+    web.answers = [redirect("/new"), answer(b"x")]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await held.entered
+    assert len(net.tried) == 1
+    for _ in range(times):
+        fetching.cancel()
+    assert not ends
+    held.open.callback(None)
+    if times:
+        await failure_of(fetching, CancelledError)
+    else:
+        assert (await fetching).path.name == "new"
+    assert len(net.tried) == (1 if times else 2)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+@step
+async def test_cancelled_after_the_commit_while_the_connection_ends(
+    *, fetcher, web, folder, held, monkeypatch, times
+):
+    committed = Deferred()
+    commit = Committer.commit
+
+    def telling(*args):
+        def told(path):
+            committed.callback(None)
+            return path
+
+        return commit(*args).addCallback(told)
+
+    monkeypatch.setattr(Committer, "commit", telling)
+    web.answers = [answer(b"x")]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await committed
+    assert names(folder) == ["file.bin"]
+    for _ in range(times):
+        fetching.cancel()
+    assert not ends
+    held.open.callback(None)
+    if times:
+        await failure_of(fetching, CancelledError)
+    else:
+        await fetching
+    assert names(folder) == ([] if times else ["file.bin"])
+
+
+@step
+async def test_an_error_is_told_when_the_connection_is_gone(fetcher, web, held):
+    web.answers = [answer(status="404 Not Found")]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await held.entered
+    assert not ends
+    held.open.callback(None)
+    await failure_of(fetching, FetchFailed)
+
+
+# --- the states in which a thread has the file
+
+
+THREADS = [
+    ("open", 300_000, 300_001),
+    ("write", 300_000, 300_001),
+    *(
+        (owner, size, size)
+        for owner in ("fsync", "link", "_sync_directory", "commit")
+        for size in (10, 300_000)
+    ),
+    ("open", 10, 10),
+    ("write", 10, 10),
+]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("owner", "size", "length"), THREADS)
+@step
+async def test_cancelled_while_a_thread_has_the_file(
+    *, fetcher, web, folder, clock, gate, owner, size, length, times
+):
+    place = landing if hasattr(landing, owner) else Landing if hasattr(Landing, owner) else os
+    gated = gate(place, owner)
+    web.answers = [answer(b"x" * size, length=length)]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    for _ in range(times):
+        fetching.cancel()
+    await web.connections[0].lost  # at once, not when the thread is done
+    clock.advance(600)  # and no time limit makes anything else of it
+    assert not ends
+    gated.open()
+    await failure_of(fetching, CancelledError)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(("owner", "size", "length"), THREADS)
+@step
+async def test_too_late_while_a_thread_has_the_file(
+    *, fetcher, web, folder, clock, gate, owner, size, length
+):
+    place = landing if hasattr(landing, owner) else Landing if hasattr(Landing, owner) else os
+    gated = gate(place, owner)
+    web.answers = [answer(b"x" * size, length=length)]
+    fetching = fetcher(timeout=WHOLE).fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    clock.advance(WHOLE)
+    await web.connections[0].lost
+    assert not ends  # the thread still has the file
+    gated.open()
+    error = await failure_of(fetching, FetchFailed)
+    assert error.text == "timed out"
+    assert names(folder) == []
+
+
+@step
+async def test_cancelled_while_a_file_that_failed_is_discarded(fetcher, web, folder, clock, gate):
+    gated = gate(Landing, "discard")
+    web.answers = [then_close(answer(b"x" * 300_000, length=300_001))]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    assert clock.getDelayedCalls() == []  # no limit can make anything else of it
+    fetching.cancel()
+    assert not ends
+    gated.open()
+    await failure_of(fetching, CancelledError)
+    assert names(folder) == []
+
+
+@step
+async def test_cancelled_after_the_end_nothing_happens(fetcher, web, folder):
+    web.answers = [answer(b"x")]
+    fetching = fetcher().fetch(web.url())
+    got = await fetching
+    fetching.cancel()
+    assert got.path.exists()
