@@ -31,6 +31,7 @@ MAPPED = str(IPv6Address("::ffff:1.2.3.4"))  # Pythons differ in how they write 
         ("http://[::FFFF:1.2.3.4]/", MAPPED, 80, "/", f"http://[{MAPPED}]/"),
         ("http://2130706433/", "2130706433", 80, "/", "http://2130706433/"),
         ("http://a.example/ü", "a.example", 80, "/%C3%BC", "http://a.example/%C3%BC"),
+        ("http://a.example/\ud800", "a.example", 80, "/%ED%A0%80", "http://a.example/%ED%A0%80"),
     ],
 )
 def test_urls(url, host, port, path, again):
@@ -180,7 +181,11 @@ def test_no_character_is_dropped_or_read_in_two_ways(character):
         ("http://a.example:0/", "this is not a URL that can be fetched", "port 0"),
         ("http://a..example/", "this is not a URL that can be fetched", "host name 'a..example'"),
         ("http://[fe80::1%25x]/", "this is not a URL that can be fetched", "IPv6 address "),
-        ("http://[::1", "this is not a URL that can be fetched", "the URL's host or port is"),
+        (
+            "http://[::1",
+            "this is not a URL that can be fetched",
+            "the URL's host or port is malformed",
+        ),
         ("ftp://a.example/", "only http and https are allowed", "scheme 'ftp'"),
         ("file", "only http and https are allowed", "scheme ''"),
     ],
@@ -189,7 +194,8 @@ def test_what_is_told_of_a_url(url, text, detail):
     with pytest.raises(Forbidden) as caught:
         read_url(url)
     assert caught.value.text == text
-    assert caught.value.detail.startswith(detail)
+    told = caught.value.detail
+    assert told.startswith(detail) if detail.endswith(" ") else told == detail
 
 
 @pytest.mark.parametrize(
