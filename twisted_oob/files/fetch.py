@@ -227,6 +227,7 @@ class _Transfer:
         self._landing = committer.landing()
         self._committer = committer
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
+        # No connection is kept for another request: that one would not be judged.
         pool = HTTPConnectionPool(reactor, persistent=False)
         self._agent = Agent.usingEndpointFactory(reactor, self._endpoints, pool=pool)
         self._header_room = math.inf
@@ -246,6 +247,7 @@ class _Transfer:
         try:
             return await self._transfer(url)
         except Exception as error:
+            # What ended the transfer counts, not the CancelledError that it led to.
             verdict = self._verdict or explained(error)
             gone = self._stop()
             await self._discard()
