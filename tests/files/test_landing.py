@@ -8,6 +8,8 @@ import hashlib
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tests.support.fetching import descriptors_in, names
 from tests.support.landing import commit, fail, fail_at, landed, opened
 from twisted_oob.errors import NoRoom
+from twisted_oob.files import landing
 from twisted_oob.files.landing import Landing, commit_all, remove_leftovers
 
 # Written out once more, as a list that is only compared with itself lacks no member.
@@ -156,6 +159,21 @@ def test_without_hard_links_a_failed_rename_leaves_no_empty_file(tmp_path, monke
     assert len(names(tmp_path)) == 1
     file.discard()
     assert names(tmp_path) == []
+
+
+def test_without_hard_links_a_failed_rename_is_told_though_the_reservation_is_gone(
+    tmp_path, monkeypatch
+):
+    def failing(self, target):
+        target.unlink()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "link", fail("EPERM"))
+    monkeypatch.setattr(Path, "replace", failing)
+    file = opened(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        commit(file, tmp_path)
+    file.discard()
 
 
 def test_without_hard_links_a_reservation_that_fails_leaves_nothing(tmp_path, monkeypatch):
@@ -337,6 +355,23 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code):
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
     assert commit(file, tmp_path).exists()
+
+
+def test_a_daemon_without_standard_input_gets_descriptor_0(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from twisted_oob.files.landing import Landing\n"
+        "os.close(0); folder = Path(sys.argv[1]); file = Landing(folder)\n"
+        "file.write(b'one'); file.write(b'two'); os.fstat(0)\n"
+        "[part] = folder.iterdir(); assert part.read_bytes() == b'onetwo'\n"
+        "file.discard(); assert not list(folder.iterdir())\n"
+        "try: os.fstat(0)\n"
+        "except OSError: print('closed')"
+    )
+    root = Path(landing.__file__).parents[2]
+    told = subprocess.check_output(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=root, stdin=subprocess.DEVNULL
+    )
+    assert told == b"closed\n"
 
 
 def test_discard_removes_what_is_there_once_or_twice(tmp_path):

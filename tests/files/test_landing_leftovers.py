@@ -44,7 +44,7 @@ def test_those_of_another_living_process_too(tmp_path):
         "file = Landing(Path(sys.argv[1])); file.open(); print('open', flush=True)\n"
         "sys.stdin.read()"
     )
-    root = Path(landing.__file__).parent.parent
+    root = Path(landing.__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         cwd=root,
