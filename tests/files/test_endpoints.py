@@ -105,6 +105,11 @@ def test_only_a_pause_that_outlasts_the_delivery_reaches_the_socket(
     assert transport.producerState == state
 
 
+def test_a_pause_before_any_delivery_is_one_at_once(connection, transport):
+    connection.wrappedProtocol.transport.pauseProducing()
+    assert transport.producerState == "paused"
+
+
 def test_a_pause_after_the_delivery_is_one_at_once(connection, transport):
     connection.dataReceived(b"")
     connection.wrappedProtocol.transport.pauseProducing()

@@ -97,6 +97,78 @@ def test_long_names_are_cut_but_keep_their_suffix(name, suffix):
     assert got.endswith(suffix)
 
 
+@pytest.mark.parametrize(("size", "is_suffix"), [(1, True), (31, True), (32, False), (40, False)])
+def test_a_suffix_is_short(size, is_suffix):
+    suffix = "." + "s" * size
+    got = file_name(None, f"/{'a' * 300}{suffix}")
+    assert len(got) == 200
+    assert got.endswith(suffix) is is_suffix
+    assert next(islice(numbered_names(f"x{suffix}"), 1, None)) == (
+        f"x (2){suffix}" if is_suffix else f"x{suffix} (2)"
+    )
+
+
+@pytest.mark.parametrize("end", [".", " ", ". ", "...", " . "])
+def test_a_cut_leaves_no_dot_or_space_at_the_end(end):
+    assert file_name(None, f"/{'x' * (200 - len(end))}{end}y{'y' * 100}") == "x" * (200 - len(end))
+
+
+@pytest.mark.parametrize(("size", "expected"), [(199, 199), (200, 200), (201, 200)])
+def test_a_name_may_have_200_bytes(size, expected):
+    assert file_name(None, "/" + "x" * size) == "x" * expected
+
+
+def test_a_cut_is_between_characters():
+    assert file_name(None, "/" + "\N{EURO SIGN}" * 100) == "\N{EURO SIGN}" * 66
+
+
+# One character of each category and of each end of each range that is dropped.
+DROPPED = "\a\x7f\x9f\u00ad\u200e\u202e\u2066\ufeff\U000e0041\ud800\udfff\u2028\u2029"
+INVISIBLE = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\ufe00\ufe0f\uffa0\ufff0\ufff8"
+    "\U000e0000\U000e0fff"
+)
+SEEN = "\u034e\u0350\u115e\u1161\u17b3\u180a\u27ff\u2801\u3163\ufe10\uff9f\uffa1\U0001f600"
+
+
+@pytest.mark.parametrize("character", DROPPED + INVISIBLE, ids=ascii)
+def test_what_is_not_seen_is_dropped(character):
+    quoted = character.encode("utf-8", "surrogatepass").hex("%")
+    name = file_name(None, f"/a%{quoted}b")
+    assert name == ("a\ufffd\ufffd\ufffdb" if "\ud800" <= character <= "\udfff" else "ab")
+    assert file_name(None, f"/a{character}b") == "ab"
+
+
+@pytest.mark.parametrize("character", SEEN, ids=ascii)
+def test_what_is_seen_stays(character):
+    assert unicodedata.normalize("NFC", character) in file_name(None, f"/a{character}b")
+
+
+@pytest.mark.parametrize("character", '<>:"|*')
+def test_what_windows_forbids_is_replaced(character):
+    assert file_name(None, f"/a{character}b") == "a_b"
+
+
+@pytest.mark.parametrize("tail", ["", ".txt", ".tar.gz", " .txt"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        *("con", "prn", "aux", "nul", "conin$", "conout$", "CON", "Nul"),
+        *(f"com{digit}" for digit in "0123456789\u00b9\u00b2\u00b3"),
+        *(f"lpt{digit}" for digit in "0123456789\u00b9\u00b2\u00b3"),
+    ],
+)
+def test_devices_of_windows_are_renamed(device, tail):
+    assert file_name(None, f"/{device}{tail}") == f"_{device}{tail}"
+
+
+@pytest.mark.parametrize(
+    "name", ["com", "lpt", "com10", "comb", "lpt\u2074", "null", "xcon", "a.con"]
+)
+def test_what_only_looks_like_a_device_stays(name):
+    assert file_name(None, f"/{name}") == name
+
+
 def assert_safe(name):
     assert name
     assert name not in {".", ".."}
@@ -134,6 +206,7 @@ def test_a_safe_name_stays_as_it_is(text):
 def test_a_header_is_read_only_so_far():
     assert file_name(b"x;" + b" " * 1000 + b"filename=b", "/a") == "b"
     assert file_name(b"x;" + b" " * 5000 + b"filename=b", "/a") == "a"
+    assert file_name(b"filename=".ljust(4095) + b"bc", "/a") == "b"
 
 
 @pytest.mark.parametrize(
