@@ -11,6 +11,7 @@ from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, redirect, then_close
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed, TooLarge
+from twisted_oob.files.fetch import FetchedFile
 
 # --- whole files
 
@@ -25,6 +26,27 @@ async def test_a_file_is_fetched(fetcher, web, folder):
     assert got.sha256 == hashlib.sha256(b"the file").hexdigest()
     assert got.url == web.url("/x?y")
     assert names(folder) == ["a.txt"]
+
+
+def test_what_was_fetched_never_changes(folder):
+    parts = {"path": folder / "a", "size": 1, "sha256": "ab", "url": "http://a.example/"}
+    file = FetchedFile(**parts)
+    with pytest.raises(AttributeError):
+        file.size = 2
+    assert not hasattr(file, "__dict__")
+    with pytest.raises(TypeError):
+        FetchedFile(*parts.values())
+
+
+@step
+async def test_of_headers_that_come_twice_the_first_one_counts(fetcher, web):
+    web.answers = [
+        redirect("/first\r\nLocation: /second"),
+        answer(b"x", "Content-Disposition: x; filename=a", "Content-Disposition: x; filename=b"),
+    ]
+    got = await fetcher().fetch(web.url())
+    assert got.url == web.url("/first")
+    assert got.path.name == "a"
 
 
 @step

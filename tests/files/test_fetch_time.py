@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.address import IPv4Address
+
 from tests.support.fetching import ends_of, failure_of, names, step
 from tests.support.hostile_http import answer, redirect
 from twisted_oob.errors import FetchFailed
@@ -18,6 +20,27 @@ async def wait_and_fail(fetching, clock, seconds, connection=None):
     if connection is not None:
         await connection.lost
         assert connection.aborted
+
+
+@step
+async def test_a_name_that_is_resolved_puts_the_stall_off(fetcher, net, clock):
+    net.hosts["slow.test"] = None
+    net.lost.add("127.0.0.1")
+    fetching = fetcher(stall_timeout=7).fetch("http://slow.test/")
+    clock.advance(6)
+    [receiver] = net.receivers
+    receiver.addressResolved(IPv4Address("TCP", "127.0.0.1", 80))
+    receiver.resolutionComplete()
+    assert net.tried == [("127.0.0.1", 80)]
+    await wait_and_fail(fetching, clock, 7)
+
+
+@step
+async def test_a_connection_that_is_made_puts_the_stall_off(fetcher, web, clock):
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    clock.advance(6)
+    connection = await web.arrivals.get()
+    await wait_and_fail(fetching, clock, 7, connection)
 
 
 @step

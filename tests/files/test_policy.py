@@ -77,6 +77,12 @@ def test_the_least_that_can_be_meant(name, value):
 def test_a_policy_never_changes():
     with pytest.raises(AttributeError):
         POLICY.max_size = 1
+    assert not hasattr(POLICY, "__dict__")
+
+
+def test_each_value_of_a_policy_is_named():
+    with pytest.raises(TypeError):
+        FetchPolicy(1)
 
 
 # --- redirects

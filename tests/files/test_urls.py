@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.fetching import told_by
 from twisted_oob.errors import Forbidden
-from twisted_oob.files.urls import percent_encoded, quoted, read_url
+from twisted_oob.files.urls import Target, percent_encoded, quoted, read_url
 
 MAPPED = str(IPv6Address("::ffff:1.2.3.4"))  # Pythons differ in how they write it
 
@@ -222,5 +222,12 @@ def test_what_is_quoted_is_cut(text):
 
 
 def test_a_target_never_changes():
+    target = read_url("http://a.example/")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        read_url("http://a.example/").host = "b.example"
+        target.host = "b.example"
+    assert not hasattr(target, "__dict__")
+
+
+def test_each_part_of_a_target_is_named():
+    with pytest.raises(TypeError):
+        Target("http", "a.example", 80, "/")
