@@ -234,11 +234,21 @@ async def test_cancelled_after_the_commit_while_the_connection_ends(
 
 
 @step
-async def test_an_error_is_told_when_the_connection_is_gone(fetcher, web, held):
+async def test_an_error_is_told_when_the_connection_is_gone(
+    *, fetcher, web, net, held, monkeypatch
+):
+    discarded = Deferred()
+    discard = Landing.discard
+
+    def telling(self):
+        discard(self)
+        net.callFromThread(net.callLater, 0, discarded.callback, None)
+
+    monkeypatch.setattr(Landing, "discard", telling)
     web.answers = [answer(status="404 Not Found")]
     fetching = fetcher().fetch(web.url())
     ends = ends_of(fetching)
-    await held.entered
+    await discarded
     assert not ends
     held.open.callback(None)
     await failure_of(fetching, FetchFailed)

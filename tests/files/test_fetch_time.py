@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.address import IPv4Address
 
 from tests.support.fetching import ends_of, failure_of, names, step
@@ -114,6 +115,20 @@ async def test_a_slow_disk_pauses_the_server_and_is_no_stall(
     assert min(full) >= 256 * 1024
     assert max(full) < 512 * 1024
     assert bodies.resumes
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+@step
+async def test_a_slow_commit_is_no_stall(*, fetcher, web, clock, gate, size):
+    gated = gate(Landing, "commit")
+    web.answers = [answer(b"x" * size)]
+    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    clock.advance(100)
+    assert not ends
+    gated.open()
+    assert (await fetching).size == size
 
 
 @step

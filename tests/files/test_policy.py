@@ -244,8 +244,9 @@ def test_a_file_of_exactly_the_limit_is_accepted():
 
 
 def test_a_negative_length_is_no_answer():  # Twisted 22 lets it through
-    with pytest.raises(FetchFailed, match="length -1"):
+    with pytest.raises(FetchFailed, match="length -1") as caught:
         POLICY.check_answer(200, [], -1)
+    assert caught.value.text == "no proper answer from the server"
 
 
 def test_an_empty_file_is_one():

@@ -271,7 +271,6 @@ class _Transfer:
         while not body.ended:
             await self._in_thread(self._landing.write, piece)
             piece = await body.read()
-        self._watch(on=False)
         gone = self._endpoints.hang_up()
         if self._landing.size:
             # The file has more than one piece. Write and sync it here, so that a large file, which
