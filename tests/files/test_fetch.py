@@ -182,6 +182,24 @@ async def test_an_undeclared_size_is_cut_off_at_the_limit(fetcher, web, folder):
     assert names(folder) == []
 
 
+@pytest.mark.parametrize(("size", "enough"), [(256 * 1024, True), (256 * 1024 + 1, False)])
+@step
+async def test_headers_are_bounded(*, fetcher, web, size, enough):
+    start = answer()[:-2]
+    padding = [f"X: {'y' * 995}\r\n".encode()] * ((size - len(start) - 2) // 1000)
+    rest = size - len(start) - 2 - 1000 * len(padding)
+    headers = start + b"".join(padding) + b"X: ".ljust(rest - 2, b"y") + b"\r\n" + b"\r\n"
+    assert len(headers) == size
+    web.answers = [headers]
+    fetching = fetcher().fetch(web.url())
+    if enough:
+        await fetching
+    else:
+        assert (await failure_of(fetching, FetchFailed)).detail == (
+            "more than 262144 bytes before the body"
+        )
+
+
 @step
 async def test_endless_headers_are_cut_off(fetcher, web):
     headers = b"".join(b"X-%d: y\r\n" % number for number in range(50_000))

@@ -151,6 +151,7 @@ def told_by(error):
 async def failure_of(deferred, *kinds):
     with pytest.raises(kinds or HTTP_ERRORS) as caught:
         await deferred
+    assert caught.value.__cause__ is not caught.value  # whoever shows the causes would not end
     return caught.value
 
 

@@ -330,7 +330,7 @@ class _Transfer:
 
     def _watch(self, *, on: bool) -> None:
         """Watch for a stall from now on, or stop while we keep the server waiting."""
-        if self._stall is not None and self._stall.active():
+        if self._stall is not None:
             self._stall.cancel()
         self._stall = None
         if on:
@@ -349,7 +349,7 @@ class _Transfer:
     def _stop(self) -> Deferred[None]:
         """Stop both limits and abort the connection; the Deferred fires when it is gone."""
         self._watch(on=False)
-        if self._deadline is not None and self._deadline.active():
+        if self._deadline.active():
             self._deadline.cancel()
         return self._endpoints.hang_up()
 
