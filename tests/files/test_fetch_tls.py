@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 import pytest_twisted
 from twisted.internet import ssl
@@ -115,7 +113,7 @@ async def test_a_certificate_for_another_host_or_for_none_gets_no_request(
 @pytest.mark.parametrize("how", ["expired", "unknown authority", "platform's roots only"])
 @step
 async def test_a_certificate_that_is_not_valid(*, fetcher, serve, trusting, tmp_path, how):
-    options = {"end": -timedelta(hours=1)} if how == "expired" else {}
+    options = {"expired": True} if how == "expired" else {}
     if how == "unknown authority":
         options = {"issuer": Authority(tmp_path)}
     web = serve("files.test", **options)
