@@ -33,8 +33,8 @@ class Authority:
     def issue(self, host, *, names=None, expired=False, self_signed=False):
         """Make a key and a certificate for a host; gives the file that holds both.
 
-        ``names``: the names and IP addresses that it is for, by default the host alone; a str or any
-        kind of name that a certificate can hold.
+        ``names``: the names and IP addresses that it is for, by default the host alone; each a str
+        or any kind of name that a certificate can hold.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer, signer = (_named(host), key) if self_signed else (self._name, self._key)
