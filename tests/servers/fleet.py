@@ -21,6 +21,7 @@ from tests.servers.servers import DOMAIN, Ejabberd
 from tests.support.hostile_http import HostileServer, answer
 from tests.support.network import Sender
 from tests.support.processes import Program
+from tests.support.responders import TWISTD
 from twisted_oob import OOBHandler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,6 @@ _PRINT_LOSSES = """
 ejabberd_hooks:add(component_disconnected,
                    fun(Domain, _) -> io:format("~nlost ~s~n", [Domain]) end, 50).
 """
-_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 
 
 def documented(name):
@@ -155,7 +155,7 @@ class Instance:
         (home / "secret").touch(mode=0o600)
         (home / "secret").write_text(secret + "\n")
         command = [
-            *(sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "oob-responder"),
+            *(sys.executable, "-c", TWISTD, "-n", "--pidfile=", "oob-responder"),
             *("--component", domain, "--secret-file", "secret"),
             *("--host", "127.0.0.1", "--port", str(server.component_port)),
             *("--allow-from", OWN[0], "--allow-network", "127.0.0.0/8"),

@@ -7,10 +7,10 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.words.xish import domish
 
-from tests.commands.test_service import Process
 from tests.servers.accounts import RESOURCE, USER, sender_on
 from tests.servers.servers import ACCOUNTS, DOMAIN
 from tests.support.hostile_http import HostileServer, answer
+from tests.support.responders import Responder
 
 ACCOUNT = f"{USER}@{DOMAIN}"
 
@@ -43,7 +43,7 @@ def run(server, tmp_path):
     def start(password, *words):
         (tmp_path / "password").write_text(f"{password}\n")
         (tmp_path / "password").chmod(0o600)
-        process = Process(
+        process = Responder(
             reactor,
             tmp_path,
             *("--jid", f"{ACCOUNT}/{RESOURCE}", "--password-file", "password"),
@@ -81,7 +81,7 @@ async def test_an_account_serves_and_stops_gracefully(run, sender, web, tmp_path
     for _ in range(500):
         # Again and again: the account's own presence may not have reached the server yet.
         stream.send(subscribe)
-        await process.turn()
+        await process.moment()
         if all(one.called for one in answers):
             break
     assert all(one.called for one in answers)
@@ -95,8 +95,7 @@ async def test_an_account_serves_and_stops_gracefully(run, sender, web, tmp_path
     connection.write(answer(b"file"))
 
     assert await runs is None
-    await process.ended
-    assert process.status == 0
+    assert await process.finished() == 0
     assert (tmp_path / "landed" / "a.bin").read_bytes() == b"file"
     assert ACCOUNTS[USER] not in process.output
 
@@ -104,8 +103,7 @@ async def test_an_account_serves_and_stops_gracefully(run, sender, web, tmp_path
 @pytest_twisted.ensureDeferred
 async def test_a_wrong_password_is_one_line_and_status_1(run):
     process = run("not the password")
-    await process.ended
-    assert process.status == 1
+    assert await process.finished() == 1
     [line] = [line for line in process.output.splitlines() if "Could not start" in line]
     assert "not-authorized" in line
     assert "not the password" not in process.output

@@ -59,7 +59,13 @@ class Sender:
 
 
 class Network:
-    """Starts all of it; ``folder`` is where files land."""
+    """Starts all of it; ``folder`` is where files land.
+
+    ``clock``: what the responder tells the time with, if not the reactor.
+    """
+
+    clock = None
+    embedded = None
 
     def __init__(self, reactor, folder):
         self.reactor = reactor
@@ -75,7 +81,7 @@ class Network:
             allow_from=allow_from,
             concurrency=concurrency,
             grace=grace,
-            reactor=self.reactor,
+            reactor=self.clock or self.reactor,
         )
         self.embedded = EmbeddedResponder(
             self.responder,
@@ -100,12 +106,13 @@ class Network:
         for sender in self.senders:
             if not sender.lost.called:
                 await sender.stop()
-        await self.embedded.stop()
+        if self.embedded is not None:
+            await self.embedded.stop()
         await self.web.stop()
 
 
 class Watcher(XMPPHandler):
-    """Calls back with each stanza that a stream sends, before it is sent."""
+    """Calls ``seen`` with each stanza that a stream sends, just before it is sent."""
 
     def __init__(self, seen):
         super().__init__()

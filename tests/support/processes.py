@@ -1,4 +1,4 @@
-"""Programs, as processes that print lines."""
+"""Programs as processes: what they print can be waited for, and how they end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def missing(what, package):
-    """End a test that needs a program which is not there: skipped, or failed where it must be."""
+    """Skip a test whose program is not installed; fail it if OOB_REQUIRE_SERVERS is 1."""
     text = f"{what} is not installed; it comes with {package}"
     if os.environ.get("OOB_REQUIRE_SERVERS") == "1":
         pytest.fail(text)
@@ -26,7 +26,11 @@ def missing(what, package):
 
 
 class Program(ProcessProtocol):
-    """A program in the foreground. What it prints is kept, and can be waited for."""
+    """A program in the foreground.
+
+    ``output``: what it printed on stdout and stderr so far. ``status`` and ``signal``: how it
+    ended, once ``ended`` has fired.
+    """
 
     patience = 20
 
@@ -50,6 +54,8 @@ class Program(ProcessProtocol):
     errReceived = outReceived
 
     def processEnded(self, reason):
+        self.status = reason.value.exitCode
+        self.signal = reason.value.signal
         waiting, self._waiting = self._waiting, []
         for pattern, found in waiting:
             found.errback(self._ended_without(pattern))
@@ -59,7 +65,7 @@ class Program(ProcessProtocol):
         return AssertionError(f"ended without {pattern!r}, having said:\n{self.output}")
 
     def printed(self, pattern):
-        """Wait for output that matches; gives the match. Fails where the program ends."""
+        """Wait for output that matches, and give the match. Fails if the program ends before."""
         found = Deferred()
         self._waiting.append((pattern, found))
         self.outReceived(b"")
@@ -67,15 +73,27 @@ class Program(ProcessProtocol):
             return fail(self._ended_without(pattern))
         return found.addTimeout(self.patience, self._reactor)
 
+    def finished(self):
+        """Wait until it has ended by itself, and give its exit status."""
+        finished = Deferred()
+
+        def tell(_):
+            if not finished.called:
+                finished.callback(self.status)
+
+        self.ended.addCallback(tell)
+        return finished.addTimeout(self.patience, self._reactor)
+
     async def stop(self):
-        """End it, by TERM, and by KILL where that does not do; gives when it is gone."""
-        self._signal("TERM")
-        kill = self._reactor.callLater(5, self._signal, "KILL")
+        """End it with TERM, or with KILL if that is not enough, and wait until it is gone."""
+        self.kill("TERM")
+        kill = self._reactor.callLater(5, self.kill, "KILL")
         await self.ended
         if kill.active():
             kill.cancel()
 
-    def _signal(self, name):
+    def kill(self, name):
+        """Send it a signal, unless it has ended."""
         try:
             self.transport.signalProcess(name)
         except ProcessExitedAlready:
@@ -83,18 +101,19 @@ class Program(ProcessProtocol):
 
 
 def started(stack, *words):
-    """Start Python for the time of an ExitStack; the test reads its stdout and stderr."""
+    """Start Python until an ExitStack ends; the test has its stdin, stdout and stderr."""
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     stack.enter_context(process)
     stack.callback(process.kill)
-    # What it never says is at an end then, too.
+    # A test that waits for what it never says gets the end of its output instead.
     impatient = threading.Timer(20, process.kill)
     impatient.start()
     stack.callback(impatient.cancel)

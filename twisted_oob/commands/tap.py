@@ -1,4 +1,4 @@
-"""The services of ``twistd oob-responder``, as its options describe them."""
+"""The service of ``twistd oob-responder``, as its options describe it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.words.protocols.jabber.component import componentFactory
 
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
-from twisted_oob.commands.options import ACCOUNT, COMPONENT, EMBEDDED, Options, refuse
+from twisted_oob.commands.options import ACCOUNT, COMPONENT, EMBEDDED, Options, exit_with_error
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
@@ -31,26 +31,49 @@ __all__ = ["Options", "makeService"]
 
 
 def makeService(options: Options) -> Service:
-    """Make the service that the options describe."""
+    """Make the service that the options describe (IServiceMaker).
+
+    Whatever can be found wrong before the service starts ends the process here, with one line and
+    status 1: a bad secret, a CA file without certificates.
+
+    Args:
+        options: The parsed options.
+
+    Returns:
+        A Demo or a ResponderService, not started yet.
+    """
     from twisted.internet import reactor  # noqa: PLC0415  (installs one)
 
     if options["demo"]:
         return Demo(reactor)
-    option = "password-file" if options.way == ACCOUNT else "secret-file"
-    read = read_or_create_secret if options.way == EMBEDDED else read_secret
+    option = "password-file" if options.mode == ACCOUNT else "secret-file"
+    # Only the embedded router may invent its secret: a server has its own already.
+    read = read_or_create_secret if options.mode == EMBEDDED else read_secret
     path: Path = options[option]
     try:
         secret = read(path)
-    except (OSError, ValueError) as error:
-        refuse(f"--{option} {str(path)!r} is wrong: {error}")
+    except OSError as error:
+        exit_with_error(f"--{option} {str(path)!r} can't be used: {error.strerror}")
+    except ValueError as error:
+        exit_with_error(f"--{option} {str(path)!r} can't be used: {error}")
     try:
         return ResponderService(options, secret, reactor)
     except (OSError, ValueError) as error:
-        refuse(str(error))
+        exit_with_error(str(error))
 
 
 class ResponderService(Service):
-    """The responder, on an embedded router or a real server's stream."""
+    """The responder on an embedded router, or on a stream to a real server.
+
+    Args:
+        options: The parsed options, which name the mode.
+        secret: The account's password, or the secret of the component or of the router.
+        reactor: The reactor of the process.
+
+    Raises:
+        OSError: The file of ``--ca-file`` can't be read.
+        ValueError: It holds no certificate, or no certificate can name the account's domain.
+    """
 
     _log = Logger()
 
@@ -66,22 +89,26 @@ class ResponderService(Service):
             timeout=options["timeout"],
             stall_timeout=options["stall-timeout"],
         )
-        # What is wrong with these shows before anything starts.
+        # Made here, so that what is wrong with an account shows before twistd daemonizes.
         self._factory: Any = None
-        if options.way == ACCOUNT:
+        if options.mode == ACCOUNT:
             self._factory = client_factory(options["jid"], secret, ca_file=options["ca-file"])
-        elif options.way == COMPONENT:
+        elif options.mode == COMPONENT:
             self._factory = componentFactory(options["component"], secret)
 
     def startService(self) -> None:
-        """Begin to serve; where that fails, say why and end the process with status 1."""
+        """Begin to serve; if that fails, log why and end the process with status 1."""
         Service.startService(self)
         exit_cleanly_on_sigterm(self._reactor)
-        start = self._listen if self._options.way == EMBEDDED else self._connect
+        start = self._listen if self._options.mode == EMBEDDED else self._connect
         ensureDeferred(start()).addErrback(self._give_up)
 
     def stopService(self) -> Deferred[Any] | None:
-        """Let transfers finish within the grace, answer every offer, and close every stream."""
+        """Let transfers finish within the grace, answer every offer, and close every stream.
+
+        Returns:
+            A Deferred that fires when the last stream is closed, or None if there is no stream.
+        """
         Service.stopService(self)
         embedded, self._embedded = self._embedded, None
         served, self._served = self._served, None
@@ -91,7 +118,7 @@ class ResponderService(Service):
 
     def _responder(self) -> OOBResponder:
         options = self._options
-        # Not before now: twistd may have changed its user meanwhile.
+        # Not before the service starts: twistd may have changed its user meanwhile.
         options["download-dir"].mkdir(mode=0o700, parents=True, exist_ok=True)
         return OOBResponder(
             Fetcher(self._reactor, self._policy, options["download-dir"]),
@@ -113,16 +140,17 @@ class ResponderService(Service):
         port = await embedded.start()
         self._embedded = embedded
         self._log.info(
-            "Offers to {domain} land in {folder}; components connect to {address}",
+            "{domain} saves files to {folder}; components connect to {address}",
             domain=options["domain"],
             folder=options["download-dir"],
             address=port.getHost(),
         )
 
     async def _connect(self) -> None:
+        # A coroutine, so that what it raises ends up where the errors of _listen do.
         responder = self._responder()
-        stream = self._account() if self._options.way == ACCOUNT else self._component()
-        identity = ("client", "bot") if self._options.way == ACCOUNT else ("component", "generic")
+        stream = self._account() if self._options.mode == ACCOUNT else self._component()
+        identity = ("client", "bot") if self._options.mode == ACCOUNT else ("component", "generic")
         responder.attach(stream, identity=identity)
         self._served = ServedStream(responder, stream)
         self._served.startService()
@@ -142,6 +170,7 @@ class ResponderService(Service):
 
     def _component(self) -> StreamService:
         options = self._options
+        # No presence: a component has no roster, and its server is trusted to know it is there.
         return StreamService(
             self._factory,
             HostnameEndpoint(self._reactor, options["host"], options["port"]),
@@ -155,6 +184,7 @@ class ResponderService(Service):
         stop_with_status(self._reactor, 1)
 
     def _give_up(self, failure: Failure) -> None:
+        # The operator can mend these: one line says what is wrong. The rest is a fault of ours.
         if failure.check(CannotListenError, OSError, ValueError):
             self._log.critical("Could not start: {reason}", reason=failure.getErrorMessage())
         else:

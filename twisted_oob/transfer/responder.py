@@ -1,4 +1,20 @@
-"""OOBResponder: who may ask, then fetch, then answer."""
+"""OOBResponder: fetches what it is offered, and answers when it has the file.
+
+An offer goes through these steps. Each "no" is the answer to the offer, and ends it:
+
+===========  =======================================  ============================
+step         what happens                             the answer, if it ends here
+===========  =======================================  ============================
+allowed      its sender is looked up in an AllowList  not-acceptable
+accepted     unless the responder is being stopped    resource-constraint
+counted      unless too many offers are open already  resource-constraint
+waiting      until one of the running transfers ends  (stopped) resource-constraint
+running      the Fetcher fetches the file             result, or the fetch's error
+===========  =======================================  ============================
+
+Strangers are turned away first, so that they learn nothing of how busy the responder is. The
+error is raised in ``_on_offer``; OOBHandler makes the stanza of it.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +46,17 @@ if TYPE_CHECKING:
     from twisted_oob.protocol.offers import Offer
     from twisted_oob.xmpp.deadlines import Clock, Timer
 
+CONCURRENCY: Final = 8
+"""How many transfers run at once, by default."""
 WAITING_PER_TRANSFER: Final = 8
-"""How many offers may wait their turn for each transfer that may run."""
+"""How many offers may wait for their turn, for each transfer that may run at once."""
 
 
 class _Work:
-    """The retrieving of one offer: it waits for its turn, then it runs."""
+    """What an open offer asks for: it waits for its turn, then it runs.
+
+    ``done`` fires at its end; to cancel it is to stop the waiting or the transfer.
+    """
 
     __slots__ = ("done", "running")
 
@@ -45,16 +66,21 @@ class _Work:
 
 
 class OOBResponder(Service):
-    """Fetches what it is offered and answers truthfully: a result once the whole file is there.
+    """Fetches the files it is offered, and answers with a result once a whole file is there.
 
-    A Twisted service. Add it to the stream that it serves with ``attach``, and run both as a
-    ``ServedStream``, which starts and stops them in the order in which every offer is answered.
+    A Twisted service. ``attach`` it to the stream it serves, and run both as a ``ServedStream``,
+    which starts and stops them in the order that lets every offer be answered.
 
-    ``fetcher``: what retrieves the files. ``allow_from``: the entries of an AllowList.
-    ``concurrency``: how many transfers run at once; eight times as many wait their turn, and
-    further offers get resource-constraint, type wait.
-    ``grace``: seconds that running transfers have to finish when it is stopped.
-    ``reactor``: what tells the time.
+    Args:
+        fetcher: Fetches the files.
+        allow_from: Who may make offers: the entries of an AllowList.
+        reactor: Tells the time and delays calls, IReactorTime.
+        concurrency: How many transfers run at once. Eight times as many wait for their turn;
+            offers beyond that get resource-constraint, type wait.
+        grace: Seconds that running transfers get to finish when the responder is stopped.
+
+    Raises:
+        ValueError: An entry of ``allow_from`` is not a JID, a domain or ``*``.
     """
 
     _log = Logger()
@@ -65,7 +91,7 @@ class OOBResponder(Service):
         *,
         allow_from: Iterable[str],
         reactor: Clock,
-        concurrency: int = 8,
+        concurrency: int = CONCURRENCY,
         grace: float = 0.0,
     ) -> None:
         self._fetcher = fetcher
@@ -77,17 +103,22 @@ class OOBResponder(Service):
         self._open: set[_Work] = set()
         self._accepting = True
         self._on_idle: Deferred[None] | None = None
-        self._last_call: Timer | None = None
+        self._end_of_grace: Timer | None = None
 
     def attach(self, manager: Any, *, identity: tuple[str, str] = ("component", "generic")) -> None:
-        """Serve a stream: a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``.
+        """Serve a stream.
 
-        Beside offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
-        any other IQ request with service-unavailable (RFC 6120 section 8.4).
-        ``identity``: the category and type that disco tells (XEP-0030 section 3.1).
+        Besides offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
+        every other IQ request with service-unavailable (RFC 6120 section 8.4).
+
+        Args:
+            manager: A Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or any other
+                stream manager that takes Wokkel's handlers.
+            identity: The category and type that disco tells (XEP-0030 section 3.1).
         """
         offers = OOBHandler(self._on_offer, direct=True, reactor=self._clock)
-        # The fetcher has its own deadline for each transfer, which does not begin with the offer.
+        # OOBHandler counts from the offer's arrival; here an offer may wait long for its turn. The
+        # fetcher limits the time of each transfer itself.
         offers.answer_timeout = None
         for handler in (
             OneChildHandler(),
@@ -100,19 +131,23 @@ class OOBResponder(Service):
             handler.setHandlerParent(manager)
 
     def startService(self) -> None:
-        """Remove what a killed process left half done, and begin to accept offers."""
+        """Remove what a killed process left unfinished, and begin to accept offers."""
         removed = self._fetcher.remove_leftovers()
         if removed:
             self._log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
         self._accepting = True
-        self._forget_last_call()
+        # Started again within the grace: what still runs may go on.
+        self._cancel_end_of_grace()
         Service.startService(self)
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, let what runs finish within the grace, and answer every offer.
+        """Accept no more offers, let running transfers finish within the grace, answer every offer.
 
-        Fires when nothing is left of any. What did not finish is cancelled and, like
-        what had not begun, answered with resource-constraint, type wait.
+        Transfers that did not finish are cancelled. Their offers, and those that were still waiting
+        for their turn, get resource-constraint, type wait.
+
+        Returns:
+            A Deferred that fires when no offer is left and every answer was sent.
         """
         Service.stopService(self)
         self._accepting = False
@@ -124,27 +159,29 @@ class OOBResponder(Service):
         idle = self._on_idle = self._on_idle or Deferred()
         if self._grace:
             self._log.info(
-                "{count} transfers have {grace:g} s to finish",
+                "Stopping; {count} transfers have {grace:g} s to finish",
                 count=len(self._open),
                 grace=self._grace,
             )
-            self._forget_last_call()
-            self._last_call = self._clock.callLater(self._grace, self._cancel_all)
+            self._cancel_end_of_grace()
+            self._end_of_grace = self._clock.callLater(self._grace, self._cancel_all)
         else:
             self._cancel_all()
         return idle
 
-    def _forget_last_call(self) -> None:
-        if self._last_call is not None and self._last_call.active():
-            self._last_call.cancel()
-        self._last_call = None
+    def _cancel_end_of_grace(self) -> None:
+        if self._end_of_grace is not None and self._end_of_grace.active():
+            self._end_of_grace.cancel()
+        self._end_of_grace = None
 
     def _cancel_all(self) -> None:
+        # A copy: each one leaves the set as it is cancelled.
         for work in list(self._open):
             work.done.cancel()
 
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
+        # Userinfo is a password as often as not, and logs are read by many.
         about: dict[str, Any] = {"sender": offer.sender, "url": without_userinfo(offer.url)}
         self._log.info("Offer from {sender}: {url}", **about)
 
@@ -160,6 +197,7 @@ class OOBResponder(Service):
         try:
             fetched = await self._retrieve(offer)
         except StanzaError as error:
+            # The detail is for our own log; the peer gets the text only.
             reason = getattr(error, "detail", None) or str(error)
             ended(self._log.info, "{condition}: {reason}", condition=error.condition, reason=reason)
             raise
@@ -186,15 +224,16 @@ class OOBResponder(Service):
         try:
             return await work.done
         except CancelledError:
+            # Ours, as we stop; or that of OOBHandler, as the stream was lost.
             if not self._accepting:
                 raise _stopping() from None
             raise
         finally:
             self._open.discard(work)
             if not self._open and self._on_idle is not None:
-                # After the answer, which is sent when this coroutine's caller has ended.
+                # The answer is sent when this coroutine's caller has ended; idle comes after that.
                 idle, self._on_idle = self._on_idle, None
-                self._forget_last_call()
+                self._cancel_end_of_grace()
                 self._clock.callLater(0, idle.callback, None)
 
     async def _in_turn(self, work: _Work, url: str) -> FetchedFile:
@@ -207,16 +246,18 @@ class OOBResponder(Service):
 
 
 class ServedStream(Service):
-    """A responder and the stream that it serves, as one service for one's own ``.tac``.
+    """A responder and the stream it serves, as one service: for a ``.tac`` file, for example.
 
-    Starts the responder before its stream, and stops it before: so every offer is answered while
-    there is a stream for the answer.
+    The responder starts before its stream and stops before it, so that there is a stream for
+    every answer.
 
-    ``responder``: an OOBResponder, attached to the stream. ``stream``: a service and stream
-    manager: a StreamService, or Wokkel's ``XMPPClient`` or ``Component``.
+    Args:
+        responder: An OOBResponder that is attached to the stream.
+        stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
+            a StreamService.
     """
 
-    def __init__(self, responder: Any, stream: Any) -> None:
+    def __init__(self, responder: OOBResponder, stream: Any) -> None:
         self._responder = responder
         self._stream = stream
 
@@ -227,7 +268,11 @@ class ServedStream(Service):
         self._stream.startService()
 
     def stopService(self) -> Deferred[Any]:
-        """Stop the responder; when all it had is answered, stop the stream."""
+        """Stop the responder, and the stream when every offer is answered.
+
+        Returns:
+            A Deferred that fires when the stream has stopped, too.
+        """
         Service.stopService(self)
         stopped: Deferred[Any] = self._responder.stopService()
         return stopped.addCallback(lambda _: self._stream.stopService())

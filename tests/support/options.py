@@ -1,0 +1,44 @@
+"""The options of ``twistd oob-responder``, and a good value for each."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from twisted.words.protocols.jabber.jid import JID
+
+from twisted_oob.commands.options import Options
+
+NAMES = sorted(name.rstrip("=") for name in Options().longOpt if name not in {"help", "version"})
+"""Every option that there is, without its dashes."""
+
+_COMPONENT = ("--component", "a.b", "--secret-file", "file", "--allow-from", "c")
+VALUED = {
+    "allow-from": ("a@b.c", "a@b.c", ()),
+    "allow-network": ("10.0.0.0/8", ip_network("10.0.0.0/8"), ()),
+    "ca-file": ("file", "file", ("--jid", "a@b.c", "--password-file", "file")),
+    "component": ("x.y", "x.y", _COMPONENT[2:]),
+    "concurrency": ("3", 3, ()),
+    "domain": ("x.y", "x.y", ()),
+    "download-dir": ("folder", "folder", ()),
+    "grace": ("2.5", 2.5, ()),
+    "host": ("x.y", "x.y", _COMPONENT),
+    "jid": ("a@b.c", JID("a@b.c"), ("--password-file", "file")),
+    "listen": ("tcp:0", "tcp:0", ()),
+    "max-size": ("1Ki", 1024, ()),
+    "password-file": ("file", "file", ("--jid", "a@b.c")),
+    "port": ("77", 77, _COMPONENT),
+    "secret-file": ("file", "file", ()),
+    "stall-timeout": ("7", 7.0, ()),
+    "timeout": ("1.5", 1.5, ()),
+}
+"""For each option that takes a value: one, what it is parsed to, and the options it needs.
+
+A relative path becomes absolute. ``file`` is one that exists.
+"""
+
+
+def parsed(*words):
+    """Parse a command line."""
+    options = Options()
+    options.parseOptions(list(words))
+    return options

@@ -1,0 +1,181 @@
+"""Parsers for the values of the options: text from a command line in, a checked value out.
+
+Each parser raises ValueError if the text is not a good value. The message says what is wrong and
+what would be right; the caller puts the name of the option and the text in front of it. Parsers
+of paths also let an OSError through, for example for a name that is too long.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Final
+
+from twisted.internet.endpoints import serverFromString
+from twisted.words.protocols.jabber.jid import JID
+
+from twisted_oob._tls import is_address
+from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.jid import parse_jid
+
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+# Not float() alone: it also reads nan, inf, 1e999 and 1_0. The limit on the digits keeps the
+# number of seconds within what a timer can hold.
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+
+_HIGHEST_PORT: Final = 65535
+
+
+def parse_size(text: str) -> int:
+    """Parse a size in bytes; K, M and G are powers of 1000, Ki, Mi and Gi of 1024."""
+    match = re.fullmatch(r"([0-9]+)([KMG]i?)?", text)
+    if match is None or not int(match[1]):
+        raise ValueError("expected a size above 0, such as 500K, 100M or 2Gi")
+    return int(match[1]) * _UNITS[match[2] or ""]
+
+
+def format_size(size: int) -> str:
+    """Write a size in the largest unit of 1000 that it is a whole number of: ``100M``."""
+    for unit in ("G", "M", "K"):
+        if size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
+def parse_seconds(text: str) -> float:
+    """Parse a number of seconds above 0."""
+    if _SECONDS.fullmatch(text) is None or not float(text):
+        raise ValueError("expected a number of seconds above 0, such as 30 or 2.5")
+    return float(text)
+
+
+def parse_grace(text: str) -> float:
+    """Parse a number of seconds, which may be 0."""
+    if _SECONDS.fullmatch(text) is None:
+        raise ValueError("expected a number of seconds, 0 or more")
+    return float(text)
+
+
+def parse_count(text: str) -> int:
+    """Parse a whole number above 0."""
+    if re.fullmatch(r"[0-9]+", text) is None or not int(text):
+        raise ValueError("expected a whole number above 0")
+    return int(text)
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """Parse a network in CIDR notation."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"expected a network such as 10.0.0.0/8 or fd00::/8 ({error})") from None
+
+
+def parse_allowed(text: str) -> str:
+    """Check an entry for an AllowList; returns it as it was given."""
+    try:
+        AllowList([text])
+    except ValueError:
+        raise ValueError("expected a JID, a domain or * for everybody") from None
+    return text
+
+
+def parse_domain(text: str) -> str:
+    """Parse a domain: a JID that is only a host."""
+    try:
+        jid = parse_jid(text)
+    except ValueError:
+        jid = None
+    if jid is None or jid.user or jid.resource:
+        raise ValueError("expected a domain such as oob.example.org")
+    return jid.host
+
+
+def parse_account(text: str) -> JID:
+    """Parse the JID of an account, with or without a resource."""
+    try:
+        jid = parse_jid(text)
+    except ValueError:
+        jid = None
+    if jid is None or not jid.user:
+        raise ValueError("expected the JID of an account, such as files@example.org")
+    return jid
+
+
+def parse_endpoint(text: str) -> str:
+    """Check the description of a server endpoint; returns it as it was given."""
+    from twisted.internet import reactor  # noqa: PLC0415  (installs one)
+
+    # Twisted reports a bad port only when it listens, and then with a traceback.
+    port = re.match(r"(?:tcp6?|ssl|tls):(?:port=)?(-?[0-9]+)", text)
+    try:
+        if port is not None and not 0 <= int(port[1]) <= _HIGHEST_PORT:
+            raise ValueError(f"a port is 0 to {_HIGHEST_PORT}")
+        serverFromString(reactor, text)
+    except Exception as error:
+        # Each kind of endpoint has its own parser, with exceptions of its own.
+        raise ValueError(
+            f"expected a Twisted server endpoint such as tcp:5347:interface=127.0.0.1 ({error})"
+        ) from None
+    return text
+
+
+def parse_host(text: str) -> str:
+    """Check the name or address of a host; returns it as it was given."""
+    if is_address(text):
+        return text
+    try:
+        # The codec raises UnicodeError if a label is empty or too long.
+        text.encode("idna")
+        valid = re.search(r"[\s/@:\x00-\x20]", text) is None
+    except UnicodeError:
+        valid = False
+    if not text or not valid:
+        raise ValueError("expected the name or address of a host, such as xmpp.example.org")
+    return text
+
+
+def parse_port(text: str) -> int:
+    """Parse a TCP port to connect to."""
+    if re.fullmatch(r"[0-9]{1,5}", text) is None or not 1 <= int(text) <= _HIGHEST_PORT:
+        raise ValueError(f"expected a TCP port, 1 to {_HIGHEST_PORT}")
+    return int(text)
+
+
+def parse_directory(text: str) -> Path:
+    """Parse the path of a directory that exists or can be created; returns it absolute."""
+    if not text:
+        raise ValueError("expected the path of a directory; . is the current one")
+    path = Path(text).absolute()
+    # The nearest parent that exists decides whether the rest can be created.
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ValueError(f"not a directory: {existing}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"no permission to write in {existing}")
+    return path
+
+
+def parse_file(text: str) -> Path:
+    """Parse the path of a file that exists or can be created; returns it absolute."""
+    path = Path(text).absolute()
+    if path.exists() and not path.is_file():
+        raise ValueError("expected a file, not a directory or device")
+    if not path.exists() and not path.parent.is_dir():
+        raise ValueError(f"no such directory: {path.parent}")
+    return path
+
+
+def parse_existing_file(text: str) -> Path:
+    """Parse the path of a file that exists; returns it absolute."""
+    path = Path(text).absolute()
+    if not path.exists():
+        raise ValueError(f"no such file: {path}")
+    if not path.is_file():
+        raise ValueError("expected a file, not a directory or device")
+    return path
