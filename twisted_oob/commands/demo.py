@@ -1,8 +1,9 @@
-"""The demonstration: files change hands on loopback, with nothing simulated.
+"""The demonstration: real offers of real files on loopback; nothing is simulated.
 
-An embedded router on TCP, the responder attached to it as ``oob.localhost``, a sender that connects
-as an external component (XEP-0114), and an HTTP server with a generated file. Four offers are made:
-one that succeeds and three that can't. What each one comes to is compared with what it should.
+It runs an embedded router on TCP with the responder as ``oob.localhost``, a sender that connects
+to it as an external component (XEP-0114), and an HTTP server with a generated file. The sender
+makes four offers: one that succeeds and three that can't. The report compares how each offer ends
+with how it should.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _log = Logger(REPORT_NAMESPACE)
 
 @dataclass(frozen=True)
 class _Case:
-    """One offer, and what its Deferred should fire with."""
+    """One offer, and what the Deferred of ``send_url`` should fire with."""
 
     what: str
     url: str
@@ -55,9 +56,12 @@ class _Case:
 
 
 class Demo(Service):
-    """Runs the demonstration once, reports it, and stops the reactor with its exit status.
+    """Runs the demonstration once, logs its report, and ends the process.
 
-    ``reactor``: the reactor of the process.
+    The exit status is 0 if every offer ended as it should, and 1 otherwise.
+
+    Args:
+        reactor: The reactor of the process.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -65,12 +69,16 @@ class Demo(Service):
         self._run: Deferred[Any] | None = None
 
     def startService(self) -> None:
-        """Begin as soon as the reactor runs."""
+        """Begin as soon as the reactor runs: twistd starts services before that."""
         Service.startService(self)
         self._reactor.callWhenRunning(self._start)
 
     def stopService(self) -> Deferred[None] | None:
-        """Cut a run short; what it made is removed all the same."""
+        """Cut a run short; what it created is removed all the same.
+
+        Returns:
+            A Deferred that fires when everything is removed, or None if nothing runs.
+        """
         Service.stopService(self)
         if self._run is None:
             return None
@@ -86,6 +94,7 @@ class Demo(Service):
         self._run.addCallback(self._ended)
 
     def _failed(self, failure: Failure) -> None:
+        # If the service was stopped, this is the CancelledError of stopService.
         if self.running:
             _log.failure("demo: failed", failure=failure)
         else:
@@ -113,7 +122,7 @@ class Demo(Service):
         seconds = self._reactor.seconds() - began
         good, note = fired == case.expected, ""
         if good and case.expected is None:
-            good, note = stage.compare_files()
+            good, note = compare_files(stage.served, stage.landed)
         elif good and case.expected == REJECT:
             good = FORBIDDEN not in stage.connected_to
             note = "no connection tried" if good else "a connection was tried"
@@ -130,11 +139,13 @@ class Demo(Service):
 
 
 class _Stage:
-    """All that the demonstration needs, from sockets to files, and its removal."""
+    """What the demonstration runs on: files, servers and streams, and their removal."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._folder = Path(tempfile.mkdtemp(prefix="oob-demo-"))
+        self.served = self._folder / "served"
+        self.landed = self._folder / "landed"
         self.connected_to: set[str] = set()
         self.sender = OOBHandler(timeout=TIME_LIMIT, reactor=reactor)
         self._embedded: EmbeddedResponder | None = None
@@ -144,19 +155,17 @@ class _Stage:
     async def set_up(self) -> None:
         from wokkel.component import Component  # noqa: PLC0415  (installs a reactor)
 
-        self._served = self._folder / "served"
-        self._landed = self._folder / "landed"
-        self._landed.mkdir()
-        self._served.write_bytes(secrets.token_bytes(FILE_SIZE))
+        self.landed.mkdir()
+        self.served.write_bytes(secrets.token_bytes(FILE_SIZE))
         site: Any = Resource()
-        site.putChild(b"report.pdf", File(str(self._served), "application/pdf"))
+        site.putChild(b"report.pdf", File(str(self.served), "application/pdf"))
         site.putChild(b"cut-short.pdf", _CutShort())
         self._web = await self._listen().listen(Site(site))
 
         policy = FetchPolicy(allow_networks=(ip_network("127.0.0.0/8"),), timeout=TIME_LIMIT)
         watched = _WatchedReactor(self._reactor, self.connected_to)
         responder = OOBResponder(
-            Fetcher(watched, policy, self._landed), allow_from=[SENDER], reactor=self._reactor
+            Fetcher(watched, policy, self.landed), allow_from=[SENDER], reactor=self._reactor
         )
         secret = secrets.token_urlsafe()
         self._embedded = EmbeddedResponder(
@@ -176,18 +185,6 @@ class _Stage:
             _Case("a forbidden address", f"http://{FORBIDDEN}/", REJECT),
         )
 
-    def compare_files(self) -> tuple[bool, str]:
-        """Compare what was received with what was served."""
-        landed = list(self._landed.iterdir())
-        if len(landed) != 1:
-            return False, f"{len(landed)} files landed"
-        served, received = (
-            hashlib.sha256(path.read_bytes()).hexdigest() for path in (self._served, landed[0])
-        )
-        if served != received:
-            return False, f"SHA-256 {received} differs from {served}"
-        return True, f"same SHA-256 {served[:16]}..."
-
     async def tear_down(self) -> None:
         try:
             if self._component is not None:
@@ -203,8 +200,27 @@ class _Stage:
         return TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK)
 
 
+def compare_files(served: Path, landed: Path) -> tuple[bool, str]:
+    """Compare the one file that should have landed with the one that was served.
+
+    Args:
+        served: The file that the HTTP server has.
+        landed: The directory that the responder saves files in.
+
+    Returns:
+        Whether they are the same, and a note about it for the report.
+    """
+    files = list(landed.iterdir())
+    if len(files) != 1:
+        return False, f"{len(files)} files landed"
+    sent, received = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (served, files[0]))
+    if sent != received:
+        return False, f"SHA-256 {received} differs from {sent}"
+    return True, f"same SHA-256 {sent[:16]}..."
+
+
 class _CutShort(Resource):
-    """Promises a MiB, sends half of it and hangs up."""
+    """Declares a body of 1 MiB, sends half of it and closes the connection."""
 
     isLeaf = True  # noqa: N815  (the interface's name)
 
@@ -219,7 +235,7 @@ class _CutShort(Resource):
 
 
 class _WatchedReactor:
-    """A reactor that notes where connections are tried to."""
+    """A reactor that notes which hosts connections are tried to."""
 
     def __init__(self, reactor: Any, connected_to: set[str]) -> None:
         self._reactor = reactor

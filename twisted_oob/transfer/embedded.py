@@ -1,10 +1,8 @@
-"""The responder on a router of its own: a whole XMPP service in one process."""
+"""The responder on an embedded router: a whole XMPP service in one process."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from twisted.logger import Logger
 
 from twisted_oob.transfer.responder import OOBResponder
 from twisted_oob.xmpp.component_server import ComponentServerFactory
@@ -12,14 +10,15 @@ from twisted_oob.xmpp.router import Router
 
 
 class EmbeddedResponder:
-    """Attaches a responder to an embedded router, on which external components find it.
+    """Attaches a responder to an embedded router, where external components (XEP-0114) reach it.
 
-    ``responder``: what answers. ``domain``: its JID.
-    ``endpoint``: where components connect (XEP-0114), an IStreamServerEndpoint.
-    ``secret``: what components authenticate with. ``reactor``: for the router's time limits.
+    Args:
+        responder: What answers the offers; it is attached, started and stopped here.
+        domain: The responder's JID.
+        endpoint: Where components connect, an IStreamServerEndpoint.
+        secret: What components authenticate with.
+        reactor: Provides the time limits of the router, IReactorTime.
     """
-
-    _log = Logger()
 
     def __init__(
         self, responder: OOBResponder, *, domain: str, endpoint: Any, secret: str, reactor: Any
@@ -35,18 +34,26 @@ class EmbeddedResponder:
         responder.attach(self._component)
 
     async def start(self) -> Any:
-        """Begin to listen; gives the IListeningPort. Fails as the endpoint's ``listen`` does."""
+        """Begin to listen, and to answer offers.
+
+        Returns:
+            The IListeningPort that components connect to.
+
+        Raises:
+            Exception: Whatever the endpoint's ``listen`` fails with, such as CannotListenError.
+        """
         self._responder.startService()
         self._port = await self._endpoint.listen(self._factory)
         self._component.startService()
         return self._port
 
     async def stop(self) -> None:
-        """Accept nothing new, answer every offer, then close each stream."""
+        """Accept no more connections, answer every offer, then close each stream."""
         if self._port is None:
             return
         port, self._port = self._port, None
         await port.stopListening()
+        # The streams stay up meanwhile: the answers go out on them.
         await self._responder.stopService()
         self._component.stopService()
         await self._factory.stop()

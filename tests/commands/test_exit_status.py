@@ -1,0 +1,125 @@
+"""Exit statuses: of processes with a reactor, as whoever started them sees it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
+from tests.support.processes import ROOT, Program
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run Python that has a reactor and both functions; gives its Program."""
+    from twisted.internet import reactor
+
+    made = []
+    prelude = "from twisted.internet import reactor; from twisted_oob.commands import exit_status\n"
+
+    def start(code):
+        command = [sys.executable, "-c", prelude + code]
+        made.append(Program(reactor, command, tmp_path, environment={"PYTHONPATH": str(ROOT)}))
+        return made[-1]
+
+    yield start
+    for program in made:
+        pytest_twisted.blockon(Deferred.fromCoroutine(program.stop()))
+
+
+@pytest.mark.parametrize("status", [0, 1, 255])
+@pytest_twisted.ensureDeferred
+async def test_a_status_given_before_the_reactor_runs(run, status):
+    program = run(f"exit_status.stop_with_status(reactor, {status}); reactor.run(); print('end')")
+    assert await program.finished() == status
+    assert program.output == "end\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_status_given_while_the_reactor_runs(run):
+    program = run("reactor.callLater(0, exit_status.stop_with_status, reactor, 3); reactor.run()")
+    assert await program.finished() == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reactor_that_something_else_stops_is_no_error(run):
+    program = run(
+        "exit_status.stop_with_status(reactor, 3)\n"
+        "exit_status.stop_with_status(reactor, 4)\n"
+        "reactor.callWhenRunning(lambda: None)\n"
+        "reactor.run()"
+    )
+    # The last one given is the one that counts.
+    assert await program.finished() == 4
+    assert program.output == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_services_are_stopped_and_what_is_buffered_is_written(run):
+    program = run(
+        "import sys\n"
+        "reactor.addSystemEventTrigger('before', 'shutdown', sys.stdout.write, 'stopped')\n"
+        "reactor.addSystemEventTrigger('before', 'shutdown', sys.stderr.write, 'too')\n"
+        "exit_status.stop_with_status(reactor, 3); reactor.run()"
+    )
+    assert await program.finished() == 3
+    assert sorted(program.output) == sorted("stopped" + "too")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_daemon_has_no_output_to_write(run):
+    program = run(
+        "import sys; sys.__stdout__ = sys.__stderr__ = None\n"
+        "exit_status.stop_with_status(reactor, 3); reactor.run()"
+    )
+    assert await program.finished() == 3
+    assert program.output == ""
+
+
+SLOW_STOP = """
+from twisted.internet.defer import Deferred
+def stop():
+    print('stopping', flush=True)
+    return Deferred()
+reactor.addSystemEventTrigger('before', 'shutdown', stop)
+"""
+RUN = "reactor.callWhenRunning(print, 'running', flush=True); reactor.run(); print('end')"
+
+
+@pytest_twisted.ensureDeferred
+async def test_sigterm_is_an_end_like_any_other(run):
+    program = run(f"exit_status.exit_cleanly_on_sigterm(reactor); {RUN}")
+    await program.printed("running")
+    program.kill("TERM")
+    assert await program.finished() == 0
+    assert program.output == "running\nend\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_sigterm_ends_it_at_once(run):
+    program = run(f"{SLOW_STOP}exit_status.exit_cleanly_on_sigterm(reactor); {RUN}")
+    await program.printed("running")
+    program.kill("TERM")
+    await program.printed("stopping")
+    program.kill("TERM")
+    assert await program.finished() is None
+    assert program.signal == 15
+    assert "end" not in program.output
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sigterm_while_it_stops_already_is_no_error(run):
+    program = run(
+        "import os, signal\n"
+        "from twisted.internet.task import deferLater\n"
+        "def stop():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return deferLater(reactor, 0.01)\n"
+        "reactor.addSystemEventTrigger('before', 'shutdown', stop)\n"
+        "exit_status.exit_cleanly_on_sigterm(reactor)\n"
+        f"reactor.callWhenRunning(reactor.callLater, 0, reactor.stop); {RUN}"
+    )
+    assert await program.finished() == 0
+    assert program.output == "running\nend\n"
