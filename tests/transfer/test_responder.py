@@ -1,4 +1,4 @@
-"""Who may ask, then fetch, then answer: over a real router, real sockets and a real folder."""
+"""What each offer is answered, and when: over a real router, real sockets and a real folder."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import threading
 
 import pytest
 import pytest_twisted
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber import jid
+from twisted.words.protocols.jabber.error import StanzaError
+from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
-from tests.support.hostile_http import answer, then_close
+from tests.support.hostile_http import answer, redirect, then_close
 from tests.support.network import DOMAIN, SENDER, Watcher
-from twisted_oob import DISCO_FEATURES, ServedStream, __version__
+from twisted_oob import DISCO_FEATURES, AllowList, __version__
 
 NS_DISCO_INFO = "http://jabber.org/protocol/disco#info"
 NS_DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
@@ -27,6 +29,44 @@ def iq(kind, namespace, name):
     element["type"], element["id"], element["to"] = kind, "q1", DOMAIN
     element.addElement((namespace, name))
     return element
+
+
+def ping(sender):
+    """Wait until the responder has seen all that came before."""
+    return sender.request(iq("get", "urn:xmpp:ping", "ping"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "sender", "allowed"),
+    [
+        ("*", "anyone@any.example/where", True),
+        ("home.example", "home.example", True),
+        ("home.example", "me@home.example/desk", True),
+        ("HOME.example", "me@home.example/desk", True),
+        ("home.example", "me@sub.home.example", False),
+        ("home.example", "home.example@far.example", False),
+        ("me@home.example", "me@home.example", True),
+        ("me@home.example", "me@home.example/desk", True),
+        ("me@home.example", "you@home.example/desk", False),
+        ("me@home.example", "home.example", False),
+        ("me@home.example/desk", "me@home.example/desk", True),
+        ("me@home.example/desk", "me@home.example/sofa", False),
+        ("me@home.example/desk", "me@home.example", False),
+    ],
+)
+def test_who_may_make_offers(entry, sender, allowed):
+    assert (JID(sender) in AllowList([entry])) is allowed
+    assert (JID(sender) in AllowList(["other.example", entry])) is allowed
+
+
+def test_an_empty_allow_list_allows_nobody():
+    assert JID("me@home.example") not in AllowList([])
+    assert None not in AllowList(["home.example"])
+
+
+def test_an_allow_list_refuses_what_is_no_jid():
+    with pytest.raises(ValueError, match="not a valid JID"):
+        AllowList(["a@b@c/ \0"])
 
 
 @pytest_twisted.ensureDeferred
@@ -68,7 +108,7 @@ async def test_no_answer_while_the_file_is_not_on_the_disk(network, monkeypatch)
 
     assert await deferToThread(syncing.wait, 10)
     # A ping after it is answered: the offer is not, though the reactor is idle.
-    await sender.request(iq("get", "urn:xmpp:ping", "ping"))
+    await ping(sender)
     assert not fired.called
     assert "report.pdf" not in network.files()
     may_go_on.set()
@@ -118,25 +158,63 @@ async def test_who_is_not_allowed_is_rejected_and_nothing_is_fetched(network):
 
 
 @pytest_twisted.ensureDeferred
-async def test_concurrency_is_bounded_and_more_than_eight_times_it_is_refused(network):
-    sender = await network.start(concurrency=2)
-    offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(2 + 16 + 3)]
+async def test_a_stranger_is_rejected_before_all_else(network):
+    """However busy the responder is, it tells a stranger nothing of it."""
+    stranger = await network.start(allow_from=["friend.localhost"], concurrency=1, grace=30)
+    friend = await network.sender("friend.localhost")
+    offers = [friend.oob.send_url(DOMAIN, network.web.url()) for _ in range(9)]
+    connection = await network.web.arrivals.get()
+    assert (await friend.oob.send_url(DOMAIN, network.web.url())).error.type == "wait"
 
-    refused = await gatherResults(offers[18:])
-    assert [(str(one), one.error.condition, one.error.type) for one in refused] == [
+    told = [await stranger.oob.send_url(DOMAIN, network.web.url())]
+    stopped = network.responder.stopService()
+    assert (await friend.oob.send_url(DOMAIN, network.web.url())).error.type == "wait"
+    told.append(await stranger.oob.send_url(DOMAIN, network.web.url()))
+
+    assert [one.error.condition for one in told] == ["not-acceptable"] * 2
+    assert [one.error.text for one in told] == ["you may not make offers here"] * 2
+    connection.write(answer(b"file"))
+    await gatherResults([*offers, stopped])
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest_twisted.ensureDeferred
+async def test_as_many_as_may_run_do_and_eight_times_as_many_wait(network, concurrency):
+    sender = await network.start(concurrency=concurrency)
+    most = 9 * concurrency
+    offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(most + 2)]
+
+    told = await gatherResults(offers[most:])
+    assert [(str(one), one.error.condition, one.error.type) for one in told] == [
         ("reject", "resource-constraint", "wait")
-    ] * 3
+    ] * 2
+    assert "too many" in told[0].error.text
 
-    for _ in range(18):
+    for number in range(most):
         connection = await network.web.arrivals.get()
-        unanswered = sum(not one.transport.disconnected for one in network.web.connections)
-        assert unanswered <= 2
+        # In the order they came, and never more at once.
+        assert connection.line == f"GET /{number} HTTP/1.1"
+        running = sum(not one.transport.disconnected for one in network.web.connections)
+        assert running == min(concurrency, most - number)
         connection.write(answer(b"file"))
-    assert await gatherResults(offers[:18]) == [None] * 18
+        assert await offers[number] is None
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_refused_offer_leaves_its_place_to_the_next(network):
+async def test_an_offer_that_ends_leaves_its_place_to_just_one(network):
+    sender = await network.start(concurrency=1)
+    offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(9)]
+    connection = await network.web.arrivals.get()
+    connection.write(answer(b"", status="404 Not Found"))
+    assert await offers[0] == "not-found"
+
+    one, other = (sender.oob.send_url(DOMAIN, network.web.url()) for _ in range(2))
+    assert (await other).error.type == "wait"
+    assert not one.called
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_failed_offer_leaves_its_place_to_the_next(network):
     sender = await network.start(concurrency=1)
     network.web.answers.extend(answer(b"", status="404 Not Found") for _ in range(12))
 
@@ -145,76 +223,36 @@ async def test_a_refused_offer_leaves_its_place_to_the_next(network):
 
 
 @pytest_twisted.ensureDeferred
-async def test_stopping_answers_every_offer_and_removes_what_is_unfinished(network):
+async def test_an_offer_may_wait_as_long_as_it_takes(network):
+    network.clock = Clock()
     sender = await network.start(concurrency=1)
-    offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(3)]
+    offers = [sender.oob.send_url(DOMAIN, network.web.url()) for _ in range(2)]
+    connection = await network.web.arrivals.get()
+    network.clock.advance(1_000_000)
+    await ping(sender)
+    assert not any(offer.called for offer in offers)
+    network.web.answers.append(answer(b"file"))
+    connection.write(answer(b"file"))
+    assert await gatherResults(offers) == [None, None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_offers_of_a_lost_stream_are_given_up_and_leave_their_places(network, log):
+    sender = await network.start(concurrency=1)
+    for number in range(3):
+        sender.oob.send_url(DOMAIN, network.web.url(f"/{number}")).addErrback(lambda _: None)
     connection = await network.web.arrivals.get()
     connection.write(answer(b"half", length=8))
-    await sender.request(iq("get", "urn:xmpp:ping", "ping"))
+    await ping(sender)
 
-    await network.embedded.stop()
+    network.embedded._component.stopService()
 
-    refused = await gatherResults(offers)
-    assert [one.error.condition for one in refused] == ["resource-constraint"] * 3
-    assert network.files() == {}
     await connection.lost
-    await sender.lost
-
-
-@pytest_twisted.ensureDeferred
-async def test_running_transfers_finish_within_the_grace_and_no_other_begins(network):
-    sender = await network.start(concurrency=1, grace=30)
-    runs, waits = (sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(2))
-    connection = await network.web.arrivals.get()
-
-    stopped = network.responder.stopService()
-    comes = sender.oob.send_url(DOMAIN, network.web.url("/late"))
-    refused = await gatherResults([waits, comes])
-    assert [one.error.condition for one in refused] == ["resource-constraint"] * 2
-    assert [one.error.type for one in refused] == ["wait"] * 2
-    assert not runs.called
-    assert not stopped.called
-
-    connection.write(answer(b"file"))
-    assert await runs is None
-    await stopped
-    assert network.files() == {"0": b"file"}
-
-
-@pytest_twisted.ensureDeferred
-async def test_what_outlasts_the_grace_is_cancelled_and_answered(network):
-    sender = await network.start(grace=0.05)
-    fired = sender.oob.send_url(DOMAIN, network.web.url())
-    await network.web.arrivals.get()
-
-    await network.responder.stopService()
-
-    assert (await fired).error.condition == "resource-constraint"
-    assert network.files() == {}
-
-
-def test_a_served_stream_stops_its_responder_first():
-    calls = []
-    answered = Deferred()
-
-    class Part(Service):
-        def __init__(self, name, stopped):
-            self.part, self.stopped = name, stopped
-
-        def startService(self):
-            calls.append(f"start {self.part}")
-
-        def stopService(self):
-            calls.append(f"stop {self.part}")
-            return self.stopped
-
-    served = ServedStream(Part("responder", answered), Part("stream", None))
-    served.startService()
-    stopped = served.stopService()
-    assert calls == ["start responder", "start stream", "stop responder"]
-    answered.callback(None)
-    assert calls[3:] == ["stop stream"]
-    assert stopped.called
+    network.embedded._component.startService()
+    network.web.answers.append(answer(b"file"))
+    assert await sender.oob.send_url(DOMAIN, network.web.url("/new")) is None
+    assert network.files() == {"new": b"file"}
+    assert sum("cancelled, as the stream was lost" in line for line in lines_of(log)) == 3
 
 
 @pytest_twisted.ensureDeferred
@@ -228,39 +266,105 @@ async def test_what_a_lost_sender_offered_is_not_lost_for_others(network):
     assert await other.oob.send_url(DOMAIN, network.web.url("/other.bin")) is None
 
 
-@pytest_twisted.ensureDeferred
-async def test_leftovers_of_a_killed_process_are_removed_at_start(network, log):
-    leftover = network.folder / f".oob-{'0' * 32}.part"
-    leftover.write_bytes(b"half")
-
-    await network.start()
-
-    assert not leftover.exists()
-    assert any("Removed 1 unfinished" in formatEvent(event) for event in log)
-
-
-@pytest_twisted.ensureDeferred
-async def test_each_offer_is_logged_when_it_comes_and_once_when_it_ends(network, log):
-    sender = await network.start()
-    network.web.answers += [answer(b"file"), answer(b"", status="500 Oops")]
-    secret = network.web.url("/a.bin").replace("//", "//me:hunter2@")
-
-    await sender.oob.send_url(DOMAIN, secret)
-    await sender.oob.send_url(DOMAIN, network.web.url("/b.bin"))
-
-    lines = [
+def lines_of(log):
+    """Give what the responder logged."""
+    return [
         formatEvent(event)
         for event in log
         if event.get("log_namespace") == "twisted_oob.transfer.responder.OOBResponder"
     ]
-    came_a, ended_a, came_b, ended_b = lines
-    assert came_a == f"Offer from {SENDER}: {network.web.url('/a.bin')}"
-    assert "success: 4 bytes in " + str(network.folder / "a.bin") in ended_a
-    assert came_b.endswith("/b.bin")
-    assert "item-not-found" in ended_b
-    assert "500" in ended_b
-    assert all(line.endswith(" s") for line in (ended_a, ended_b))
-    assert "hunter2" not in " ".join(formatEvent(event) or "" for event in log)
+
+
+@pytest_twisted.ensureDeferred
+async def test_each_offer_is_logged_when_it_comes_and_once_when_it_ends(network, log):
+    network.clock = Clock()
+    sender = await network.start()
+
+    for path, reply in (("/a.bin", answer(b"file")), ("/b.bin", answer(b"", status="500 Oops"))):
+        offer = sender.oob.send_url(DOMAIN, network.web.url(path))
+        connection = await network.web.arrivals.get()
+        network.clock.advance(1.5)
+        connection.write(reply)
+        await offer
+
+    a, b = (f"{SENDER}{{}}: {network.web.url(path)}" for path in ("/a.bin", "/b.bin"))
+    assert lines_of(log) == [
+        f"Offer from {a.format('')}",
+        f"Offer from {a.format(' ended')}: success: 4 bytes in {network.folder / 'a.bin'}, 1.50 s",
+        f"Offer from {b.format('')}",
+        f"Offer from {b.format(' ended')}: item-not-found: HTTP status 500, 1.50 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("a fault of ours"), ("internal-server-error", "failed unexpectedly")),
+        (StanzaError("gone", text="moved"), ("gone", "gone: ")),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_whatever_a_fetch_fails_with_is_an_answer_and_a_line(
+    network, log, monkeypatch, error, told
+):
+    sender = await network.start(concurrency=1)
+    condition, text = told
+
+    async def fetch(url):
+        raise error
+
+    monkeypatch.setattr(network.fetcher, "fetch", fetch)
+    for _ in range(10):
+        assert (await sender.oob.send_url(DOMAIN, network.web.url())).error.condition == condition
+    ends = [line for line in lines_of(log) if " ended: " in line]
+    assert len(ends) == 10
+    assert all(text in line for line in ends)
+    expected = [RuntimeError] * 10 if condition == "internal-server-error" else []
+    assert [type(failure) for failure in log.failures()] == expected
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_password_of_a_url_is_told_to_anybody(network, log):
+    sender = await network.start(allow_from=[SENDER], concurrency=1, max_size=10, grace=30)
+    stranger = await network.sender("stranger.localhost")
+    secret = network.web.url("/a.bin").replace("//", "//me:hunter2@")
+    replies = {
+        "success": answer(b"file"),
+        "not there": answer(b"", status="404 Not Found"),
+        "cut short": then_close(answer(b"half", length=8)),
+        "too large": answer(b"", length=11),
+        "forbidden": redirect(secret.replace("127.0.0.1", "169.254.169.254")),
+        "not HTTP": then_close(b"nonsense\r\n\r\n"),
+        "no URL": redirect("http://me:hunter2@[::"),
+        "endless": redirect(secret),
+    }
+    network.web.answers += replies.values()
+    network.web.answers += [redirect(secret)] * 5
+    told = [await sender.oob.send_url(DOMAIN, secret) for _ in replies]
+    told.append(await stranger.oob.send_url(DOMAIN, secret))
+    told.append(await sender.oob.send_url(DOMAIN, secret.replace("http:", "ftp:")))
+    sender.oob.send_url(DOMAIN, secret).addErrback(lambda _: None)
+    await ping(sender)
+    network.embedded._component.stopService()
+    network.embedded._component.startService()
+    offers = [sender.oob.send_url(DOMAIN, secret) for _ in range(10)]
+    told.append(await offers.pop())
+    stopped = ensureDeferred(network.embedded.stop())
+    told += await gatherResults(offers[1:])
+    network.web.connections[-1].close()
+    told.append(await offers[0])
+    await stopped
+
+    assert told[0] is None
+    assert any("cancelled" in line for line in lines_of(log))
+    assert len({one.error.text for one in told[1:]}) > 5
+    for text in [*(one.error.text or "" for one in told[1:]), *map(repr, told)]:
+        assert "hunter2" not in text
+    for event in log:
+        line = formatEvent(event) or ""
+        assert "hunter2" not in line
+        assert "\n" not in line
+        assert "hunter2" not in repr(event)
 
 
 @pytest_twisted.ensureDeferred

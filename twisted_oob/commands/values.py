@@ -166,7 +166,7 @@ def parse_file(text: str) -> Path:
     path = Path(text).absolute()
     if path.exists() and not path.is_file():
         raise ValueError("expected a file, not a directory or device")
-    if not path.exists() and not path.parent.is_dir():
+    if not path.parent.is_dir():
         raise ValueError(f"no such directory: {path.parent}")
     return path
 
