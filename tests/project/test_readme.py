@@ -1,8 +1,9 @@
-"""README's examples and those in ``examples/`` do what they say, on a real network."""
+"""README's examples and those in ``examples/`` do what they say, and its options exist."""
 
 from __future__ import annotations
 
 import re
+import string
 import textwrap
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from twisted.words.protocols.jabber.xmlstream import STREAM_END_EVENT
 
 from tests.support.hostile_http import answer
 from tests.support.network import DOMAIN, LOOPBACK, SECRET
+from tests.support.options import NAMES, VALUED
 from twisted_oob import FetchPolicy
+from twisted_oob.commands.options import DEFAULTS, Options
 
 from wokkel.client import XMPPClient  # isort: skip
 from wokkel.component import Component  # isort: skip
@@ -24,9 +27,9 @@ README = (ROOT / "README.rst").read_text()
 
 
 def example(name, folder, monkeypatch, port, domain):
-    """Give the names that an example of README defines.
+    """Run an example of README, and give the names that it defines.
 
-    Its client is a component on the test's own router: no server for accounts is there.
+    Its client is a component on the test's own router, which has no accounts.
     """
 
     def client(jid, password):
@@ -69,6 +72,7 @@ async def test_receiving(network, tmp_path, monkeypatch, capsys):
 
     # The receiver's stream opens a moment after ours: until then there is no route to it.
     while (fired := await member.oob.send_url(receiver, network.web.url())) is not None:
+        assert not running.called
         assert fired.error.condition == "remote-server-not-found"
     landed = tmp_path / "downloads" / "file.bin"
     assert landed.read_bytes() == b"file"
@@ -87,6 +91,27 @@ def test_both_commands_are_there():
     assert len(commands) == 2
     assert commands[0].endswith("twistd -n oob-responder --demo")
     assert commands[1].endswith(".venv/bin/pytest")
+
+
+def option_rows():
+    """Give the text of each row of README's option lists by the option's name."""
+    rows = re.findall(r"^--([a-z-]+)((?: [A-Z]+)?  .*\n(?: {20,}.*\n)*)", README, re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+def test_the_options_are_those_of_the_command():
+    assert set(option_rows()) == set(NAMES)
+
+
+@pytest.mark.parametrize("option", sorted(VALUED))
+def test_an_options_defaults_are_those_of_the_command(option):
+    template = getattr(Options, f"opt_{option.replace('-', '_')}").__doc__
+    for _, key, _, _ in string.Formatter().parse(template):
+        if key is not None:
+            assert re.search(rf"(?<!\w){re.escape(DEFAULTS[key])}(?!\w)", option_rows()[option]), (
+                key
+            )
 
 
 def load(name, folder, monkeypatch, **values):
