@@ -1,6 +1,7 @@
 """A responder on an XMPP account: ``twistd -ny client.tac``.
 
-Reads the password from the file ``password`` beside where it is started.
+It reads the password from the file ``password``, and saves files in ``downloads``; both are in the
+directory that twistd is started in.
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
 """A responder as an external component (XEP-0114): ``twistd -ny component.tac``.
 
-Reads the component's secret from the file ``secret`` beside where it is started.
+It reads the component's secret from the file ``secret``, and saves files in ``downloads``; both are
+in the directory that twistd is started in.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Tells twistd about ``oob-responder``; imports nothing of ours until it is run."""
+"""Tells twistd about ``oob-responder``; twistd imports our code only to run it."""
 
 from twisted.application.service import ServiceMaker
 
 oob_responder = ServiceMaker(
     "Out of Band responder (XEP-0066)",
     "twisted_oob.commands.tap",
-    "Fetches the URLs it is offered over XMPP, safely, and answers truthfully.",
+    "Fetches the files it is offered over XMPP, and answers when it has them.",
     "oob-responder",
 )
