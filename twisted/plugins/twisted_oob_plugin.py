@@ -1,4 +1,4 @@
-"""Tells twistd about ``oob-responder``; twistd imports our code only to run it."""
+"""Tells twistd about ``oob-responder``; the package itself is imported only when it is run."""
 
 from twisted.application.service import ServiceMaker
 
