@@ -152,7 +152,7 @@ def parse_directory(text: str) -> Path:
     path = Path(text).absolute()
     # The nearest parent that exists decides whether the rest can be created.
     existing = path
-    while not existing.exists() and existing != existing.parent:
+    while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
         raise ValueError(f"not a directory: {existing}")
