@@ -67,7 +67,7 @@ class Arrivals(XMPPHandler):
         return ready
 
     def refused(self, refusal):
-        """Fail those who wait."""
+        """Fail those who wait for a stream."""
         waiting, self._waiting = self._waiting, []
         for ready in waiting:
             ready.errback(RefusedError(refusal))

@@ -105,7 +105,7 @@ class Web(HostileServer):
             connection.write(whole)
 
     def holding(self, count):
-        """Wait until that many came for the first half, of none before."""
+        """Wait until that many, counted from the start, have the first half."""
         self._waiting = count, Deferred()
         return self._waiting[1].addTimeout(PATIENCE, self.reactor)
 
@@ -117,7 +117,7 @@ class Web(HostileServer):
 
 
 def content(path):
-    """Give what is served at a path; of those with /held/ the first half alone reaches the disk."""
+    """Give what is served at a path; with /held/, half of it is enough to reach the disk."""
     return f"the content of {path}\n".encode() * (10_000 if path.startswith("/held/") else 1)
 
 

@@ -16,7 +16,7 @@ _VERDICTS = {"passed": "ok", "skipped": "skipped", "failed": "FAILED", "error": 
 
 
 def matrix(stats):
-    """Give the lines of the table, none if none of its tests ran; ``stats`` is pytest's."""
+    """Give the lines of the table, if any of its tests ran; ``stats`` is pytest's."""
     cells = {}
     for verdict, text in _VERDICTS.items():
         for report in stats.get(verdict, ()):

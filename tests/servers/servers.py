@@ -48,7 +48,7 @@ class Server:
     ready: str
     """What it prints once both of its ports listen."""
     port_taken: str
-    """What it prints where another program has one of them."""
+    """What it prints if another program has one of them."""
     _environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self, reactor, folder, certificate, ca_file):
@@ -81,7 +81,7 @@ class Server:
         await self._run()
 
     async def stop(self):
-        """End it; to be called twice does no harm."""
+        """End it; a second call does no harm."""
         program, self._program = self._program, None
         if program is not None:
             await program.stop()

@@ -165,7 +165,7 @@ def numbered(name, count):
 
 
 class Lines:
-    """Streams to a server, which are told apart, and what each of them gets."""
+    """Several streams to a server, and the stanzas that arrive on each."""
 
     def __init__(self, reactor, server):
         self.reactor = reactor

@@ -47,7 +47,7 @@ class Peer(Program):
 
     @classmethod
     def command(cls):
-        """Give the command that runs it, or end the test where it can't."""
+        """Give the command that runs it, or skip the test if it is not installed."""
         raise NotImplementedError
 
     async def ready(self):

@@ -1,7 +1,7 @@
 """slixmpp with its xep_0066 plugin, driven by lines of JSON.
 
-On stdin: first who to be (``jid``, ``password``, ``host``, ``port``; for a client ``ca_file``),
-then commands: ``{"do": "offer", "to", "url", "desc"}`` and ``{"do": "disco", "to"}``. The end of
+It reads stdin: first who it is (``jid``, ``password``, ``host``, ``port``; for a client
+``ca_file``), then commands: ``{"do": "offer", "to", "url", "desc"}`` and ``{"do": "disco", "to"}``. The end of
 stdin ends it. On stdout, the answers: ``{"event": "ready", "jid"}``,
 ``{"event": "answer", "condition", "text"}``, ``{"event": "features", "features"}``, and for what
 others offer ``{"event": "offer", "url", "desc", "sender"}``. An offer is answered as the last
@@ -18,7 +18,7 @@ from pathlib import Path
 from slixmpp import ClientXMPP, ComponentXMPP
 from slixmpp.exceptions import IqError, XMPPError
 
-REFUSALS = {
+FAILURES = {
     "not-found": ("item-not-found", "cancel"),
     "reject": ("not-acceptable", "modify"),
 }
@@ -41,12 +41,12 @@ def connection(who):
     return xmpp
 
 
-def take_offer(iq):
+def answer_offer(iq):
     offer = iq["oob_transfer"]
     tell("offer", url=offer["url"], desc=offer["desc"], sender=str(iq["from"]))
-    refusal = REFUSALS.get(offer["url"].rpartition("/")[2])
-    if refusal:
-        condition, kind = refusal
+    failure = FAILURES.get(offer["url"].rpartition("/")[2])
+    if failure:
+        condition, kind = failure
         raise XMPPError(condition, etype=kind)
 
 
@@ -73,7 +73,7 @@ async def main():
     )
     who = json.loads(await lines.readline())
     xmpp = connection(who)
-    xmpp["xep_0066"].register_url_handler(handler=take_offer)
+    xmpp["xep_0066"].register_url_handler(handler=answer_offer)
     xmpp.add_event_handler("session_start", lambda _: tell("ready", jid=str(xmpp.boundjid)))
     xmpp.connect(who["host"], who["port"])
     while line := await lines.readline():
