@@ -368,6 +368,15 @@ async def test_no_password_of_a_url_is_told_to_anybody(network, log):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_line_of_the_log_is_no_longer_than_a_url_may_be(network, log):
+    sender = await network.start()
+    network.web.answers += [answer(b"file"), then_close(b"no HTTP" * 10_000 + b"\r\n")]
+    for _ in range(2):
+        await sender.oob.send_url(DOMAIN, network.web.url("/" + "long" * 2000), "desc" * 10_000)
+    assert max(map(len, lines_of(log))) < 9000
+
+
+@pytest_twisted.ensureDeferred
 async def test_disco_has_an_identity_and_both_features(network):
     sender = await network.start()
 

@@ -1,11 +1,13 @@
 """slixmpp with its xep_0066 plugin, driven by lines of JSON.
 
 It reads stdin: first who it is (``jid``, ``password``, ``host``, ``port``; for a client
-``ca_file``), then commands: ``{"do": "offer", "to", "url", "desc"}`` and ``{"do": "disco", "to"}``. The end of
-stdin ends it. On stdout, the answers: ``{"event": "ready", "jid"}``,
-``{"event": "answer", "condition", "text"}``, ``{"event": "features", "features"}``, and for what
-others offer ``{"event": "offer", "url", "desc", "sender"}``. An offer is answered as the last
-word of its URL says: success, not-found or reject.
+``ca_file``), then commands: ``{"do": "offer", "to", "url", "desc"}`` and
+``{"do": "disco", "to"}``. The end of stdin ends it.
+
+It writes to stdout: ``{"event": "ready", "jid"}``, ``{"event": "answer", "condition", "text"}``,
+``{"event": "features", "features"}``, and for what others offer
+``{"event": "offer", "url", "desc", "sender"}``. It answers an offer as the last word of its URL
+says: success, not-found or reject.
 """
 
 from __future__ import annotations
