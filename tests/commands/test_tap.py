@@ -18,7 +18,11 @@ from tests.support.options import parsed
 from twisted_oob.commands import tap
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.options import Options
+from twisted_oob.xmpp.disco import everything
 from twisted_oob.xmpp.failures import Refusal
+from twisted_oob.xmpp.presence import PresenceHandler
+
+from wokkel.disco import DiscoIdentity  # isort: skip
 
 pytest_plugins = ["tests.support.responders", "tests.support.services"]
 
@@ -140,6 +144,32 @@ async def test_an_account_connects_again_when_it_is_started_again(services):
         await services.soon(server.next())
         await services.soon(service.stopService())
         assert service.stopService() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "identity", "presence"),
+    [
+        ({"jid": "me@home.example", "password_file": "secret"}, ("client", "bot"), True),
+        (
+            {"component": "x.y", "secret_file": "secret", "allow_from": "*"},
+            ("component", "generic"),
+            False,
+        ),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_it_is_on_a_real_server(services, options, identity, presence):
+    server = services.server()
+    services.write("secret", "hunter2")
+    service = services.make(**options, host="127.0.0.1", port=str(server.port))
+    service.startService()
+    stream = service._served._stream
+    found = await everything(stream, "getDiscoInfo", None, None, "")
+    assert [(one.category, one.type) for one in found if isinstance(one, DiscoIdentity)] == [
+        identity
+    ]
+    # A component has no roster; an account answers subscriptions.
+    assert any(isinstance(handler, PresenceHandler) for handler in stream) is presence
 
 
 @pytest_twisted.ensureDeferred

@@ -73,15 +73,15 @@ class Network:
         self.web = HostileServer(reactor)
         self.senders = []
 
-    async def start(self, *, allow_from=("*",), concurrency=8, grace=0.0, **policy):
+    async def start(self, *, allow_from=("*",), limits=None, **policy):
+        """Start with these ``limits`` of the responder, and this policy; gives a sender."""
         policy = {"allow_networks": (LOOPBACK,)} | policy
         self.fetcher = Fetcher(self.reactor, FetchPolicy(**policy), self.folder)
         self.responder = OOBResponder(
             self.fetcher,
             allow_from=allow_from,
-            concurrency=concurrency,
-            grace=grace,
             reactor=self.clock or self.reactor,
+            **(limits or {}),
         )
         self.embedded = EmbeddedResponder(
             self.responder,

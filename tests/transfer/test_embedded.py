@@ -46,7 +46,7 @@ async def test_stopping_closes_every_stream_and_the_port(network):
 
 @pytest_twisted.ensureDeferred
 async def test_offers_are_answered_while_it_stops_and_nobody_new_is_let_in(network):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     runs = sender.oob.send_url(DOMAIN, network.web.url())
     connection = await network.web.arrivals.get()
 

@@ -160,7 +160,9 @@ async def test_who_is_not_allowed_is_rejected_and_nothing_is_fetched(network):
 @pytest_twisted.ensureDeferred
 async def test_a_stranger_is_rejected_before_all_else(network):
     """However busy the responder is, it tells a stranger nothing of it."""
-    stranger = await network.start(allow_from=["friend.localhost"], concurrency=1, grace=30)
+    stranger = await network.start(
+        allow_from=["friend.localhost"], limits={"concurrency": 1, "grace": 30}
+    )
     friend = await network.sender("friend.localhost")
     offers = [friend.oob.send_url(DOMAIN, network.web.url()) for _ in range(9)]
     connection = await network.web.arrivals.get()
@@ -180,7 +182,7 @@ async def test_a_stranger_is_rejected_before_all_else(network):
 @pytest.mark.parametrize("concurrency", [1, 2])
 @pytest_twisted.ensureDeferred
 async def test_as_many_as_may_run_do_and_eight_times_as_many_wait(network, concurrency):
-    sender = await network.start(concurrency=concurrency)
+    sender = await network.start(limits={"concurrency": concurrency})
     most = 9 * concurrency
     offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(most + 2)]
 
@@ -201,8 +203,20 @@ async def test_as_many_as_may_run_do_and_eight_times_as_many_wait(network, concu
 
 
 @pytest_twisted.ensureDeferred
+async def test_by_default_eight_run_at_once(network):
+    sender = await network.start()
+    offers = [sender.oob.send_url(DOMAIN, network.web.url()) for _ in range(73)]
+    assert (await offers[72]).error.type == "wait"
+    for _ in range(8):
+        await network.web.arrivals.get()
+    await ping(sender)
+    assert len(network.web.connections) == 8
+    assert not any(offer.called for offer in offers[:72])
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_offer_that_ends_leaves_its_place_to_just_one(network):
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(9)]
     connection = await network.web.arrivals.get()
     connection.write(answer(b"", status="404 Not Found"))
@@ -215,7 +229,7 @@ async def test_an_offer_that_ends_leaves_its_place_to_just_one(network):
 
 @pytest_twisted.ensureDeferred
 async def test_a_failed_offer_leaves_its_place_to_the_next(network):
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     network.web.answers.extend(answer(b"", status="404 Not Found") for _ in range(12))
 
     for _ in range(12):
@@ -225,7 +239,7 @@ async def test_a_failed_offer_leaves_its_place_to_the_next(network):
 @pytest_twisted.ensureDeferred
 async def test_an_offer_may_wait_as_long_as_it_takes(network):
     network.clock = Clock()
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     offers = [sender.oob.send_url(DOMAIN, network.web.url()) for _ in range(2)]
     connection = await network.web.arrivals.get()
     network.clock.advance(1_000_000)
@@ -238,7 +252,7 @@ async def test_an_offer_may_wait_as_long_as_it_takes(network):
 
 @pytest_twisted.ensureDeferred
 async def test_offers_of_a_lost_stream_are_given_up_and_leave_their_places(network, log):
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     for number in range(3):
         sender.oob.send_url(DOMAIN, network.web.url(f"/{number}")).addErrback(lambda _: None)
     connection = await network.web.arrivals.get()
@@ -307,7 +321,7 @@ async def test_each_offer_is_logged_when_it_comes_and_once_when_it_ends(network,
 async def test_whatever_a_fetch_fails_with_is_an_answer_and_a_line(
     network, log, monkeypatch, error, told
 ):
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     condition, text = told
 
     async def fetch(url):
@@ -325,7 +339,9 @@ async def test_whatever_a_fetch_fails_with_is_an_answer_and_a_line(
 
 @pytest_twisted.ensureDeferred
 async def test_no_password_of_a_url_is_told_to_anybody(network, log):
-    sender = await network.start(allow_from=[SENDER], concurrency=1, max_size=10, grace=30)
+    sender = await network.start(
+        allow_from=[SENDER], max_size=10, limits={"concurrency": 1, "grace": 30}
+    )
     stranger = await network.sender("stranger.localhost")
     secret = network.web.url("/a.bin").replace("//", "//me:hunter2@")
     replies = {
@@ -383,9 +399,11 @@ async def test_disco_has_an_identity_and_both_features(network):
     result = await sender.request(iq("get", NS_DISCO_INFO, "query"))
 
     children = list(result.query.elements())
-    assert ("component", "generic") in [
-        (child["category"], child["type"]) for child in children if child.name == "identity"
-    ]
+    assert [
+        (child["category"], child["type"], child["name"])
+        for child in children
+        if child.name == "identity"
+    ] == [("component", "generic", "Out of Band responder")]
     features = {child["var"] for child in children if child.name == "feature"}
     assert features >= {*DISCO_FEATURES, NS_DISCO_INFO, "jabber:iq:version", "urn:xmpp:ping"}
 

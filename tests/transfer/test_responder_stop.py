@@ -31,7 +31,7 @@ STOPPING = ("resource-constraint", "wait")
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_answers_every_offer_and_removes_what_is_unfinished(network):
-    sender = await network.start(concurrency=1)
+    sender = await network.start(limits={"concurrency": 1})
     offers = [sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(3)]
     connection = await network.web.arrivals.get()
     connection.write(answer(b"half", length=8))
@@ -49,7 +49,7 @@ async def test_stopping_answers_every_offer_and_removes_what_is_unfinished(netwo
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_without_offers_is_done_at_once(network):
-    await network.start(grace=30)
+    await network.start(limits={"grace": 30})
     for _ in range(2):
         assert network.responder.stopService().called
         assert not network.responder.running
@@ -57,7 +57,7 @@ async def test_stopping_without_offers_is_done_at_once(network):
 
 @pytest_twisted.ensureDeferred
 async def test_running_transfers_finish_within_the_grace_and_no_other_begins(network, log):
-    sender = await network.start(concurrency=1, grace=30)
+    sender = await network.start(limits={"concurrency": 1, "grace": 30})
     runs, waits = (sender.oob.send_url(DOMAIN, network.web.url(f"/{n}")) for n in range(2))
     connection = await network.web.arrivals.get()
 
@@ -77,7 +77,7 @@ async def test_running_transfers_finish_within_the_grace_and_no_other_begins(net
 
 @pytest_twisted.ensureDeferred
 async def test_the_answer_is_sent_before_the_stop_is_over(network, clock):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     runs = sender.oob.send_url(DOMAIN, network.web.url())
     connection = await network.web.arrivals.get()
     stopped = network.responder.stopService()
@@ -92,7 +92,7 @@ async def test_the_answer_is_sent_before_the_stop_is_over(network, clock):
 
 @pytest_twisted.ensureDeferred
 async def test_what_outlasts_the_grace_is_cancelled_and_answered(network, clock):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     fired = sender.oob.send_url(DOMAIN, network.web.url())
     connection = await network.web.arrivals.get()
 
@@ -111,9 +111,10 @@ async def test_what_outlasts_the_grace_is_cancelled_and_answered(network, clock)
     assert clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("limits", [{}, {"grace": 0}, {"grace": 0.0}])
 @pytest_twisted.ensureDeferred
-async def test_without_a_grace_nothing_is_waited_for(network, clock):
-    sender = await network.start(grace=0)
+async def test_without_a_grace_nothing_is_waited_for(network, clock, limits):
+    sender = await network.start(limits=limits)
     fired = sender.oob.send_url(DOMAIN, network.web.url())
     await network.web.arrivals.get()
     network.responder.stopService()
@@ -122,7 +123,7 @@ async def test_without_a_grace_nothing_is_waited_for(network, clock):
 
 @pytest_twisted.ensureDeferred
 async def test_a_second_stop_begins_the_grace_anew(network, clock):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     fired = sender.oob.send_url(DOMAIN, network.web.url())
     await network.web.arrivals.get()
 
@@ -141,7 +142,7 @@ async def test_a_second_stop_begins_the_grace_anew(network, clock):
 
 @pytest_twisted.ensureDeferred
 async def test_what_runs_goes_on_when_it_is_started_again_within_the_grace(network, clock):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     runs = sender.oob.send_url(DOMAIN, network.web.url("/a"))
     connection = await network.web.arrivals.get()
     await ping(sender)
@@ -164,7 +165,7 @@ async def test_what_runs_goes_on_when_it_is_started_again_within_the_grace(netwo
 
 @pytest_twisted.ensureDeferred
 async def test_it_can_be_stopped_again_after_it_was_started_again(network, clock):
-    sender = await network.start(grace=30)
+    sender = await network.start(limits={"grace": 30})
     for _ in range(2):
         runs = sender.oob.send_url(DOMAIN, network.web.url())
         await network.web.arrivals.get()
