@@ -21,7 +21,9 @@ def run(tmp_path):
 
     def start(code):
         command = [sys.executable, "-c", prelude + code]
-        made.append(Program(reactor, command, tmp_path, environment={"PYTHONPATH": str(ROOT)}))
+        # Buffered, whatever those who run the tests are used to.
+        environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+        made.append(Program(reactor, command, tmp_path, environment=environment))
         return made[-1]
 
     yield start

@@ -101,6 +101,15 @@ def test_a_bad_account_is_one_line_before_anything_starts(services, options, par
     assert "hunter2" not in line
 
 
+def test_a_ca_file_that_is_gone_is_one_line_before_anything_starts(services):
+    services.write("password", "hunter2")
+    services.write("ca", "")
+    options = parsed("--jid", "a@b.example", "--password-file", "password", "--ca-file", "ca")
+    (services.folder / "ca").unlink()
+    with pytest.raises(SystemExit, match=r"No such file or directory: '.*/ca'$"):
+        tap.makeService(options)
+
+
 # --- the second time
 
 
@@ -109,7 +118,9 @@ async def test_a_service_can_be_stopped_twice_and_before_it_starts(services):
     service = services.make(secret_file="secret")
     assert service.stopService() is None
     service, sender = await services.start(secret_file="secret")
+    assert service.running
     await services.soon(service.stopService())
+    assert not service.running
     assert service.stopService() is None
     await services.soon(sender.lost)
 

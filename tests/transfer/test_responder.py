@@ -17,8 +17,10 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
 from tests.support.hostile_http import answer, redirect, then_close
-from tests.support.network import DOMAIN, SENDER, Watcher
-from twisted_oob import DISCO_FEATURES, AllowList, __version__
+from tests.support.network import DOMAIN, SECRET, SENDER, Watcher
+from twisted_oob import DISCO_FEATURES, AllowList, OOBResponder, __version__
+
+from wokkel.component import Component  # isort: skip
 
 NS_DISCO_INFO = "http://jabber.org/protocol/disco#info"
 NS_DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
@@ -76,6 +78,21 @@ async def test_success_means_the_whole_file_is_there(network):
 
     assert await sender.oob.send_url(DOMAIN, network.web.url("/report.pdf"), "A report") is None
     assert network.files() == {"report.pdf": b"all of it"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_responder_that_is_attached_serves_without_being_started(network):
+    sender = await network.start()
+    component = Component("127.0.0.1", network.port, "plain.localhost", SECRET)
+    responder = OOBResponder(network.fetcher, allow_from=["*"], reactor=network.reactor)
+    responder.attach(component)
+    component.startService()
+    network.web.answers.append(answer(b"file"))
+    # Its stream opens a moment later: until then there is no route to it.
+    while (told := await sender.oob.send_url("plain.localhost", network.web.url())) is not None:
+        assert told.error.condition == "remote-server-not-found"
+    assert network.files() == {"file.bin": b"file"}
+    component.stopService()
 
 
 @pytest_twisted.ensureDeferred

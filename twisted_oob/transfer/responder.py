@@ -197,8 +197,8 @@ class OOBResponder(Service):
         try:
             fetched = await self._retrieve(offer)
         except StanzaError as error:
-            # The detail is for our own log; the peer gets the text only.
-            reason = getattr(error, "detail", None) or str(error)
+            # As a str, our errors have the detail that is for our own log; the peer gets the text.
+            reason = str(error)
             ended(self._log.info, "{condition}: {reason}", condition=error.condition, reason=reason)
             raise
         except CancelledError:
