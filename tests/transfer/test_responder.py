@@ -13,12 +13,11 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber import jid
 from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
 from tests.support.hostile_http import answer, redirect, then_close
 from tests.support.network import DOMAIN, SECRET, SENDER, Watcher
-from twisted_oob import DISCO_FEATURES, AllowList, OOBResponder, __version__
+from twisted_oob import DISCO_FEATURES, OOBResponder, __version__
 
 from wokkel.component import Component  # isort: skip
 
@@ -36,39 +35,6 @@ def iq(kind, namespace, name):
 def ping(sender):
     """Wait until the responder has seen all that came before."""
     return sender.request(iq("get", "urn:xmpp:ping", "ping"))
-
-
-@pytest.mark.parametrize(
-    ("entry", "sender", "allowed"),
-    [
-        ("*", "anyone@any.example/where", True),
-        ("home.example", "home.example", True),
-        ("home.example", "me@home.example/desk", True),
-        ("HOME.example", "me@home.example/desk", True),
-        ("home.example", "me@sub.home.example", False),
-        ("home.example", "home.example@far.example", False),
-        ("me@home.example", "me@home.example", True),
-        ("me@home.example", "me@home.example/desk", True),
-        ("me@home.example", "you@home.example/desk", False),
-        ("me@home.example", "home.example", False),
-        ("me@home.example/desk", "me@home.example/desk", True),
-        ("me@home.example/desk", "me@home.example/sofa", False),
-        ("me@home.example/desk", "me@home.example", False),
-    ],
-)
-def test_who_may_make_offers(entry, sender, allowed):
-    assert (JID(sender) in AllowList([entry])) is allowed
-    assert (JID(sender) in AllowList(["other.example", entry])) is allowed
-
-
-def test_an_empty_allow_list_allows_nobody():
-    assert JID("me@home.example") not in AllowList([])
-    assert None not in AllowList(["home.example"])
-
-
-def test_an_entry_that_is_no_jid_is_an_error():
-    with pytest.raises(ValueError, match="no JID"):
-        AllowList(["a@b@c/ \0"])
 
 
 @pytest_twisted.ensureDeferred
