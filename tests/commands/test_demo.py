@@ -82,9 +82,13 @@ class Silent(Resource):
 async def test_every_offer_ends_as_it_should(run, tmp_path):
     assert await run.status() == 0
     what = ["a file of 16 MiB", "a file that is not there", "a file cut short", "a forbidden addr"]
-    assert [line.startswith(f"demo: {name}") for line, name in zip(run.lines, what, strict=False)]
+    assert all(
+        line.startswith(f"demo: {name}") for line, name in zip(run.lines, what, strict=False)
+    )
     assert run.ends() == ["None", "not-found", "not-found", "reject"]
     assert re.search(r"\d s, same SHA-256 [0-9a-f]{16}\.\.\.$", run.lines[0])
+    assert demo.FILE_SIZE == 16 * 2**20
+    assert all(line.endswith(" s") for line in run.lines[1:3])
     assert run.lines[3].endswith(" s, no connection tried")
     assert run.lines[4:] == ["demo: 4 of 4 as expected"]
     assert "expected" not in "".join(run.lines[:4])
