@@ -8,6 +8,7 @@ import tempfile
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -15,6 +16,8 @@ from twisted.web.server import NOT_DONE_YET
 from twisted_oob import FetchPolicy
 from twisted_oob.commands import demo
 from twisted_oob.commands.report import REPORT_NAMESPACE
+
+from wokkel.component import Component  # isort: skip
 
 pytest_plugins = ["tests.support.responders"]
 # Twisted's own way to say that there is no such file.
@@ -63,6 +66,13 @@ def run(log, monkeypatch, tmp_path):
     made = Run(reactor, log)
     monkeypatch.setattr(demo, "stop_with_status", made.stop_with_status)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    class SenderComponent(Component):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.sender = self
+
+    monkeypatch.setattr("wokkel.component.Component", SenderComponent)
     return made
 
 
@@ -81,10 +91,15 @@ class Silent(Resource):
 @pytest_twisted.ensureDeferred
 async def test_every_offer_ends_as_it_should(run, tmp_path):
     assert await run.status() == 0
-    what = ["a file of 16 MiB", "a file that is not there", "a file cut short", "a forbidden addr"]
-    assert all(
-        line.startswith(f"demo: {name}") for line, name in zip(run.lines, what, strict=False)
-    )
+    line = r"demo: (.*) http://.*: [a-zN-]+, (\d+\.\d\d) s"
+    told = [re.match(line, one) for one in run.lines[:4]]
+    assert [one[1] for one in told] == [
+        "a file of 16 MiB",
+        "a file that is not there",
+        "a file cut short",
+        "a forbidden address",
+    ]
+    assert all(float(one[2]) < demo.TIME_LIMIT for one in told)
     assert run.ends() == ["None", "not-found", "not-found", "reject"]
     assert re.search(r"\d s, same SHA-256 [0-9a-f]{16}\.\.\.$", run.lines[0])
     assert demo.FILE_SIZE == 16 * 2**20
@@ -93,6 +108,20 @@ async def test_every_offer_ends_as_it_should(run, tmp_path):
     assert run.lines[4:] == ["demo: 4 of 4 as expected"]
     assert "expected" not in "".join(run.lines[:4])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_socket_is_closed_and_nobody_connects_again(run):
+    before = set(run._reactor.getReaders())
+    assert await run.status() == 0
+    # The ends of connections that the other end has closed show in the reactor's next turns.
+    for _ in range(100):
+        left = set(run._reactor.getReaders()) - before
+        if not left:
+            break
+        await deferLater(run._reactor, 0.01)
+    assert left == set()
+    assert not run.sender.running
 
 
 @pytest_twisted.ensureDeferred
