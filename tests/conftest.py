@@ -6,6 +6,7 @@ import gc
 
 import pytest
 import pytest_twisted
+from hypothesis import settings
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
@@ -14,6 +15,12 @@ from tests.servers.servers import DOMAIN, SERVERS
 from tests.support.certificates import Authority
 from tests.support.network import Network
 from tests.support.streams import logged
+
+pytest_plugins = ["tests.support.hangs"]
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

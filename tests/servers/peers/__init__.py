@@ -94,7 +94,7 @@ class Slixmpp(Peer):
     @classmethod
     def command(cls):
         if importlib.util.find_spec("slixmpp") is None:
-            missing("slixmpp", "the extra named interop")
+            missing("slixmpp", "the extra named test, on Python 3.11 and newer")
         return [sys.executable, str(_FOLDER / "slixmpp_peer.py")]
 
 
