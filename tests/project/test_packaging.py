@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,13 +23,24 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "twisted/plugins/twisted_oob_plugin.py"
 TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 NOT_COPIED = shutil.ignore_patterns(
-    ".*", "build", "dist", "*.egg-info", "__pycache__", "dropin.cache"
+    ".*", "build", "dist", "*.egg-info", "__pycache__", "*dropin.cache*"
 )
+# What only a clone of the repository needs.
+NOT_IN_SDIST = {".ci/run", ".ci/try_wheel.py", ".gitignore", ".pre-commit-config.yaml"}
+# What setuptools adds.
+ONLY_IN_SDIST = re.compile(r"PKG-INFO|twisted_oob\.egg-info/.*")
 
 
 def run(*command, cwd):
+    # What is installed is looked at, not what the caller's shell adds to it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -49,6 +62,14 @@ def isolation():
 
 def copy_of_the_tree(path):
     return shutil.copytree(ROOT, path, ignore=NOT_COPIED)
+
+
+def files_in_git(*options):
+    """Give the names of files as ``git ls-files`` does, without those that are deleted."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no clone of the repository")
+    names = run("git", "ls-files", "-z", *options, cwd=ROOT).split("\0")
+    return {name for name in names if name and (ROOT / name).exists()}
 
 
 def packages(tree):
@@ -79,6 +100,20 @@ def build_wheel(source, folder):
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     return build_wheel(copy_of_the_tree(folder / "tree"), folder / "built")
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    code = "import setuptools.build_meta as backend; print(backend.build_sdist('..'))"
+    printed = run(sys.executable, "-c", code, cwd=copy_of_the_tree(folder / "tree"))
+    return folder / printed.splitlines()[-1]
+
+
+def contents_of_sdist(sdist):
+    with tarfile.open(sdist) as archive:
+        files = [member for member in archive.getmembers() if member.isfile()]
+        return {file.name.split("/", 1)[1]: archive.extractfile(file).read() for file in files}
 
 
 class Environment:
@@ -112,6 +147,10 @@ class Environment:
     def pip(self, *arguments):
         pip("--python", self.python, *arguments, cwd=self.outside)
 
+    def install(self, wheel):
+        # Beside the dependencies, pip finds this project's editable install, and would leave it.
+        self.pip("install", "--ignore-installed", "--no-deps", "--no-index", wheel)
+
     def run(self, code, *arguments):
         return run(self.python, "-c", code, *arguments, cwd=self.outside)
 
@@ -129,7 +168,7 @@ class Environment:
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory):
     environment = Environment(tmp_path_factory.mktemp("installed"))
-    environment.pip("install", "--no-deps", "--no-index", wheel)
+    environment.install(wheel)
     return environment
 
 
@@ -153,18 +192,22 @@ def test_wheel_holds_every_module_the_plugin_and_nothing_else(wheel):
     assert "LICENSE" in {name.rsplit("/", 1)[-1] for name in information}
 
 
-def test_sdist_makes_the_same_wheel(wheel, tmp_path):
-    tree = copy_of_the_tree(tmp_path / "tree")
-    sdist = run(
-        sys.executable,
-        "-c",
-        "import setuptools.build_meta as backend; print(backend.build_sdist('..'))",
-        cwd=tree,
-    ).splitlines()[-1]
-    with tarfile.open(tmp_path / sdist) as archive:
-        names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    assert {"LICENSE", "pyproject.toml", "setup.cfg", PLUGIN} <= names
-    assert contents(build_wheel(tmp_path / sdist, tmp_path / "built")) == contents(wheel)
+def test_sdist_holds_what_git_tracks(sdist):
+    tracked, new = files_in_git(), files_in_git("--others", "--exclude-standard")
+    assert tracked >= NOT_IN_SDIST
+    names = {name for name in contents_of_sdist(sdist) if not ONLY_IN_SDIST.fullmatch(name)}
+    assert names - new == tracked - NOT_IN_SDIST
+
+
+def test_sdist_changes_no_file(sdist):
+    for name, data in contents_of_sdist(sdist).items():
+        # setuptools writes a section of its own into setup.cfg.
+        if not ONLY_IN_SDIST.fullmatch(name) and name != "setup.cfg":
+            assert data == (ROOT / name).read_bytes(), name
+
+
+def test_sdist_makes_the_same_wheel(wheel, sdist, tmp_path):
+    assert contents(build_wheel(sdist, tmp_path / "built")) == contents(wheel)
 
 
 def test_installed_plugin_is_found_outside_the_tree(installed):
@@ -179,7 +222,7 @@ def test_uninstall_leaves_the_plugins_of_others(wheel, tmp_path):
     environment = Environment(tmp_path / "environment")
     before = environment.own_plugins()
     assert {"twisted_core.py", "server.py"} <= before
-    environment.pip("install", "--no-deps", "--no-index", wheel)
+    environment.install(wheel)
     assert environment.own_plugins() == {*before, "twisted_oob_plugin.py"}
     assert "oob-responder" in environment.service_names()
     environment.pip("uninstall", "--yes", "twisted_oob")
