@@ -33,13 +33,14 @@ class Authority:
     def issue(self, host, *, names=None, expired=False, self_signed=False):
         """Make a key and a certificate for a host; gives the file that holds both.
 
-        ``names``: the names and IP addresses that it is for, by default the host alone; each a str
-        or any kind of name that a certificate can hold.
+        ``names``: the names and IP addresses that it is for, by default the host, as a name; each
+        a str or any kind of name that a certificate can hold.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer, signer = (_named(host), key) if self_signed else (self._name, self._key)
         builder = _builder(_named(host), key, issuer, signer, expired=expired)
-        alternatives = [_alternative(name) for name in ([host] if names is None else names)]
+        names = [x509.DNSName(host)] if names is None else names
+        alternatives = [_alternative(name) for name in names]
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
