@@ -26,7 +26,8 @@ USER = "ours"
 RESOURCE = "desk"
 LOOPBACK = ip_network("127.0.0.0/8")
 MAX_SIZE = 1000
-PATIENCE = 20
+# A server that restarts on a busy machine is away so long that the next attempt may be 16 s later.
+PATIENCE = 60
 
 
 class RefusedError(Exception):
