@@ -130,7 +130,7 @@ def test_exchange_on_each_of_several_streams(make):
 
 
 @on_every_stream
-def test_what_waits_is_sent_with_the_next_stream(make):
+def test_waiting_stanzas_are_sent_with_the_next_stream(make):
     both, wire = Both(), make()
     both.handler.setHandlerParent(wire.manager)
     wire.open()
@@ -176,7 +176,7 @@ def test_answers_of_the_old_stream_do_not_count_on_the_next(make):
 
 
 @on_every_socket
-def test_what_still_arrives_on_a_lost_stream_is_not_heard(make):
+def test_stanza_that_arrives_on_a_lost_stream_is_ignored(make):
     offers = []
     handler, wire = connected(offers.append, offers.append, wire=make)
     old = wire.xmlstream
@@ -294,8 +294,8 @@ def test_two_internal_components_of_one_router():
         manager.startService()
         handlers.append(handler)
     assert outcome(handlers[0].send_url("two.example", URL)) is None
-    refused = outcome(handlers[1].send_url("one.example", URL, "none such"))
-    assert (refused, refused.error.text) == ("not-found", "none such")
+    condition = outcome(handlers[1].send_url("one.example", URL, "no such file"))
+    assert (condition, condition.error.text) == ("not-found", "no such file")
     assert [clock_of(handler).getDelayedCalls() for handler in handlers] == [[], []]
 
 
@@ -344,8 +344,8 @@ async def test_exchange_over_tcp():
         has_not = two.send_url("one.example/desk", URL + "?gone")
         gate.callback(None)
         assert await has is None
-        refused = await has_not
-        assert (refused, refused.error.text) == ("not-found", "no such file")
+        condition = await has_not
+        assert (condition, condition.error.text) == ("not-found", "no such file")
         lost = one.send_url("two.example", URL)
     finally:
         for manager in managers:

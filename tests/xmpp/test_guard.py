@@ -6,14 +6,15 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.words.protocols.jabber.error import StanzaError
 
 from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
-from twisted_oob.xmpp.guard import MAX_DEPTH, is_safe
+from twisted_oob.xmpp.guard import MAX_DEPTH, error_response, is_safe
 
 from wokkel.generic import parseXml  # isort: skip
 
-# With tabs: a space in a namespace is the one thing that Twisted's parser refuses.
+# With tabs: a space in a namespace is the one thing that Twisted's parser rejects.
 EVIL = "'/></error></iq><message\tto='victim@far.example'><body>forged</body></message><iq\tx='"
 HOSTILE = {
     "namespace": f"<evil xmlns={quoteattr(EVIL)}/>",
@@ -36,7 +37,7 @@ def payload(hostile):
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("wire", [ClientWire, ComponentWire])
-def test_a_refused_offer_is_not_echoed_as_something_else(wire, hostile):
+def test_hostile_payload_is_not_echoed_in_an_error(wire, hostile):
     _handler, end = connected(wire=wire)
     end.offer(payload=payload(hostile))
     answer = end.sent_one()
@@ -54,7 +55,7 @@ def test_a_refused_offer_is_not_echoed_as_something_else(wire, hostile):
         ("set", "{}"),
     ],
 )
-def test_a_responder_echoes_nothing_as_something_else(request_, hostile):
+def test_responder_echoes_no_hostile_payload(request_, hostile):
     class NoFetcher:
         pass
 
@@ -67,7 +68,7 @@ def test_a_responder_echoes_nothing_as_something_else(request_, hostile):
     assert (answer.tag, answer.get("type")) == ("iq", "error")
 
 
-def test_what_is_harmless_is_echoed_whole():
+def test_harmless_payload_is_echoed_whole():
     _handler, end = connected()
     end.offer(payload=payload("<a xmlns='urn:a' xmlns:p='urn:b' p:c=\"&lt;'&quot;&gt;\">&lt;</a>"))
     query, _error = end.sent_one()
@@ -80,7 +81,7 @@ def test_depth_is_bounded(depth, safe):
 
 
 @pytest.mark.parametrize("name", [name for name in WIRES if "internal" not in name])
-def test_a_stanza_that_comes_in_pieces_is_not_held_back(name):
+def test_stanza_that_comes_in_pieces_is_given_at_its_last_byte(name):
     got = []
     _handler, end = connected(got.append, wire=WIRES[name])
     offer = (
@@ -90,3 +91,18 @@ def test_a_stanza_that_comes_in_pieces_is_not_held_back(name):
     for character in offer:
         end.receive(character)
     assert len(got) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StanzaError("bogus", type="cancel"),
+        StanzaError(None, type="cancel"),
+        StanzaError("bad-request", type="bogus"),
+        StanzaError("undefined-condition"),
+        StanzaError("bad request", type="cancel"),
+    ],
+)
+def test_error_outside_rfc_6120_is_a_value_error(error):
+    with pytest.raises(ValueError, match="condition"):
+        error_response(parseXml(b"<iq/>"), error)

@@ -100,7 +100,7 @@ def test_stream_is_as_it_was_after_close(end, seen):
     assert (listener.taken, seen) == ([], ["mine"])
 
 
-def test_it_begins_at_the_end_of_a_stanza_that_has_begun(end, seen):
+def test_listening_begins_at_the_end_of_the_current_stanza(end, seen):
     end.receive("<other><mine>")
     listener = Listener(ParserTap.of(end.xmlstream))
     assert not listener.listening
@@ -111,7 +111,7 @@ def test_it_begins_at_the_end_of_a_stanza_that_has_begun(end, seen):
 @pytest.mark.skipif(
     not hasattr(ExpatElementStream, "maxStanzaSize"), reason="no limit to count for"
 )
-def test_bytes_of_what_was_taken_are_counted_no_more(end, seen):
+def test_bytes_of_a_taken_stanza_are_not_counted(end, seen):
     end.xmlstream.stream.maxStanzaSize = 100
     listener = Listener(ParserTap.of(end.xmlstream))
     for _ in range(20):
@@ -161,7 +161,7 @@ ATTRIBUTES = ["currElem", "defaultNsStack", "ElementEvent", "parser", "stanzaSiz
 
 @both_sockets
 @pytest.mark.parametrize("missing", ATTRIBUTES)
-def test_a_parser_without_an_attribute_means_the_ordinary_way(wire, missing):
+def test_parser_without_an_attribute_means_the_ordinary_way(wire, missing):
     if missing == "stanzaSize" and not hasattr(ExpatElementStream, "maxStanzaSize"):
         pytest.skip("this Twisted does not have it")
     end = wire()
@@ -252,7 +252,7 @@ def played(wrap, place, then=lambda run: None):
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_who_wraps_ours_changes_nothing_for_anybody(wrap):
+def test_wrapping_our_handlers_changes_nothing_for_anybody(wrap):
     plain = Run(OOBHandler).play(SCENE).outcome()
     for place in PLACES:
         run, _seen = played(wrap, place)
@@ -260,7 +260,7 @@ def test_who_wraps_ours_changes_nothing_for_anybody(wrap):
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_after_close_nothing_is_taken_though_somebody_wrapped_ours(wrap):
+def test_nothing_is_taken_after_close_even_if_our_handlers_are_wrapped(wrap):
     for place in PLACES:
         run, seen = played(wrap, place, Run.do_disown)
         others = Run(OOBHandler)
@@ -286,7 +286,7 @@ def test_handlers_of_others_stay_where_they_put_them(name):
     assert getattr(run.stream.parser, name) is theirs
 
 
-def test_who_takes_his_handlers_away_again_leaves_ours_on():
+def test_listener_goes_on_once_others_have_removed_their_handlers():
     run = Run(Direct)
     parser = run.stream.parser
     ours = [getattr(parser, name) for name in HANDLERS]

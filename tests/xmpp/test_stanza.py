@@ -218,7 +218,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_what_somebody_changed_is_what_goes_out(change):
+def test_changed_element_goes_out_as_changed(change):
     iq = iq_element("set", "i", PEER, ME, Payload(NS_IQ_OOB, "query", (("desc", "a"),)))
     change(iq)
     assert canonical(read(sent_by_twisted(iq))) == canonical(read(serialised(iq)))
@@ -238,10 +238,10 @@ def test_elements_do_not_share_anything():
 
 
 @pytest.mark.parametrize("bad", "\0\x08\x0b\x0c\x0e\x1f\ud800\udfff\ufffe\uffff")
-def test_what_xml_can_not_hold_is_replaced(bad):
+def test_character_that_xml_cannot_hold_is_replaced(bad):
     assert replace_non_xml(f"a{bad}b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("good", "\t\n\r \x7f\x85\ud7ff\ue000\ufdd0\ufffd\U0010ffff")
-def test_what_xml_can_hold_stays(good):
+def test_character_that_xml_can_hold_stays(good):
     assert replace_non_xml(good) == good
