@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -322,49 +319,3 @@ def test_failure_of_the_transport_reaches_the_one_who_sends():
     end.transport.write = write
     with pytest.raises(OSError, match="broken"):
         stream.send_iq("set", "i", PEER, None)
-
-
-# Ids.
-
-
-@every_wire
-def test_ids_are_unique_on_all_streams(wire):
-    ids = []
-    for _ in range(2):
-        made, end = connected(wire=wire, handler=Direct)
-        for _ in range(150):
-            made.send_url(PEER, URL)
-            made.send_message(PEER, URL)
-        ids += [stanza.get("id") for stanza in end.sent()]
-    assert len(set(ids)) == 600
-    # No place of an id has fewer values than chance would give it.
-    assert all(len(set(column)) > 10 for column in zip(*ids, strict=True))
-
-
-FORK = """
-import os, sys
-from tests.support.streams import PEER, URL, connected
-
-made, end = connected()
-def ids(number):
-    for _ in range(number):
-        made.send_url(PEER, URL)
-    return {stanza.get("id") for stanza in end.sent()}
-
-known = ids(1)
-read, write = os.pipe()
-if os.fork() == 0:
-    os.write(write, " ".join(ids(100)).encode())
-    os._exit(0)
-os.wait()
-theirs = set(os.read(read, 10000).decode().split())
-print(len(theirs), len(theirs & (known | ids(100))))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_processes_do_not_share_ids():
-    done = subprocess.run(
-        [sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.split() == ["100", "0"], done.stderr

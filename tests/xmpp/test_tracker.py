@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import re
+import subprocess
 import sys
+import weakref
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,20 +16,23 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 from twisted.words.xish import domish
 
-from tests.support.streams import ME, PEER, outcome, stanza
+from tests.support.streams import COMPONENT, ME, PEER, outcome, stanza
 from twisted_oob.xmpp.deadlines import DeadlineQueue
 from twisted_oob.xmpp.stanza import Payload, iq_element
-from twisted_oob.xmpp.tracker import RequestTracker
+from twisted_oob.xmpp.tracker import RequestTracker, new_id
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.generic import parseXml  # isort: skip
 
 pytestmark = pytest.mark.usefixtures("log")
+ROOT = Path(__file__).resolve().parents[2]
 BARE = JID(ME).userhost()
 DOMAIN = JID(ME).host
 OTHERS = [PEER, "evil@evil.example", BARE + "/other", "other@" + DOMAIN, "far.example", "", "a..b"]
@@ -47,19 +56,223 @@ def ask(tracker, recipient=PEER, **options):
     return tracker.request("set", PAYLOAD, recipient, **options)
 
 
-@pytest.mark.parametrize("me", [JID(ME), None])
-@pytest.mark.parametrize("answerer", [None, BARE, ME, DOMAIN, *OTHERS])
-def test_own_server_is_asked_without_an_address(me, answerer):
+def opened(me=None):
+    """Give a tracker and the stream that it sends on."""
     tracker = RequestTracker(DeadlineQueue(Clock()))
-    stream = OpenStream(me)
-    tracker.stream_opened(stream)
-    answer = ask(tracker, None)
-    (sent,) = stream.sent
-    assert not sent.hasAttribute("to")
-    iq = parseXml(stanza("iq", type="result", id=sent["id"], from_=answerer).encode())
-    counts = answerer is None or (me is not None and answerer in (BARE, ME, DOMAIN))
-    assert tracker.take_answer(iq) is counts
-    assert answer.called is counts
+    tracker.stream_opened(stream := OpenStream(me))
+    return tracker, stream
+
+
+def take_element(tracker, id_, sender):
+    return tracker.take_answer(parseXml(stanza("iq", type="result", id=id_, from_=sender).encode()))
+
+
+def take_attributes(tracker, id_, sender):
+    given = {"type": "result", "id": id_, "from": sender}
+    return tracker.take_empty_result(
+        {key: value for key, value in given.items() if value is not None}
+    )
+
+
+both_ways = pytest.mark.parametrize("take", [take_element, take_attributes])
+
+# Ids.
+
+
+def test_ids_are_96_random_bits():
+    ids = [new_id() for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    assert all(re.fullmatch("[0-9a-f]{24}", id_) for id_ in ids)
+    # No place of an id has fewer values than chance would give it.
+    assert all(len(set(column)) == 16 for column in zip(*ids, strict=True))
+
+
+FORK = """
+import os
+from twisted_oob.xmpp.tracker import new_id
+
+known = {new_id()}
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, " ".join(new_id() for _ in range(100)).encode())
+    os._exit(0)
+os.wait()
+theirs = set(os.read(read, 10000).decode().split())
+print(len(theirs), len(theirs & (known | {new_id() for _ in range(1000)})))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_do_not_share_ids():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["100", "0"], done.stderr
+
+
+# Whose answer counts (RFC 6120 section 8.1.2.1).
+
+# Our own full JIDs, and that of a component with no user part.
+IDENTITIES = [ME, COMPONENT, "alice@" + COMPONENT + "/r"]
+
+
+def counting(me, to):
+    """Give every sender whose answer counts, by the standard."""
+    own = JID(me).userhost() if me else None
+    if to is None or to == own:
+        return {to, None} | ({me, own, JID(me).host} if me else set())
+    return {to}
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("of_stream", "of_request"),
+    [
+        *((me, None) for me in [*IDENTITIES, None]),
+        # The stream's own address does not count if the request has another.
+        *(("somebody@else.example/x", me) for me in IDENTITIES),
+    ],
+)
+def test_answer_counts_from_whom_the_standard_says(of_stream, of_request, take):
+    """Every asked address with every answerer: own, bare, full, the server's, a stranger's."""
+    addresses = [*IDENTITIES, *(JID(one).userhost() for one in IDENTITIES), *OTHERS]
+    addresses += ["home.example", "else.example", "somebody@else.example"]
+    for to in {None, *addresses} - {"", "a..b"}:
+        for answerer in {None, *addresses}:
+            tracker, stream = opened(of_stream and JID(of_stream))
+            answer = ask(tracker, to, sender=of_request)
+            counts = answerer in counting(of_request or of_stream, to)
+            assert take(tracker, stream.sent[0]["id"], answerer) is counts, (to, answerer)
+            assert answer.called is counts, (to, answerer)
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("to", "sender"),
+    [
+        (PEER, "PEER@Far.Example/phone"),
+        ("Peer@FAR.example/phone", PEER),
+        ("stra\u00dfe@far.example/\u00e9", "strasse@far.example/e\u0301"),
+        (BARE, DOMAIN.upper()),
+        (JID(PEER), PEER),
+        (None, BARE.upper()),
+    ],
+)
+def test_addresses_are_compared_after_stringprep(to, sender, take):
+    tracker, stream = opened(JID(ME))
+    answer = ask(tracker, to)
+    assert take(tracker, stream.sent[0]["id"], sender)
+    assert answer.called
+
+
+@both_ways
+def test_answer_to_an_unknown_id_is_not_taken(take):
+    tracker, stream = opened(JID(ME))
+    answer = ask(tracker)
+    for id_ in ("unknown", None, stream.sent[0]["id"].swapcase() + "x"):
+        assert not take(tracker, id_, PEER)
+    assert not answer.called
+
+
+def test_answer_of_a_stranger_is_logged(log):
+    tracker, stream = opened(JID(ME))
+    ask(tracker)
+    assert not take_element(tracker, stream.sent[0]["id"], "evil@evil.example")
+    (event,) = log
+    assert event["log_level"] is LogLevel.warn
+    assert formatEvent(event) == (f"Ignored an answer from evil@evil.example: {PEER} was asked")
+
+
+# What a request fires with.
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "given"),
+    [("get", "<x/>", True), ("get", "", False), ("set", "<x/>", False), ("set", "", False)],
+)
+def test_only_a_get_fires_with_what_the_result_holds(kind, held, given):
+    tracker, stream = opened()
+    answer = tracker.request(kind, PAYLOAD, PEER)
+    iq = parseXml(stanza("iq", held, type="result", id=stream.sent[0]["id"], from_=PEER).encode())
+    assert tracker.take_answer(iq)
+    assert outcome(answer) is (iq if given else None)
+
+
+def test_error_is_what_on_error_makes_of_it():
+    tracker, stream = opened()
+    answer = ask(tracker, on_error=lambda error: [error.condition])
+    iq = parseXml(stanza("iq", type="error", id=stream.sent[0]["id"], from_=PEER).encode())
+    assert tracker.take_answer(iq)
+    assert outcome(answer) == ["undefined-condition"]
+
+
+@pytest.mark.parametrize("arguments", [{"recipient": "a..b"}, {"sender": "@"}, {"sender": 1}])
+def test_invalid_address_is_a_value_error_and_nothing_is_kept(arguments):
+    tracker, stream = opened()
+    with pytest.raises(ValueError, match="JID"):
+        ask(tracker, **arguments)
+    assert stream.sent == list(tracker.ids) == []
+
+
+def settled_by_an_answer(tracker, stream, _answer):
+    assert take_element(tracker, stream.sent[0]["id"], PEER)
+
+
+def settled_by_an_empty_result(tracker, stream, _answer):
+    assert take_attributes(tracker, stream.sent[0]["id"], PEER)
+
+
+def settled_by_time(tracker, _stream, _answer):
+    tracker.deadlines._clock.advance(5)
+
+
+def settled_by_loss(tracker, _stream, _answer):
+    tracker.stream_lost(Failure(ConnectionLost()))
+
+
+def settled_by_cancel(_tracker, _stream, answer):
+    answer.cancel()
+
+
+ENDS = {
+    settled_by_an_answer: None,
+    settled_by_an_empty_result: None,
+    settled_by_time: IQTimeoutError,
+    settled_by_loss: ConnectionLost,
+    settled_by_cancel: CancelledError,
+}
+
+
+@pytest.mark.parametrize(("settle", "error"), ENDS.items())
+def test_each_end_frees_the_request_at_once(settle, error):
+    tracker, stream = opened()
+    answer = ask(tracker, timeout=5)
+    result = []
+    answer.addBoth(lambda end: result.append(getattr(end, "type", end)))
+    kept = weakref.ref(answer)
+    settle(tracker, stream, answer)
+    assert result == [error]
+    assert list(tracker.ids) == []
+    assert tracker.deadlines._clock.getDelayedCalls() == []
+    gc.disable()
+    try:
+        del answer
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("settle", ENDS)
+def test_each_end_leaves_other_requests_their_deadlines(settle):
+    tracker, stream = opened()
+    first = ask(tracker, timeout=5)
+    first.addErrback(lambda _: None)
+    if settle is not settled_by_loss:
+        second = ask(tracker, "other@far.example", timeout=7)
+        settle(tracker, stream, first)
+        assert not second.called
+        tracker.deadlines._clock.advance(7)
+        assert isinstance(outcome(second), IQTimeoutError)
 
 
 @settings(deadline=None)
@@ -132,6 +345,25 @@ def test_stream_lost_while_the_waiting_are_sent_keeps_the_rest_for_the_next():
     tracker.stream_opened(second := OpenStream())
     assert len(second.sent) == 2
     assert not answers[1].called
+
+
+def test_request_sent_on_the_next_stream_while_others_fail_is_not_failed_with_them():
+    """It is either sent or failed, never both, even if an errback opens the next stream."""
+    tracker = RequestTracker(DeadlineQueue(Clock()))
+    first, second = ask(tracker), ask(tracker)
+    after = OpenStream()
+    first.addErrback(lambda _: tracker.stream_opened(after))
+
+    class Dying(OpenStream):
+        def send_iq(self, *parts):
+            tracker.stream_lost(Failure(ConnectionLost()))
+
+    tracker.stream_opened(Dying())
+    assert outcome(first) is None
+    (sent,) = after.sent
+    assert not second.called
+    assert take_element(tracker, sent["id"], PEER)
+    assert outcome(second) is None
 
 
 def test_request_cancelled_by_the_failure_of_another_ends_once():

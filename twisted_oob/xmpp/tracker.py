@@ -173,9 +173,11 @@ class RequestTracker:
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
-        for request in list(self._requests.values()):
+        # Chosen before any is failed: an errback may open the next stream, which sends the others.
+        sent = [request for request in self._requests.values() if request.payload is None]
+        for request in sent:
             # An errback may have settled others.
-            if request.payload is None and request.id in self._requests:
+            if request.id in self._requests:
                 self.settle(request).errback(reason)
         self.deadlines.stop_if_idle()
 
