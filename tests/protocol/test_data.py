@@ -198,10 +198,25 @@ def test_error_names_what_is_wrong(url, told):
 
 
 @pytest.mark.parametrize("name", ["desc", "sid"])
-@pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\ud800", "\uffff", b"bytes", 1])
+@pytest.mark.parametrize(
+    "text", [*"\0\x08\x0b\x0c\x0e\x1f\ud800\udfff\ufffe\uffff", "a\x0bb\x00", b"bytes", 1]
+)
 def test_text_that_xml_cannot_hold_is_invalid(name, text):
     with pytest.raises(InvalidOOBData, match=name):
         OOBData(URL, **{name: text})
+
+
+@pytest.mark.parametrize("url", [*BAD_URLS, "https://user:secret@files.example/%", "secret" * 2000])
+def test_error_is_short_and_does_not_repeat_the_url(url):
+    with pytest.raises(InvalidOOBData) as caught:
+        OOBData(url)
+    assert len(str(caught.value)) < 120
+    assert "secret" not in str(caught.value)
+
+
+def test_error_of_a_text_tells_the_first_bad_character_and_where():
+    with pytest.raises(InvalidOOBData, match=r"desc has the character U\+000B at 2,"):
+        OOBData(URL, "\t\n\x0b\x00")
 
 
 def test_invalid_data_is_a_value_error():

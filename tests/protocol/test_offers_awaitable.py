@@ -151,3 +151,37 @@ def test_deferred_in_the_midst_of_its_callbacks_has_not_ended():
     work = Deferred().addCallback(fail_later)
     work.callback(None)
     assert_answer(wire.sent_one(), NOT_FOUND)
+
+
+@pytest.mark.parametrize(("end", "told"), [(None, ""), (NotFound(), NOT_FOUND)])
+def test_paused_deferred_answers_once_it_goes_on(end, told):
+    work = Deferred()
+    work.pause()
+    _handler, wire, _offer = offered(work)
+    work.callback(None) if end is None else work.errback(end)
+    assert wire.sent() == []
+    work.unpause()
+    assert_answer(wire.sent_one(), told)
+
+
+@pytest.mark.parametrize(("end", "told"), [(None, ""), (NotFound(), NOT_FOUND)])
+@pytest.mark.parametrize("chained_first", [True, False])
+def test_chained_deferred_answers_at_the_end_of_the_chain(end, told, chained_first):
+    last = Deferred()
+    work = Deferred().addCallback(lambda _: last)
+    if chained_first:
+        work.callback(None)
+    _handler, wire, _offer = offered(work)
+    if not chained_first:
+        work.callback(None)
+    assert wire.sent() == []
+    last.callback(None) if end is None else last.errback(end)
+    assert_answer(wire.sent_one(), told)
+
+
+def test_loss_of_the_stream_cancels_the_end_of_the_chain():
+    cancelled = []
+    last = Deferred(cancelled.append)
+    _handler, wire, _offer = offered(succeed(None).addCallback(lambda _: last))
+    wire.lose()
+    assert cancelled == [last]

@@ -6,11 +6,27 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.words.protocols.jabber.error import StanzaError
+from twisted.words.protocols.jabber.jid import InvalidFormat
+from twisted.words.protocols.jabber.xmlstream import (
+    STREAM_ERROR_EVENT,
+    Authenticator,
+    ConnectAuthenticator,
+    XmlStream,
+)
+from twisted.words.xish import domish
+from twisted.words.xish.domish import ExpatElementStream
 
 from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
-from twisted_oob.xmpp.guard import MAX_DEPTH, error_response, is_safe
+from twisted_oob.xmpp.guard import (
+    MAX_DEPTH,
+    PromptXmlStream,
+    error_response,
+    is_safe,
+    parse_promptly,
+)
 
 from wokkel.generic import parseXml  # isort: skip
 
@@ -19,6 +35,10 @@ EVIL = "'/></error></iq><message\tto='victim@far.example'><body>forged</body></m
 HOSTILE = {
     "namespace": f"<evil xmlns={quoteattr(EVIL)}/>",
     "nested namespace": f"<a><b><evil xmlns={quoteattr(EVIL)}/></b></a>",
+    "default namespace": f"<p:a xmlns:p='urn:p' xmlns={quoteattr(EVIL)}/>",
+    "nested default namespace": (
+        f"<a xmlns='urn:a'><p:b xmlns:p='urn:p' xmlns={quoteattr(EVIL)}><p:c/></p:b></a>"
+    ),
     "prefix": f"<a xmlns:p={quoteattr(EVIL)}/>",
     "prefixed element": f"<p:a xmlns:p={quoteattr(EVIL)}/>",
     "prefixed attribute": f"<a xmlns:p={quoteattr(EVIL)} p:b='c'/>",
@@ -75,6 +95,50 @@ def test_harmless_payload_is_echoed_whole():
     assert query.find("{urn:a}a").get("{urn:b}c") == "<'\">"
 
 
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_element_is_not_safe_wherever_it_stands(hostile):
+    for xml in (hostile, payload(hostile), f"<a><b/>{hostile}<c/></a>"):
+        assert not is_safe(parseXml(xml.encode()))
+
+
+@pytest.mark.parametrize("character", "<>&'\"")
+def test_each_character_of_markup_in_a_namespace_is_not_safe(character):
+    uri = quoteattr(f"urn:a{character}b")
+    for xml in (
+        f"<a xmlns={uri}/>",
+        f"<p:a xmlns:p='urn:p' xmlns={uri}/>",
+        f"<a xmlns:p={uri}/>",
+        f"<p:a xmlns:p={uri}/>",
+    ):
+        assert not is_safe(parseXml(xml.encode()))
+
+
+def test_markup_in_the_namespace_of_an_attribute_is_not_safe():
+    element = parseXml(b"<a/>")
+    element[("urn:'", "b")] = "c"
+    assert not is_safe(element)
+    element.attributes = {("urn:b", "b'"): "'", "c'": "<>&'\""}
+    assert is_safe(element)
+
+
+@pytest.mark.parametrize(
+    ("xml", "safe"),
+    [
+        ("<a xmlns:p='u1'><b xmlns:p='u2'/></a>", False),
+        ("<a><b xmlns:p='u1'/><c xmlns:p='u2'/></a>", False),
+        ("<a><b xmlns:p='u1'><c/></b><d><e xmlns:p='u2'/></d></a>", False),
+        ("<a xmlns:p='u1'><b xmlns:q='u1'><c xmlns:p='u2'/></b></a>", False),
+        ("<a xmlns:p='u1'><b xmlns:p='u1'/><c xmlns:p='u1'/></a>", True),
+        ("<a xmlns:p='u1' xmlns:q='u1'><p:b/><q:c/></a>", True),
+        ("<a xmlns='u1'><b xmlns='u2'><c xmlns='u1'/></b></a>", True),
+        *((f"<a xmlns:{prefix}='u'/>", False) for prefix in ("s", "eam", "stream", "xn", "xn12")),
+        *((f"<a xmlns:{prefix}='u'/>", True) for prefix in ("streams", "sm", "xm", "x", "nx")),
+    ],
+)
+def test_a_prefix_must_mean_one_namespace_in_the_whole_stanza(xml, safe):
+    assert is_safe(parseXml(xml.encode())) is safe
+
+
 @pytest.mark.parametrize(("depth", "safe"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
 def test_depth_is_bounded(depth, safe):
     assert is_safe(parseXml(("<a>" * depth + "</a>" * depth).encode())) is safe
@@ -106,3 +170,117 @@ def test_stanza_that_comes_in_pieces_is_given_at_its_last_byte(name):
 def test_error_outside_rfc_6120_is_a_value_error(error):
     with pytest.raises(ValueError, match="condition"):
         error_response(parseXml(b"<iq/>"), error)
+
+
+def test_error_answers_the_stanza_and_leaves_it_alone():
+    xml = "<iq type='set' id='1' from='a@far.example' to='b@home.example'><x xmlns='urn:x'/></iq>"
+    iq = parseXml(xml.encode())
+    response = error_response(iq, StanzaError("bad-request", text="why"))
+    assert iq.toXml() == parseXml(xml.encode()).toXml()
+    assert (response["type"], response["id"]) == ("error", "1")
+    assert (response["from"], response["to"]) == ("b@home.example", "a@far.example")
+    child, error = response.elements()
+    assert child is iq.firstChildElement()
+    assert str(error.text) == "why"
+
+
+def test_text_of_an_error_holds_nothing_that_xml_cannot():
+    error = StanzaError("gone", type="cancel", text="a\x00b\x0b\ud800\ufffe\uffff<")
+    (element,) = error_response(parseXml(b"<iq/>"), error).elements()
+    assert str(element.text) == "a\ufffdb" + "\ufffd" * 4 + "<"
+
+
+def test_error_of_an_application_keeps_its_own_condition():
+    own = domish.Element(("urn:x", "text"))
+    own.addContent("mine")
+    error = StanzaError("conflict", text="why", appCondition=own)
+    (element,) = error_response(parseXml(b"<iq/>"), error).elements()
+    assert next(element.elements("urn:x", "text")) is own
+    assert str(own) == "mine"
+
+
+# Parsers.
+
+
+class Parser:
+    """As that of a Python whose expat defers."""
+
+    def __init__(self):
+        self.deferral = []
+
+    def SetReparseDeferralEnabled(self, enabled):
+        self.deferral.append(enabled)
+
+
+def test_any_stream_without_such_a_parser_stays_as_it_is():
+    for stream in (None, object(), XmlStream(Authenticator())):
+        parse_promptly(stream)
+
+
+def test_parser_gives_stanzas_at_once_from_each_beginning(monkeypatch):
+    parsers = []
+
+    def element_stream():
+        made = ExpatElementStream()
+        made.parser = Parser()
+        parsers.append(made.parser)
+        return made
+
+    monkeypatch.setattr(domish, "elementStream", element_stream)
+    stream = PromptXmlStream(Authenticator())
+    stream.makeConnection(StringTransport())
+    stream.reset()
+    assert [parser.deferral for parser in parsers] == [[False], [False]]
+
+
+class Failing(Authenticator):
+    """Fails at the header of the stream."""
+
+    def __init__(self, error):
+        Authenticator.__init__(self)
+        self.error = error
+
+    def streamStarted(self, rootElement):
+        raise self.error
+
+
+def started(authenticator):
+    """Give an open PromptXmlStream, and the failures that its observers hear of."""
+    stream, failures = PromptXmlStream(authenticator), []
+    stream.makeConnection(StringTransport())
+    stream.addObserver(STREAM_ERROR_EVENT, failures.append)
+    return stream, failures
+
+
+HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidFormat("not a JID"), IndexError("no label"), KeyError("no attribute")]
+)
+def test_header_that_twisted_cannot_handle_ends_the_stream_as_malformed_xml_does(error):
+    stream, failures = started(Failing(error))
+    stream.dataReceived(HEADER)
+    assert [failure.value for failure in failures] == [error]
+    assert stream.transport.disconnecting
+
+    malformed, failures = started(Authenticator())
+    malformed.dataReceived(b"</a>")
+    assert [failure.type for failure in failures] == [domish.ParserError]
+    assert malformed.transport.disconnecting
+
+
+@pytest.mark.parametrize("address", ["@", "a..b"])
+def test_header_from_what_is_not_an_address_ends_the_stream(address):
+    stream, failures = started(ConnectAuthenticator("home.example"))
+    stream.dataReceived(HEADER.replace(b">", f" from='{address}'>".encode()))
+    assert len(failures) == 1
+    assert stream.transport.disconnecting
+
+
+def test_any_other_exception_reaches_the_transport():
+    stream, failures = started(Failing(RuntimeError("a fault of ours")))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        stream.dataReceived(HEADER)
+    assert failures == []
+    assert not stream.transport.disconnecting

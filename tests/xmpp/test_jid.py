@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.words.protocols.jabber import jid as words_jid
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
-from twisted_oob.xmpp.jid import _PREPARED_JID, normalized_jid, parse_jid
+from twisted_oob.xmpp.jid import (
+    _PREPARED_JID,
+    _normalized_jid,
+    _parts_of_jid,
+    normalized_jid,
+    parse_jid,
+)
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.generic import parseXml  # isort: skip
@@ -103,3 +110,24 @@ def test_changing_a_jid_changes_no_other():
     changed = parse_jid("alice@home.example/desk")
     changed.user, changed.resource = "mallory", None
     assert parse_jid("alice@home.example/desk").full() == "alice@home.example/desk"
+
+
+def test_addresses_of_strangers_are_not_kept_for_ever():
+    interned = set(words_jid.__internJIDs)
+    for number in range(5000):
+        text = f"Stranger{number}@far.example/\u00fc"
+        assert parse_jid(text).full() == normalized_jid(text)
+    assert set(words_jid.__internJIDs) == interned
+    for cache in (_parts_of_jid, _normalized_jid):
+        assert 0 < cache.cache_info().currsize <= 4096
+
+
+def test_text_of_an_address_is_one_object_for_all_requests():
+    one, other = (normalized_jid(JID(f"peer@far.example/{'phone'}")) for _ in range(2))
+    assert one is other
+
+
+@pytest.mark.parametrize("address", [None, 1, b"a@h", "a..b"])
+def test_only_an_address_is_normalized(address):
+    with pytest.raises(ValueError, match="JID"):
+        normalized_jid(address)
