@@ -313,3 +313,46 @@ def test_message_that_cannot_be_written_is_a_value_error_at_once():
     with pytest.raises(ValueError, match="surrogates"):
         handler.send_message(unwritable, URL)
     assert wire.sent() == []
+
+
+def test_messages_wait_for_the_next_stream_if_sending_one_loses_this():
+    handler = OOBHandler(reactor=Clock())
+    for number in range(3):
+        handler.send_message(PEER, f"{URL}?{number}")
+    request = handler.send_url(PEER, URL)
+    wire = ClientWire()
+    handler.setHandlerParent(wire.manager)
+    wire.connect()
+    sent = []
+
+    def send(element):
+        sent.append(element)
+        wire.lose()
+
+    wire.xmlstream.send = send
+    wire.negotiate()
+    assert [str(element.body) for element in sent] == [f"{URL}?0"]
+    assert not request.called
+    wire.open()
+    bodies = [element.findtext("body") for element in wire.sent()]
+    assert bodies == [f"{URL}?1", f"{URL}?2", None]
+
+
+def test_messages_are_sent_once_if_sending_one_opens_the_next_stream():
+    handler = OOBHandler(reactor=Clock())
+    for number in range(3):
+        handler.send_message(PEER, f"{URL}?{number}")
+    wire = ClientWire()
+    handler.setHandlerParent(wire.manager)
+    wire.connect()
+    sent = []
+
+    def send(element):
+        sent.append(str(element.body))
+        wire.lose()
+        wire.open()
+
+    wire.xmlstream.send = send
+    wire.negotiate()
+    sent += [element.findtext("body") for element in wire.sent()]
+    assert sent == [f"{URL}?{number}" for number in range(3)]

@@ -236,14 +236,17 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             self._intake = Intake(
                 tap, self._tracker.ids, self._tracker.take_empty_result, self._take_request
             )
-        try:
-            while self._unsent:
-                stream.send(self._unsent[0])
-                # Not before it is sent: what fails is tried again on the next stream.
-                self._unsent.popleft()
-        except Exception:
-            self._log.failure("Messages could not be sent: they wait for the next stream")
-        self._tracker.stream_opened(stream)
+        # What is sent may lose the stream, and even open the next: the rest is for that one.
+        while self._unsent and self._stream is stream:
+            message = self._unsent.popleft()
+            try:
+                stream.send(message)
+            except Exception:
+                self._unsent.appendleft(message)
+                self._log.failure("Messages could not be sent: they wait for the next stream")
+                break
+        if self._stream is stream:
+            self._tracker.stream_opened(stream)
 
     def connectionLost(self, reason: Failure | None) -> None:
         """Fail what was asked on this stream and drop what was offered on it."""
