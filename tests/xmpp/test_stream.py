@@ -1,279 +1,146 @@
-"""How stanzas go out: as text, and as elements to whoever put a hand in."""
+"""BoundStream: who we are on a stream, and the two ways out of it."""
 
 from __future__ import annotations
 
-import ast
-import re
-from pathlib import Path
-
 import pytest
-from twisted.internet.defer import succeed
-from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 from twisted.words.protocols.jabber import xmlstream
-from twisted.words.xish.domish import Element, IElement
+from twisted.words.protocols.jabber.jid import JID
+from twisted.words.xish.domish import Element
 
 from tests.support.streams import (
+    COMPONENT,
     PEER,
-    URL,
     WIRES,
-    Direct,
+    ClientWire,
+    InternalWire,
     canonical,
-    clock_of,
-    connected,
-    query,
+    stanza,
 )
-from twisted_oob import NS_IQ_OOB, NotFound, OOBHandler
-from twisted_oob.protocol.data import oob_payload
+from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.stream import BoundStream
 
-ROOT = Path(__file__).resolve().parents[2]
 SOCKETS = {name: make for name, make in WIRES.items() if "internal" not in name}
 every_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 every_socket = pytest.mark.parametrize("wire", SOCKETS.values(), ids=SOCKETS)
-every_handler = pytest.mark.parametrize("handler", [Direct, OOBHandler])
+either_way = pytest.mark.parametrize("direct", [False, True], ids=["ordinary", "direct"])
 
-HARD = "'\"<>& ]]>é\u2028"
-_RANDOM = re.compile(r"[0-9a-f]{24}")
-
-
-def reply(offer):
-    """Answer in each of the ways there are, as the URL says."""
-    if offer.url.endswith("success"):
-        return succeed(None)
-    if offer.url.endswith("error"):
-        raise NotFound
-    if offer.url.endswith("hand"):
-        offer.reply_success()
-    return None
+PAYLOAD = Payload("urn:example:ask", "query", (("item", "'\"<>& é"),), {"node": "'\"<>&"})
 
 
-def exchange(handler, end):
-    """Let a handler send all kinds of stanza; give how many."""
-    handler.send_url(PEER, URL, HARD, sid=HARD).addErrback(lambda _: None)
-    handler.send_url("peer@far.example/'\"<>&", f"{URL}?a=1&b='2'").addErrback(lambda _: None)
-    handler.send_message(PEER, URL)
-    for number, way in enumerate(("success", "error", "hand")):
-        end.offer(id_=f"o{number}", payload=query(f"https://files.example/{way}"))
-    end.offer(id_=HARD, payload=query("https://files.example/success"), from_="a@b.example/'\"<>&")
-    end.offer(payload=query("no URL"))
-    end.offer(payload=query("https://files.example/later"))
-    clock_of(handler).advance(100_000)
-    return 9
+def opened(wire, *, direct=False):
+    """Give an open wire, and a BoundStream on it."""
+    end = wire()
+    end.open()
+    return end, BoundStream(end.xmlstream, end.manager, direct=direct)
 
 
-def named(xml):
-    """Name the random ids in the order they come in."""
-    names = {}
-    return _RANDOM.sub(lambda match: names.setdefault(match[0], f"id-{len(names)}"), xml)
+# Who we are.
 
 
 @every_wire
-def test_what_is_sent_is_the_same_however_it_is_taken_in(wire):
-    sent = []
-    for handler in (Direct, OOBHandler):
-        made, end = connected(reply, wire=wire, handler=handler)
-        count = exchange(made, end)
-        stanzas = end.sent()
-        assert len(stanzas) == count
-        sent.append(named("".join(canonical(stanza) for stanza in stanzas)))
-    assert sent[0] == sent[1]
+def test_we_are_whom_the_stream_was_bound_to(wire):
+    end, stream = opened(wire)
+    assert stream.me == JID(end.me)
 
 
-@every_wire
-def test_hard_texts_arrive_as_they_are(wire):
-    made, end = connected(reply, wire=wire, handler=Direct)
-    exchange(made, end)
-    asked, other, _, *answers = end.sent()
-    namespaces = {"q": "jabber:iq:oob"}
-    assert asked.findtext("*/q:desc", namespaces=namespaces) == HARD
-    assert asked.find("*").get("sid") == HARD
-    assert other.get("to") == "peer@far.example/'\"<>&"
-    assert other.findtext("*/q:url", namespaces=namespaces) == f"{URL}?a=1&b='2'"
-    (answer,) = (answer for answer in answers if answer.get("id") == HARD)
-    assert answer.get("to") == "a@b.example/'\"<>&"
-    assert answer.get("type") == "result"
-
-
-@every_socket
-def test_component_names_itself_and_a_client_does_not(wire):
-    made, end = connected(reply, wire=wire, handler=Direct)
-    made.send_url(PEER, URL)
-    (request,) = end.sent()
-    assert request.get("from") == (end.me if "@" not in end.me else None)
-    end.offer(payload=query("https://files.example/success"), to=None)
-    end.offer(payload=query("no URL"), to=None)
-    answers = end.sent()
-    assert [answer.get("type") for answer in answers] == ["result", "error"]
-    assert {answer.get("from") for answer in answers} == {end.me if "@" not in end.me else None}
-
-
-# The log of traffic.
-
-
-@every_socket
-@every_handler
-def test_traffic_log_is_complete(wire, handler):
-    made, end = connected(reply, wire=wire, handler=handler)
-    went_out, came_in, received = [], [], []
-    end.xmlstream.rawDataOutFn = went_out.append
-    end.xmlstream.rawDataInFn = came_in.append
-    receive = end.receive
-    end.receive = lambda xml: (received.append(xml), receive(xml))
-    count = exchange(made, end)
-    assert b"".join(went_out) == end.transport.value()
-    assert len(went_out) == count
-    assert b"".join(came_in) == "".join(received).encode()
-
-
-def logged(line):
-    """Give what a line of the log tells, however the XML of a stanza is written."""
-    direction, _, data = line.partition(": ")
-    xml = named(ast.literal_eval(data).decode())
-    return direction, canonical(xml) if xml.startswith(("<iq", "<message")) else xml
-
-
-@every_socket
-def test_manager_logs_the_same_traffic_however_it_is_taken_in(wire):
-    logs = []
-    for handler in (Direct, OOBHandler):
-        lines = []
-        made = handler(reply, reactor=Clock())
-        end = wire()
-        end.manager.logTraffic = True
-        made.setHandlerParent(end.manager)
-
-        def observe(event, lines=lines):
-            lines.append(formatEvent(event))
-
-        globalLogPublisher.addObserver(observe)
-        try:
-            end.open()
-            exchange(made, end)
-        finally:
-            globalLogPublisher.removeObserver(observe)
-        logs.append([logged(line) for line in lines if line.startswith(("SEND", "RECV"))])
-    assert logs[0] == logs[1]
-    assert len(logs[0]) > 9
-
-
-# A send() of somebody else's.
-
-
-class Counting(xmlstream.XmlStream):
-    """Counts what is sent."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.objects = []
-
-    def send(self, obj):
-        self.objects.append(obj)
-        super().send(obj)
-
-
-def wrap(stream):
-    """Put a send() of our own on a stream; give what goes through it."""
-    objects = []
-    original = stream.send
-
-    def send(obj):
-        objects.append(obj)
-        original(obj)
-
-    stream.send = send
-    return objects
-
-
-def overridden(end, made):
-    end.manager.factory.protocol = Counting
-    made.setHandlerParent(end.manager)
+def test_an_internal_component_of_several_domains_is_the_first_of_them():
+    end = InternalWire()
+    end.manager.domains |= {"a.home.example", "z.home.example"}
     end.open()
-    end.xmlstream.objects.clear()
-    return end.xmlstream.objects
+    assert BoundStream(end.xmlstream, end.manager).me == JID("a.home.example")
 
 
-def before_the_stream_opens(end, made):
-    made.setHandlerParent(end.manager)
-    end.connect()
-    objects = wrap(end.xmlstream)
-    end.negotiate()
-    objects.clear()
-    return objects
+class Named:
+    """An end of some stream that says who we are in one way, or not at all."""
+
+    def __init__(self, **attributes):
+        self.sent = []
+        self.__dict__.update(attributes)
+
+    def send(self, element):
+        self.sent.append(element)
 
 
-def before_the_handler(end, made):
-    end.open()
-    objects = wrap(end.xmlstream)
-    made.setHandlerParent(end.manager)
-    return objects
-
-
-def after_the_handler(end, made):
-    made.setHandlerParent(end.manager)
-    end.open()
-    return wrap(end.xmlstream)
-
-
-def twice(end, made):
-    end.open()
-    wrap(end.xmlstream)
-    made.setHandlerParent(end.manager)
-    return wrap(end.xmlstream)
-
-
-puts = pytest.mark.parametrize(
-    "put", [overridden, before_the_stream_opens, before_the_handler, after_the_handler, twice]
+@pytest.mark.parametrize(
+    ("attributes", "me"),
+    [
+        ({}, None),
+        ({"thisEntity": JID("b.example")}, JID("b.example")),
+        ({"authenticator": Named(jid=JID("a.example")), "thisEntity": JID("b")}, JID("a.example")),
+        ({"authenticator": Named(jid=None), "thisEntity": JID("b.example")}, JID("b.example")),
+        ({"authenticator": Named()}, None),
+    ],
 )
+@either_way
+def test_any_end_of_a_stream_may_tell_who_we_are(attributes, me, direct):
+    end = Named(**attributes)
+    stream = BoundStream(end, None, direct=direct)
+    assert stream.me == me
+    stream.send_iq("set", "i", PEER, None)
+    (sent,) = end.sent
+    assert sent.getAttribute("from") == (me.full() if me else None)
+
+
+# What goes out.
+
+
+@every_wire
+@either_way
+@pytest.mark.parametrize("payload", [None, PAYLOAD])
+@pytest.mark.parametrize("from_", [None, "alice@" + COMPONENT])
+def test_iq_is_the_same_on_either_way(wire, direct, payload, from_):
+    end, stream = opened(wire, direct=direct)
+    stream.send_iq("set", "i'", PEER, from_, payload)
+    own = None if "@" in end.me else end.me
+    children = "" if payload is None else payload.to_xml()
+    expected = stanza("iq", children, type="set", id="i'", to=PEER, from_=from_ or own)
+    assert canonical(end.sent_one()) == canonical(expected)
 
 
 @every_socket
-@puts
-def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, put):
-    end = wire()
-    made = OOBHandler(reply, reactor=Clock())
-    objects = put(end, made)
-    end.transport.clear()
-    count = exchange(made, end)
-    assert len(objects) == count
-    assert all(IElement.providedBy(obj) for obj in objects)
-    assert {obj.name for obj in objects} == {"iq", "message"}
-    if "@" not in end.me:
-        assert {obj["from"] for obj in objects} == {end.me}
-    # What they hold is that which goes out without them.
-    with_them = named("".join(canonical(stanza) for stanza in end.sent()))
-    plain, other = connected(reply, wire=wire)
-    exchange(plain, other)
-    assert with_them == named("".join(canonical(stanza) for stanza in other.sent()))
+@either_way
+def test_iq_without_addresses_is_for_our_server(wire, direct):
+    end, stream = opened(wire, direct=direct)
+    stream.send_iq("result", None, None, None)
+    own = {} if "@" in end.me else {"from": end.me}
+    assert end.sent_one().attrib == {"type": "result"} | own
+
+
+@every_wire
+@pytest.mark.parametrize("given", [None, "alice@" + COMPONENT])
+def test_stanza_of_a_component_is_from_it_unless_it_says_from_whom(wire, given):
+    end, stream = opened(wire)
+    message = Element((None, "message"))
+    message["to"] = PEER
+    if given:
+        message["from"] = given
+    stream.send(message)
+    assert end.sent_one().get("from") == (given or (None if "@" in end.me else end.me))
 
 
 @every_socket
-@puts
-def test_direct_leaves_the_send_of_somebody_else_out(wire, put):
-    end = wire()
-    made = Direct(reply, reactor=Clock())
-    objects = put(end, made)
-    end.transport.clear()
-    made.send_url(PEER, URL).addErrback(lambda _: None)
-    end.offer(payload=query("https://files.example/success"))
-    assert objects == []
-    assert [stanza.get("type") for stanza in end.sent()] == ["set", "result"]
+@either_way
+def test_traffic_log_sees_what_is_written(wire, direct):
+    end, stream = opened(wire, direct=direct)
+    logged = []
+    end.xmlstream.rawDataOutFn = logged.append
+    stream.send_iq("set", "i", PEER, None, PAYLOAD)
+    assert logged == [end.transport.value()]
+    end.xmlstream.rawDataOutFn = None
+    stream.send_iq("set", "j", PEER, None, PAYLOAD)
+    assert [sent.get("id") for sent in end.sent()] == ["i", "j"]
 
 
 @every_socket
-def test_send_of_somebody_else_may_hold_stanzas_back_and_change_them(wire):
-    made, end = connected(reply, wire=wire)
-    held, original = [], end.xmlstream.send
-    end.xmlstream.send = held.append
-    made.send_url(PEER, URL)
-    end.offer(payload=query("https://files.example/success"))
-    assert end.sent() == []
-    request, answer = held
-    assert isinstance(request.query, Element)
-    request["to"] = "changed@far.example"
-    original(request)
-    original(answer)
-    assert [stanza.get("to") for stanza in end.sent()] == ["changed@far.example", PEER]
+@either_way
+def test_only_direct_leaves_out_whoever_wrapped_send(wire, direct):
+    end, stream = opened(wire, direct=direct)
+    seen = []
+    end.xmlstream.send = seen.append
+    stream.send_iq("set", "i", PEER, None)
+    assert len(seen) == (0 if direct else 1)
+    stream.send(Element((None, "message")))
+    assert len(seen) == (1 if direct else 2)
 
 
 # Where the direct way is not as we know it.
@@ -298,11 +165,9 @@ class Odd:
 @every_socket
 @pytest.mark.parametrize("missing", ["rawDataOutFn", "transport"])
 def test_direct_request_goes_the_ordinary_way_if_an_attribute_is_gone(wire, missing):
-    end = wire()
-    end.open()
+    end, _ = opened(wire)
     stream = BoundStream(Odd(end.xmlstream, missing), end.manager, direct=True)
-    end.transport.clear()
-    stream.send_iq("set", "i", PEER, None, oob_payload(NS_IQ_OOB, URL))
+    stream.send_iq("set", "i", PEER, None, PAYLOAD)
     request = end.sent_one()
     assert request.attrib == {"type": "set", "id": "i", "to": PEER} | (
         {} if "@" in end.me else {"from": end.me}
@@ -310,8 +175,7 @@ def test_direct_request_goes_the_ordinary_way_if_an_attribute_is_gone(wire, miss
 
 
 def test_failure_of_the_transport_reaches_the_one_who_sends():
-    _made, end = connected(handler=Direct)
-    stream = BoundStream(end.xmlstream, end.manager, direct=True)
+    end, stream = opened(ClientWire, direct=True)
 
     def write(_data):
         raise OSError("broken")
