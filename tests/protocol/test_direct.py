@@ -89,6 +89,29 @@ def test_any_number_of_parts(number):
     assert [call[:2] for call in run.calls] == [(f"{URL}0", "0")] * bool(number)
 
 
+@pytest.mark.parametrize(("number", "seen"), [(1, 0), (3, 0), (4, 0), (5, 1), (6, 1)])
+def test_parts_of_a_taken_offer_are_at_most_four(number, seen):
+    children = f"<url>{URL}</url>" + "<desc>d</desc>" * (number - 1)
+    run = same(offer(children=f"<query xmlns='jabber:iq:oob'>{children}</query>"))
+    assert len(run.calls) == 1
+    assert len(run.taken) == seen
+
+
+@pytest.mark.parametrize("part", ["url", "desc"])
+@pytest.mark.parametrize(
+    ("length", "seen"), [(8191, 0), (8192, 0), (8193, 0), (8194, 1), (9000, 1)]
+)
+def test_text_of_a_taken_offer_ends_with_the_piece_that_is_too_long_for_a_url(part, length, seen):
+    texts = {"url": URL, "desc": ""}
+    texts[part] = texts[part].ljust(length, "a")
+    children = "".join(f"<{name}>{text}</{name}>" for name, text in texts.items())
+    xml = offer(children=f"<query xmlns='jabber:iq:oob'>{children}</query>")
+    # Each byte is a piece of its own.
+    run = same(xml, range(len(xml) + 10))
+    assert len(run.calls) == (1 if part == "desc" or length <= 8192 else 0)
+    assert len(run.taken) == seen
+
+
 BEFORE_AND_AFTER = (
     f"<message from='{PEER}'><body>hello</body></message>"
     + offer("https://files.example/&amp;", xmlns="STREAM")

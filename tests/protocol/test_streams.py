@@ -251,6 +251,44 @@ def test_disowned_handler_may_join_another_stream(make):
 
 
 @on_every_stream
+@pytest.mark.parametrize("when", ["a request fails", "work is cancelled"])
+def test_handler_that_joins_the_next_stream_at_the_end_of_one_keeps_what_it_does_there(make, when):
+    first, second = make_and_open(make), make_and_open(make)
+    before = observers(first.xmlstream), observers(second.xmlstream)
+    both = Both()
+    joined = []
+
+    def join(_):
+        if not joined:
+            joined.append(True)
+            assert observers(first.xmlstream) == before[0]
+            both.handler.setHandlerParent(second.manager)
+            joined.append(both.handler.send_url(PEER, URL))
+            second.offer("o9")
+
+    work = Deferred(lambda _: join(None) if when == "work is cancelled" else None)
+    both.handler.on_offer = lambda offer: both.offers.append(offer) or work
+    both.handler.setHandlerParent(first.manager)
+    answer = both.handler.send_url(PEER, URL)
+    answer.addErrback(lambda _: join(None) if when == "a request fails" else None)
+    first.sent()
+    first.offer("o8")
+    both.handler.on_offer = both.offers.append
+    both.handler.disownHandlerParent(first.manager)
+
+    old, new = both.offers
+    assert (old.settled, new.settled) == (True, False)
+    sent = second.sent_one()
+    assert not joined[1].called
+    second.answer(sent)
+    assert outcome(joined[1]) is None
+    new.reply_success()
+    assert second.sent_one().get("id") == "o9"
+    assert observers(second.xmlstream) > before[1]
+    assert clock_of(both.handler).getDelayedCalls() == []
+
+
+@on_every_stream
 def test_handler_may_leave_and_return_inside_on_offer(make):
     seen = []
 
