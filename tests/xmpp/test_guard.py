@@ -172,6 +172,12 @@ def test_error_outside_rfc_6120_is_a_value_error(error):
         error_response(parseXml(b"<iq/>"), error)
 
 
+@pytest.mark.parametrize("kind", ["auth", "cancel", "continue", "modify", "wait"])
+def test_error_may_be_of_any_type_of_rfc_6120(kind):
+    (error,) = error_response(parseXml(b"<iq/>"), StanzaError("gone", type=kind)).elements()
+    assert error["type"] == kind
+
+
 def test_error_answers_the_stanza_and_leaves_it_alone():
     xml = "<iq type='set' id='1' from='a@far.example' to='b@home.example'><x xmlns='urn:x'/></iq>"
     iq = parseXml(xml.encode())
