@@ -376,6 +376,24 @@ def test_request_cancelled_by_the_failure_of_another_ends_once():
     assert isinstance(outcome(second), CancelledError)
 
 
+def test_waiting_request_that_cannot_be_written_fails_alone():
+    tracker = RequestTracker(DeadlineQueue(clock := Clock()))
+    first, second = (ask(tracker, timeout=5) for _ in range(2))
+
+    class Failing(OpenStream):
+        def send_iq(self, *parts):
+            if not self.sent:
+                self.sent.append(None)
+                raise OSError("no way out")
+            OpenStream.send_iq(self, *parts)
+
+    tracker.stream_opened(stream := Failing())
+    assert isinstance(outcome(first), OSError)
+    assert take_element(tracker, stream.sent[1]["id"], PEER)
+    assert outcome(second) is None
+    assert clock.getDelayedCalls() == []
+
+
 def test_request_whose_sending_loses_the_stream_and_fails_ends_once():
     tracker = RequestTracker(DeadlineQueue(Clock()))
 
