@@ -1,4 +1,4 @@
-"""Where somebody else has a hand in a stream, everybody sees everything."""
+"""A stream that somebody else has a hand in: everybody sees everything."""
 
 from __future__ import annotations
 
