@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
@@ -174,10 +176,22 @@ def test_message_without_on_message_is_left_alone():
     assert wire.sent() == []
 
 
-def test_repr_of_a_message_shows_no_userinfo():
+def test_repr_of_a_message_is_short_and_shows_no_userinfo():
     secret = "https://user:secret@h/"
     (message,) = receive(stanza("message", f"<body>{secret}</body>{x(secret)}", from_=PEER))
-    assert "secret" not in repr(message)
+    data = "OOBData('https://h/', None, None)"
+    assert repr(message) == f"OOBMessage(data={data}, sender={JID(PEER)!r})"
+
+
+def test_message_is_frozen():
+    (message,) = receive(stanza("message", x(), from_=PEER))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        message.body = "changed"
+
+
+@pytest.mark.parametrize("name", ["other", "iq"])
+def test_only_a_message_or_presence_carries_a_url(name):
+    assert receive(stanza(name, x(), from_=PEER)) == []
 
 
 # Sending messages

@@ -49,10 +49,14 @@ def test_offer_is_called_once_for_each():
     assert seen == [f"o{number}" for number in range(5)]
 
 
-def test_repr_shows_no_userinfo():
-    _handler, _wire, offer = offered(payload=query("https://user:secret@h/"))
-    assert "secret" not in repr(offer)
-    assert PEER in repr(offer)
+def test_repr_tells_the_state_and_the_sender_and_nothing_of_the_url():
+    _handler, wire, offer = offered(payload=query("https://user:secret@h/"))
+    assert repr(offer) == f"<Offer open from {JID(PEER)}>"
+    offer.reply_success()
+    assert repr(offer).startswith("<Offer answered ")
+    _handler, wire, offer = offered()
+    wire.lose()
+    assert repr(offer).startswith("<Offer lost ")
 
 
 # Nobody to take it
