@@ -26,6 +26,7 @@ from tests.support.streams import (
     URL,
     ClientWire,
     ComponentWire,
+    Direct,
     canonical,
     connected,
     query,
@@ -113,6 +114,24 @@ def test_offer_without_addresses_is_between_our_server_and_us():
     assert (offer.sender, offer.recipient) == (JID("me@home.example"), JID(ME))
     offer.reply_success()
     assert canonical(wire.sent_one()) == canonical(stanza("iq", type="result", id="o1"))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sender", "recipient"),
+    [
+        ({"from_": None}, "me@home.example", ME),
+        ({"to": None}, PEER, ME),
+        ({"from_": None, "to": "me@home.example"}, "me@home.example", "me@home.example"),
+        ({"to": "me@home.example"}, PEER, "me@home.example"),
+    ],
+)
+@pytest.mark.parametrize("handler", [OOBHandler, Direct])
+def test_only_an_absent_address_is_our_own(attributes, sender, recipient, handler):
+    offers = []
+    _handler, wire = connected(offers.append, handler=handler)
+    wire.offer(**attributes)
+    (offer,) = offers
+    assert (offer.sender, offer.recipient) == (JID(sender), JID(recipient))
 
 
 def test_component_without_to_answers_from_itself():

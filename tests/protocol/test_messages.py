@@ -263,8 +263,8 @@ def test_message_ids_cannot_be_guessed():
     [
         ({"url": "files.example"}, "scheme"),
         ({"desc": "\x00"}, "desc"),
-        ({"body": "\x00"}, "body"),
-        ({"body": 1}, "body"),
+        ({"body": "\x00"}, "^body "),
+        ({"body": 1}, "^body "),
         ({"message_type": "error"}, "message_type"),
         ({"message_type": None}, "message_type"),
         ({"recipient": "a..b"}, "JID"),

@@ -23,7 +23,13 @@ pytestmark = pytest.mark.usefixtures("log")
 
 @pytest.mark.parametrize(
     ("of_handler", "own", "due"),
-    [({}, None, 900), ({"timeout": 5}, None, 5), ({}, 7.5, 7.5), ({"timeout": 5}, 5000, 5000)],
+    [
+        ({}, None, 900),
+        ({"timeout": 5}, None, 5),
+        ({"timeout": 0.5}, None, 0.5),
+        ({}, 7.5, 7.5),
+        ({"timeout": 5}, 5000, 5000),
+    ],
 )
 def test_fails_with_timeout_error_exactly_at_its_time(of_handler, own, due):
     handler, wire = connected(**of_handler)
