@@ -265,9 +265,15 @@ def test_import_installs_no_reactor():
     assert run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_secrets_of_a_url_are_not_logged(log):
+# The log
+
+
+@pytest.mark.parametrize("kind", [OOBHandler, Direct])
+def test_log_shows_no_secret_of_a_url(kind, log):
     secret = "https://user:secret@h/"
-    handler, wire = connected(lambda offer: fail(ValueError("mine")), lambda message: None)
+    handler, wire = connected(
+        lambda offer: fail(ValueError("mine")), lambda message: None, handler=kind
+    )
     for payload in [query(secret), query(secret + " "), query("secret bad")]:
         wire.offer(payload=payload)
     wire.receive(stanza("message", x(secret) + x(secret + " "), from_=PEER))
@@ -275,3 +281,19 @@ def test_secrets_of_a_url_are_not_logged(log):
     wire.answer(wire.sent()[-1], from_="evil@evil.example")
     assert not [event for event in log if "secret" in formatEvent(event)]
     assert len(log.failures()) == 1
+
+
+@pytest.mark.parametrize("kind", [OOBHandler, Direct])
+def test_log_lines_do_not_grow_with_what_a_stranger_sends(kind, log):
+    long = "a" * 50_000
+    handler, wire = connected(
+        lambda offer: fail(ValueError("mine")), lambda message: None, handler=kind
+    )
+    for payload in [query(URL, long), query(URL + long), query(f"{URL}/%{long}"), query(long)]:
+        wire.offer(long, payload=payload)
+        wire.offer(long, payload=payload, type="get")
+    wire.receive(stanza("message", x(URL + long) + x(long), from_=PEER, id=long))
+    handler.send_url(PEER, URL)
+    wire.answer(wire.sent()[-1], f"<error type='{long}'/>", from_="evil@evil.example")
+    assert max(len(formatEvent(event)) for event in log) < 300
+    assert [str(error) for error in log.failures()] == ["mine"]
