@@ -6,6 +6,7 @@ import re
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.xish.domish import ExpatElementStream
 
@@ -100,6 +101,21 @@ def test_stream_is_as_it_was_after_close(end, seen):
     assert (listener.taken, seen) == ([], ["mine"])
 
 
+def test_tap_that_never_listened_can_be_closed(end, seen):
+    found = hooks(end.xmlstream.stream)
+    ParserTap.of(end.xmlstream).close()
+    assert hooks(end.xmlstream.stream) == found
+    end.receive("<mine/>")
+    assert seen == ["mine"]
+
+
+def test_stanza_taken_sets_the_count_of_twisted_back(end):
+    tap = ParserTap.of(end.xmlstream)
+    end.xmlstream.stream.stanzaSize = 77
+    tap.stanza_taken()
+    assert end.xmlstream.stream.stanzaSize == 0
+
+
 def test_listening_begins_at_the_end_of_the_current_stanza(end, seen):
     end.receive("<other><mine>")
     listener = Listener(ParserTap.of(end.xmlstream))
@@ -186,6 +202,18 @@ def test_a_stream_without_an_attribute_is_not_tapped(end, missing):
     stand_in = Without(end.xmlstream, missing, xmlstream.XmlStream)
     assert ParserTap.of(Without(end.xmlstream, "nothing", xmlstream.XmlStream)) is not None
     assert ParserTap.of(stand_in) is None
+
+
+def test_only_an_xmlstream_of_twisted_words_is_tapped(end):
+    """Not what merely looks like one."""
+    assert ParserTap.of(Without(end.xmlstream, "nothing", object)) is None
+
+
+def test_reason_that_a_stream_cannot_be_tapped_is_logged_at_debug(end, log):
+    assert ParserTap.of(Without(end.xmlstream, "setDispatchFn", xmlstream.XmlStream)) is None
+    (event,) = log
+    assert event["log_level"] is LogLevel.debug
+    assert "setDispatchFn" in formatEvent(event)
 
 
 @pytest.mark.parametrize("missing", HANDLERS)
