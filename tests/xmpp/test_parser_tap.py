@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from twisted.internet.task import Clock
@@ -202,6 +203,17 @@ def test_a_stream_without_an_attribute_is_not_tapped(end, missing):
     stand_in = Without(end.xmlstream, missing, xmlstream.XmlStream)
     assert ParserTap.of(Without(end.xmlstream, "nothing", xmlstream.XmlStream)) is not None
     assert ParserTap.of(stand_in) is None
+
+
+@pytest.mark.parametrize("place", ["ElementEvent", "dispatch", *HANDLERS])
+def test_a_stream_that_somebody_else_has_a_hand_in_is_not_tapped(end, place):
+    stream = end.xmlstream.stream
+    owner = {"ElementEvent": stream, "dispatch": end.xmlstream}.get(place, stream.parser)
+    original = getattr(owner, place)
+    setattr(owner, place, partial(original))
+    assert ParserTap.of(end.xmlstream) is None
+    setattr(owner, place, original)
+    assert ParserTap.of(end.xmlstream) is not None
 
 
 def test_only_an_xmlstream_of_twisted_words_is_tapped(end):
