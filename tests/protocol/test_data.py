@@ -407,9 +407,11 @@ def test_elements_inside_url_and_desc_are_ignored():
     assert OOBData.from_element(found) == OOBData("http://h/", "ab")
 
 
-def test_first_url_counts():
-    found = element(f"<url>{URL}</url><url>http://second.example/</url>")
-    assert OOBData.from_element(found).url == URL
+def test_first_url_and_first_desc_count():
+    found = element(
+        f"<desc>first</desc><url>{URL}</url><url>http://second.example/</url><desc>second</desc>"
+    )
+    assert OOBData.from_element(found) == OOBData(URL, "first")
 
 
 def test_empty_desc_counts_as_none():

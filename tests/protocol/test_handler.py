@@ -35,6 +35,7 @@ from tests.support.streams import (
 from twisted_oob import OOBHandler
 
 pytestmark = pytest.mark.usefixtures("log")
+
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 BAD_PAYLOADS = [
     *(query(url) for url in UNUSABLE_URLS),

@@ -28,6 +28,7 @@ from twisted_oob import ErrorCondition, OOBHandler
 from wokkel.generic import FallbackHandler  # isort: skip
 
 pytestmark = pytest.mark.usefixtures("log")
+
 STANZAS = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
 ITEM_NOT_FOUND = f"<error type='cancel'><item-not-found {STANZAS}/></error>"
 

@@ -26,6 +26,7 @@ from twisted_oob.xmpp.guard import (
     error_response,
     is_safe,
     parse_promptly,
+    stanza_parser,
 )
 
 from wokkel.generic import parseXml  # isort: skip
@@ -216,6 +217,24 @@ class Parser:
 
     def SetReparseDeferralEnabled(self, enabled):
         self.deferral.append(enabled)
+
+
+def test_stanza_parser_gives_each_child_of_the_root_and_tells_of_its_end():
+    stanzas, ends = [], []
+    parser = stanza_parser(stanzas.append, lambda: ends.append(len(stanzas)))
+    for byte in b"<root xmlns='urn:r'><a><b/></a> <c/></root>":
+        parser.parse(bytes([byte]))
+    assert [stanza.toXml() for stanza in stanzas] == [
+        "<a xmlns='urn:r'><b/></a>",
+        "<c xmlns='urn:r'/>",
+    ]
+    assert ends == [2]
+
+
+def test_stanza_parser_raises_what_is_not_xml():
+    parser = stanza_parser(pytest.fail, pytest.fail)
+    with pytest.raises(domish.ParserError):
+        parser.parse(b"<root></other>")
 
 
 def test_any_stream_without_such_a_parser_stays_as_it_is():

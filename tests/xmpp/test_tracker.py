@@ -32,6 +32,7 @@ from twisted_oob.xmpp.tracker import RequestTracker, new_id
 from wokkel.generic import parseXml  # isort: skip
 
 pytestmark = pytest.mark.usefixtures("log")
+
 ROOT = Path(__file__).resolve().parents[2]
 BARE = JID(ME).userhost()
 DOMAIN = JID(ME).host
