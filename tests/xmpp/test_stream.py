@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.testing import StringTransport
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
@@ -79,6 +80,21 @@ def test_any_end_of_a_stream_may_tell_who_we_are(attributes, me, direct):
     stream.send_iq("set", "i", PEER, None)
     (sent,) = end.sent
     assert sent.getAttribute("from") == (me.full() if me else None)
+
+
+def test_end_that_is_not_an_xmlstream_gets_elements_even_if_it_has_a_transport():
+    end = Named(transport=StringTransport(), rawDataOutFn=None)
+    BoundStream(end, None, direct=True).send_iq("set", "i", PEER, None)
+    assert len(end.sent) == 1
+    assert end.transport.value() == b""
+
+
+def test_parser_of_any_stream_holds_no_stanza_back():
+    """As that of a Python whose expat defers does otherwise."""
+    deferral = []
+    parser = Named(SetReparseDeferralEnabled=deferral.append)
+    BoundStream(Named(stream=Named(parser=parser)), None)
+    assert deferral == [False]
 
 
 # What goes out.
