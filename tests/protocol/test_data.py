@@ -418,9 +418,18 @@ def test_empty_desc_counts_as_none():
     assert OOBData.from_element(element(f"<url>{URL}</url><desc/>")).desc is None
 
 
-@pytest.mark.parametrize("children", ["", "<url/>", "<url> </url>", "<desc>a</desc>"])
-def test_missing_or_blank_url_is_invalid(children):
-    with pytest.raises(InvalidOOBData):
+@pytest.mark.parametrize(
+    ("children", "told"),
+    [
+        ("", "missing"),
+        ("<desc>a</desc>", "missing"),
+        ("<url xmlns='urn:x'>https://files.example/</url>", "missing"),
+        ("<url/>", "blank"),
+        ("<url> </url>", "blank"),
+    ],
+)
+def test_missing_or_blank_url_is_invalid(children, told):
+    with pytest.raises(InvalidOOBData, match=told):
         OOBData.from_element(element(children))
 
 

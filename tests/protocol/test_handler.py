@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import fail
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent
+from twisted.logger import LogLevel, formatEvent
 from twisted.words.protocols.jabber.ijabber import IXMPPHandler
 from twisted.words.protocols.jabber.jid import JID
 from wokkel.disco import DiscoHandler
@@ -267,6 +267,15 @@ def test_import_installs_no_reactor():
 
 
 # The log
+
+
+def test_error_of_a_request_is_logged_at_debug(log):
+    _handler, wire = connected(never)
+    wire.offer(payload=query("bad"))
+    (event,) = log
+    assert event["log_level"] is LogLevel.debug
+    assert formatEvent(event).startswith(f"Answered a request of {PEER} with ")
+    assert "bad-request" in formatEvent(event)
 
 
 @pytest.mark.parametrize("kind", [OOBHandler, Direct])

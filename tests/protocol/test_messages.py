@@ -312,7 +312,7 @@ def test_messages_that_could_not_be_written_wait_for_the_next_stream(log):
 
     wire.xmlstream.send = broken
     wire.negotiate()
-    log.failures()
+    assert [type(error) for error in log.failures()] == [OSError]
     request.addErrback(lambda _: None)
     wire.lose()
     wire.open()
@@ -320,12 +320,17 @@ def test_messages_that_could_not_be_written_wait_for_the_next_stream(log):
     assert bodies == [f"{URL}?{number}" for number in range(3)]
 
 
-def test_message_that_cannot_be_written_is_a_value_error_at_once():
+@pytest.mark.parametrize("online", [True, False])
+def test_message_that_cannot_be_written_is_a_value_error_at_once(online):
     handler, wire = connected()
+    if not online:
+        wire.lose()
     unwritable = JID(PEER)
     unwritable.resource = "\ud800"
     with pytest.raises(ValueError, match="surrogates"):
         handler.send_message(unwritable, URL)
+    if not online:
+        wire.open()
     assert wire.sent() == []
 
 

@@ -32,7 +32,9 @@ def opened(wire, *, direct=False):
     """Give an open wire, and a BoundStream on it."""
     end = wire()
     end.open()
-    return end, BoundStream(end.xmlstream, end.manager, direct=direct)
+    # It is not direct unless it is told to be.
+    options = {"direct": True} if direct else {}
+    return end, BoundStream(end.xmlstream, end.manager, **options)
 
 
 # Who we are.
