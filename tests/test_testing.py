@@ -1,4 +1,4 @@
-"""Offers, answers and messages in memory: both ways, and when; expectations that are wrong."""
+"""Offers, answers and messages in memory, both ways; expectations that are wrong."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import sys
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
-from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.jid import JID
-from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from tests.support.memory import (
     ENDS,
@@ -20,10 +18,9 @@ from tests.support.memory import (
     URL,
     Setting,
 )
-from twisted_oob import NotFound, OOBHandler, Rejected
-from twisted_oob.testing import MemoryServer, result_of
-
-from wokkel.generic import Request  # isort: skip
+from twisted_oob import NotFound, OOBHandler, Rejected, testing
+from twisted_oob.testing import MemoryServer, Peer, result_of
+from twisted_oob.xmpp import memory
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -83,111 +80,26 @@ def test_two_applications():
     assert (condition, condition.error.text) == ("reject", "not today")
 
 
-def test_what_was_sent_is_seen_once(kind):
-    setting = Setting(lambda _offer: succeed(None), end=kind)
-    assert setting.end.sent() == []
-    setting.peer.offer(URL)
-    [answer] = setting.end.sent()
-    setting.oob.send_url(PEER, URL, "a & b")
-    setting.oob.send_message(PEER, URL)
-    request, message = setting.end.sent()
-    assert setting.end.sent() == []
-    assert setting.end.history == [answer, request, message]
-    assert (answer.name, answer["type"], answer["to"]) == ("iq", "result", PEER)
-    assert str(request.query.desc) == "a & b"
-    assert message.body.uri == setting.end.namespace
-    assert {sent["from"] for sent in setting.end.history} == {setting.end.jid.full()}
-
-
-# When.
-
-
-def test_nothing_comes_in_the_midst_of_another_stanza():
-    events = []
-
-    def on_offer(offer):
-        events.append(f"begin {offer.desc}")
-        setting.oob.send_url(PEER, URL).addCallback(lambda _: events.append("answered"))
-        if offer.desc == "first":
-            setting.peer.offer(URL, "second")
-        events.append(f"end {offer.desc}")
-
-    setting = Setting(on_offer)
-    setting.peer.oob.on_offer = lambda _offer: succeed(None)
-    setting.peer.offer(URL, "first")
-    assert events == [
-        *("begin first", "end first", "begin second", "end second"),
-        *("answered", "answered"),
-    ]
-
-
-def test_a_loop_ends_with_an_error():
-    def on_message(message):
-        assert len(setting.end.history) < 1000
-        setting.oob.send_message(message.sender, message.url)
-
-    setting = Setting(None, on_message)
-    setting.peer.oob.on_message = lambda _: setting.peer.oob.send_message(ME, URL)
-    setting.server.limit = 100
-    with pytest.raises(AssertionError, match="to and fro without an end: 100 steps so far"):
-        setting.peer.oob.send_message(ME, URL)
-    assert len(setting.end.history) == 25  # each is two steps, and so is each of the peer's
-
-
-@pytest.mark.parametrize(("limit", "enough"), [(1, False), (2, True)])
-def test_the_limit_is_of_steps_from_one_call(limit, enough):
-    setting = Setting()
-    setting.server.limit = limit
-    for _ in range(3):
-        if enough:
-            setting.oob.send_message(PEER, URL)
-        else:
-            with pytest.raises(AssertionError, match="without an end"):
-                setting.oob.send_message(PEER, URL)
-
-
-def test_a_step_that_fails_leaves_the_next_to_be_made():
-    setting = Setting()
-    with pytest.raises(UnicodeEncodeError):
-        setting.end.receive("\ud800")
-    setting.oob.send_message(PEER, URL)
-    assert setting.peer.next_message().url == URL
-
-
-def test_time_is_the_servers(kind):
-    setting = Setting(end=kind)
-    request = setting.oob.send_url(PEER, URL, timeout=60)
-    setting.server.clock.advance(59)
-    assert not request.called
-    setting.server.clock.advance(1)
-    with pytest.raises(IQTimeoutError):
-        result_of(request)
-
-
-@pytest.mark.parametrize("kind", ["client", "component"])
-def test_a_clock_of_ones_own(kind):
-    clock = Clock()
-    server = MemoryServer(clock)
-    assert server.clock is clock
-    # The stream manager has it too, for the requests of Wokkel's other handlers.
-    request = Request(recipient=JID(PEER), stanzaType="get")
-    request.timeout = 30
-    end = ENDS[kind](server)
-    end.peer(PEER)
-    requested = end.request(request)
-    clock.advance(29)
-    assert not requested.called
-    clock.advance(1)
-    with pytest.raises(IQTimeoutError):
-        result_of(requested)
-
-
 def test_a_peer_never_answers_by_itself():
     setting = Setting(lambda _offer: None, timeout=None)
     setting.oob.answer_timeout = None
     pending = [setting.oob.send_url(PEER, URL), setting.peer.offer(URL)]
     setting.server.clock.advance(1_000_000)
     assert [deferred.called for deferred in pending] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("jid", "error"),
+    [
+        ("juliet@example.com", "a client's JID is a full one"),
+        ("example.com/balcony", "a component's JID is a domain"),
+        (ME, "is connected already"),
+    ],
+)
+def test_a_peer_has_an_address_of_its_own(jid, error):
+    end = MemoryServer().client(ME)
+    with pytest.raises(ValueError, match=error):
+        Peer(end, jid)
 
 
 # Expectations that are wrong.
@@ -235,10 +147,17 @@ def test_the_result_of_what_has_not_fired_is_an_error():
         result_of(Deferred())
 
 
+def test_applications_need_no_other_module():
+    public = [memory.ClientEnd, memory.ComponentEnd, memory.MemoryServer, memory.StreamEnd]
+    for one in public:
+        assert getattr(testing, one.__name__) is one
+        assert one.__name__ in testing.__all__
+
+
 SCRIPT = f"""
 import sys
 from twisted_oob import OOBHandler
-from twisted_oob.testing import MemoryServer, result_of
+from twisted_oob.testing import MemoryServer, Peer, result_of
 
 async def on_offer(offer):
     pass
@@ -248,7 +167,7 @@ for direct in (False, True):
     for end in (server.client({ME!r}), server.component({FILES!r})):
         handler = OOBHandler(on_offer, reactor=server.clock, direct=direct)
         handler.setHandlerParent(end)
-        peer = end.peer("peer@far.example/" + end.jid.host)
+        peer = Peer(end, "peer@far.example/" + end.jid.host)
         print(result_of(peer.offer({URL!r})))
         request = handler.send_url(peer.jid, {URL!r})
         peer.next_offer().reply_failure("reject")

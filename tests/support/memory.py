@@ -6,7 +6,7 @@ from twisted.words.protocols.jabber import client, component, xmlstream
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob import OOBHandler
-from twisted_oob.testing import MemoryServer
+from twisted_oob.testing import MemoryServer, Peer
 
 from wokkel.client import XMPPClient  # isort: skip
 from wokkel.component import Component  # isort: skip
@@ -47,4 +47,4 @@ class Setting:
         self.end = ENDS[end](self.server)
         self.oob = OOBHandler(on_offer, on_message, reactor=self.server.clock, **options)
         self.oob.setHandlerParent(self.end)
-        self.peer = self.end.peer(peer)
+        self.peer = Peer(self.end, peer)

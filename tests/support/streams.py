@@ -15,7 +15,7 @@ from twisted.words.protocols.jabber import client, component, xmlstream
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob import OOBHandler
-from twisted_oob.testing import ClientEnd, ComponentEnd
+from twisted_oob.xmpp.memory import ClientEnd, ComponentEnd
 
 # Wokkel's own imports need what importing twisted_oob puts back.
 from wokkel.client import XMPPClient  # isort: skip

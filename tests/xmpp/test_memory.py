@@ -1,13 +1,13 @@
-"""What the server in memory does, how connections end, and an end as a parent of handlers."""
+"""What the server in memory does, and when; an end as a parent of handlers."""
 
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.python.failure import Failure
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.ijabber import IXMPPHandlerCollection
 from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 from zope.interface.verify import verifyObject
 
 from tests.support.memory import (
@@ -21,12 +21,13 @@ from tests.support.memory import (
     wokkel_component,
     words_client,
 )
-from twisted_oob.testing import MemoryServer, result_of
+from twisted_oob.testing import Peer, result_of
+from twisted_oob.xmpp.memory import MemoryServer
 
 from wokkel.client import XMPPClient  # isort: skip
 from wokkel.disco import DiscoClientProtocol, DiscoHandler  # isort: skip
+from wokkel.generic import Request  # isort: skip
 from wokkel.ping import PingHandler  # isort: skip
-from wokkel.subprotocols import XMPPHandler  # isort: skip
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -189,153 +190,87 @@ def test_an_address_is_connected_once(kind):
     ENDS[kind](server)
 
 
-# The connection.
+# When.
 
 
-@pytest.mark.parametrize("reason", [ConnectionLost, ConnectionDone])
-def test_a_lost_connection_fails_what_was_asked(kind, reason):
-    cancelled = []
-    work = Deferred(cancelled.append)
-    setting = Setting(lambda _offer: work, end=kind)
-    request, answer = setting.oob.send_url(PEER, URL), setting.peer.offer(URL)
-    if reason is ConnectionLost:
-        setting.end.lose()
-    else:
-        setting.end.lose(Failure(reason()))
-    with pytest.raises(reason):
-        result_of(request)
-    assert cancelled == [work]
-    assert not answer.called
-    assert setting.end.xmlstream is None
-    setting.end.lose()  # there is no connection now
+def test_nothing_comes_in_the_midst_of_another_stanza():
+    events = []
+
+    def on_offer(offer):
+        events.append(f"begin {offer.desc}")
+        setting.oob.send_url(PEER, URL).addCallback(lambda _: events.append("answered"))
+        if offer.desc == "first":
+            setting.peer.offer(URL, "second")
+        events.append(f"end {offer.desc}")
+
+    setting = Setting(on_offer)
+    setting.peer.oob.on_offer = lambda _offer: succeed(None)
+    setting.peer.offer(URL, "first")
+    assert events == [
+        *("begin first", "end first", "begin second", "end second"),
+        *("answered", "answered"),
+    ]
 
 
-def test_a_request_waits_for_the_next_stream(kind):
-    setting = Setting(end=kind)
-    setting.end.lose()
-    request = setting.oob.send_url(PEER, URL)
-    assert setting.end.sent() == []
-    setting.end.open()
-    setting.peer.next_offer().reply_success()
-    assert result_of(request) is None
-
-
-def test_nobody_is_there_after_a_loss():
-    setting = Setting(lambda _offer: succeed(None))
-    setting.end.lose()
-    assert result_of(setting.peer.offer(URL)).error.condition == "service-unavailable"
-    with pytest.raises(AssertionError, match="has no stream to receive this with: <presence/>"):
-        setting.end.receive("<presence/>")
-    setting.end.open()
-    assert result_of(setting.peer.offer(URL)) is None
-
-
-def test_a_peer_that_goes():
-    setting = Setting()
-    pending = setting.oob.send_url(PEER, URL)
-    setting.peer.end.lose()
-    assert not pending.called
-    assert result_of(setting.oob.send_url(PEER, URL)) == "reject"
-
-
-def test_what_was_under_way_is_lost_with_the_connection():
-    seen = []
-
+def test_a_loop_ends_with_an_error():
     def on_message(message):
-        seen.append(message.url)
-        setting.peer.oob.send_message(ME, f"{URL}?lost")
-        setting.end.lose()
-        setting.end.open()
+        assert len(setting.end.history) < 1000
+        setting.oob.send_message(message.sender, message.url)
 
     setting = Setting(None, on_message)
-    setting.peer.oob.send_message(ME, URL)
-    assert seen == [URL]
-    setting.oob.on_message = lambda message: seen.append(message.url)
-    setting.peer.oob.send_message(ME, f"{URL}?new")
-    assert seen == [URL, f"{URL}?new"]
-
-
-class Reopening(XMPPHandler):
-    """Keeps what the loss of its stream was told to be, and opens the next."""
-
-    def __init__(self, end):
-        super().__init__()
-        self.reasons = []
-        self.end = end
-
-    def connectionLost(self, reason):
-        super().connectionLost(reason)
-        self.reasons.append(reason.type)
-        self.end.open()
-
-
-def abort(xmlstream):
-    xmlstream.transport.abortConnection()
-
-
-def end_stream(xmlstream):
-    xmlstream.sendFooter()
-
-
-def close_twice(xmlstream):
-    xmlstream.transport.loseConnection()
-    xmlstream.transport.loseConnection()
-
-
-@pytest.mark.parametrize("close", [abort, end_stream, close_twice])
-@pytest.mark.parametrize("nested", [False, True])
-def test_an_application_closes_its_connection_once(close, nested):
-    setting = Setting(None, lambda _: close(first))
-    first = setting.end.xmlstream
-    handler = Reopening(setting.end)
-    handler.setHandlerParent(setting.end)
-    if nested:
+    setting.peer.oob.on_message = lambda _: setting.peer.oob.send_message(ME, URL)
+    setting.server.limit = 100
+    with pytest.raises(AssertionError, match="to and fro without an end: 100 steps so far"):
         setting.peer.oob.send_message(ME, URL)
-    else:
-        close(first)
-    assert handler.reasons == [ConnectionDone]
-    assert setting.end.xmlstream is not first
-    # The old one is dead, and does not disturb the new one.
-    first.transport.loseConnection()
-    first.transport.write(b"<message/>")
-    assert handler.reasons == [ConnectionDone]
-    assert setting.end.sent() == []
+    assert len(setting.end.history) == 25  # each is two steps, and so is each of the peer's
 
 
-def test_nothing_is_sent_on_a_connection_that_closes():
-    def on_message(_message):
-        abort(stream)
-        stream.send("<message/>")
-
-    setting = Setting(None, on_message)
-    stream = setting.end.xmlstream
-    setting.peer.oob.send_message(ME, URL)
-    assert setting.end.sent() == []
-
-
-def test_a_lost_connection_takes_nothing_more():
+@pytest.mark.parametrize(("limit", "enough"), [(1, False), (2, True)])
+def test_the_limit_is_of_steps_from_one_call(limit, enough):
     setting = Setting()
-    transport = setting.end.xmlstream.transport
-    setting.end.lose()
-    transport.write(b"<message/>")
-    transport.loseConnection()
-    assert setting.end.sent() == []
+    setting.server.limit = limit
+    for _ in range(3):
+        if enough:
+            setting.oob.send_message(PEER, URL)
+        else:
+            with pytest.raises(AssertionError, match="without an end"):
+                setting.oob.send_message(PEER, URL)
 
 
-def test_what_is_no_xml_ends_the_stream_of_who_gets_it():
+def test_a_step_that_fails_leaves_the_next_to_be_made():
     setting = Setting()
-    setting.end.receive("</nothing>")
-    assert setting.end.xmlstream is None
+    with pytest.raises(UnicodeEncodeError):
+        setting.end.receive("\ud800")
+    setting.oob.send_message(PEER, URL)
+    assert setting.peer.next_message().url == URL
 
 
-def test_a_stanza_can_come_in_parts():
-    messages = []
-    setting = Setting(None, messages.append)
-    xml = f"<message><x xmlns='jabber:x:oob'><url>{URL}</url></x></message>"
-    for character in xml:
-        assert messages == []
-        setting.end.receive(character)
-    assert [message.sender for message in messages] == [None]
+def test_time_is_the_servers(kind):
+    setting = Setting(end=kind)
+    request = setting.oob.send_url(PEER, URL, timeout=60)
+    setting.server.clock.advance(59)
+    assert not request.called
+    setting.server.clock.advance(1)
+    with pytest.raises(IQTimeoutError):
+        result_of(request)
+
+
+@pytest.mark.parametrize("kind", ["client", "component"])
+def test_a_clock_of_ones_own(kind):
+    clock = Clock()
+    server = MemoryServer(clock)
+    assert server.clock is clock
+    # The stream manager has it too, for the requests of Wokkel's other handlers.
+    request = Request(recipient=JID(PEER), stanzaType="get")
+    request.timeout = 30
+    end = ENDS[kind](server)
+    Peer(end, PEER)
+    requested = end.request(request)
+    clock.advance(29)
+    assert not requested.called
+    clock.advance(1)
+    with pytest.raises(IQTimeoutError):
+        result_of(requested)
 
 
 # The end as a parent of handlers.
@@ -371,3 +306,19 @@ def test_what_is_sent_without_a_stream_waits():
     setting.end.open()
     [sent] = setting.end.sent()
     assert sent["to"] == "juliet@example.com"
+
+
+def test_what_was_sent_is_seen_once(kind):
+    setting = Setting(lambda _offer: succeed(None), end=kind)
+    assert setting.end.sent() == []
+    setting.peer.offer(URL)
+    [answer] = setting.end.sent()
+    setting.oob.send_url(PEER, URL, "a & b")
+    setting.oob.send_message(PEER, URL)
+    request, message = setting.end.sent()
+    assert setting.end.sent() == []
+    assert setting.end.history == [answer, request, message]
+    assert (answer.name, answer["type"], answer["to"]) == ("iq", "result", PEER)
+    assert str(request.query.desc) == "a & b"
+    assert message.body.uri == setting.end.namespace
+    assert {sent["from"] for sent in setting.end.history} == {setting.end.jid.full()}
