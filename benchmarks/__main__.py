@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
 import signal
 import sys
 from datetime import datetime, timezone
-from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks import exchange, fetching, memory
 from benchmarks.contenders import CONTENDERS
 from benchmarks.process import BenchmarkError
 from benchmarks.targets import judge
 
 PARTS = {
-    "exchange": "CPU per exchange",
-    "memory": "Memory",
-    "fetching": "Fetching",
+    "exchange": ("CPU per exchange", exchange),
+    "memory": ("Memory", memory),
+    "fetching": ("Fetching", fetching),
 }
 DEFAULT = ("exchange", "memory")  # these are also what --only narrows
 NAMES = [contender.name for contender in CONTENDERS]
-PACKAGES = ("twisted", "wokkel", "slixmpp", "aiohttp")
+PACKAGES = ("twisted", "wokkel", "slixmpp")
 README = Path(__file__).with_name("README.rst")
 BEGIN, END = ".. begin of figures\n", ".. end of figures\n"
 
@@ -40,9 +39,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="less exact, in less than a minute")
     only = f"some of {','.join(NAMES)}; wokkel is always there, as it is the measure"
     parser.add_argument("--only", metavar="NAMES", type=lambda text: text.split(","), help=only)
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    output.add_argument("--readme", action="store_true", help="write benchmarks/README.rst, too")
+    parser.add_argument("--readme", action="store_true", help="write benchmarks/README.rst, too")
     given = parser.parse_intermixed_args(arguments)
     for words, known in ((given.parts, [*PARTS, "all"]), (given.only or [], NAMES)):
         for word in words:
@@ -66,27 +63,24 @@ def environment(*, quick: bool) -> str:
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of every part; of one that failed only the ``error`` that tells why."""
-    figures: dict[str, Any] = {"environment": environment(quick=given.quick)}
+    figures: dict[str, Any] = {}
     for part in given.parts:
         sys.stderr.write(f"measuring: {part}\n")
         narrowed = {"only": given.only} if part in DEFAULT else {}
         try:
-            figures[part] = import_module(f"benchmarks.{part}").run(quick=given.quick, **narrowed)
+            figures[part] = PARTS[part][1].run(quick=given.quick, **narrowed)
         except (BenchmarkError, OSError) as error:
-            figures[part] = {"error": str(error)}
+            figures[part] = {"error": " ".join(str(error).split())}
     return figures
 
 
 def report(figures: dict[str, Any]) -> str:
     """Return the tables of all parts, in reStructuredText."""
-    sections = [f"{figures['environment']}\n"]
-    for part, title in PARTS.items():
-        if found := figures.get(part):
-            if "error" in found:
-                text = f"Failed: {' '.join(found['error'].split())}\n"
-            else:
-                text = import_module(f"benchmarks.{part}").report(found)
-            sections.append(f"{title}\n{'-' * len(title)}\n\n{text}")
+    sections = []
+    for part, found in figures.items():
+        title, module = PARTS[part]
+        text = f"Failed: {found['error']}\n" if "error" in found else module.report(found)
+        sections.append(f"{title}\n{'-' * len(title)}\n\n{text}")
     return "\n".join(filter(None, [*sections, judge(figures)]))
 
 
@@ -98,28 +92,16 @@ def failed(figures: Any) -> bool:
 def main(arguments: list[str]) -> int:
     """Measure and print; returns the exit status: 1 if anything could not be measured."""
     given = options(arguments)
-    try:
-        import_module("twisted_oob")  # and with it all that it needs
-    except ModuleNotFoundError as error:
-        name = str(error.name).partition(".")[0]
-        sys.stderr.write(
-            f"{name} is missing. Install the project: pip install -e '.[benchmarks]'\n"
-        )
-        return 1
     # An exception ends what was started, too.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     figures = measure(given)
-    text = report(figures)
+    text = f"{environment(quick=given.quick)}\n\n{report(figures)}"
     if given.readme:
         before, after = re.split(f"{BEGIN}.*{END}", README.read_text(), flags=re.DOTALL)
         README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-    sys.stdout.write(json.dumps(figures, indent=2) + "\n" if given.json else text)
+    sys.stdout.write(text)
     return int(failed(figures))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(128 + signal.SIGINT)
+    sys.exit(main(sys.argv[1:]))

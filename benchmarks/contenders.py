@@ -11,7 +11,6 @@ those of its roles below, then ``HOST PORT DOMAIN SECRET``, then those of the ro
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -32,19 +31,11 @@ class Contender:
         name: What it is called in the tables.
         needs: The package without which it is left out.
         roles: By role, the program and its first arguments.
-        scans: Whether each answer makes it look through all requests that are pending: it takes
-            too long if they are many.
     """
 
     name: str
     needs: str
     roles: dict[str, tuple[str, ...]]
-    scans: bool = False
-
-    def command(self, role: str, *arguments: object) -> list[object]:
-        """Return the command line of a role."""
-        program, *first = self.roles[role]
-        return [sys.executable, PEERS / program, *first, *arguments]
 
 
 def _roles(program: str, *roles: str) -> dict[str, tuple[str, ...]]:
@@ -59,7 +50,7 @@ CONTENDERS = (
     ),
     Contender(OURS, "twisted_oob", _roles("ours.py", "answer", "ask", "hold")),
     Contender(BASE, "wokkel", _roles("with_wokkel.py", "answer", "ask", "hold")),
-    Contender(SLIXMPP, "slixmpp", _roles("with_slixmpp.py", "answer", "ask", "hold"), scans=True),
+    Contender(SLIXMPP, "slixmpp", _roles("with_slixmpp.py", "answer", "ask", "hold")),
     Contender("raw", "twisted", _roles("raw_expat.py", "answer", "ask")),
 )
 

@@ -35,10 +35,7 @@ _REQUEST = re.compile(
 class Driver:
     """What both drivers have in common.
 
-    Args:
-        stream: The contender's stream.
-        in_flight: The exchanges that are under way at a time.
-        held: The exchanges that stay open beside those. The oldest is the next to end.
+    ``in_flight`` and ``held`` are those of a Column. The oldest exchange is the next to end.
     """
 
     def __init__(self, stream: ComponentStream, in_flight: int, held: int) -> None:
@@ -81,13 +78,20 @@ class Offering(Driver):
         self.exchange(1)
 
     def exchange(self, count: int) -> None:
-        """Get ``count`` answers."""
+        """Get ``count`` answers, and check each."""
         to_send = count
         while count:
             new = min(to_send, self._most - len(self.open))
             self.offer(new)
             to_send -= new
-            count -= self._collect()
+            for id_, to in self._read(_RESULT, b">"):
+                count -= 1
+                number = int(id_)
+                if number not in self.open:
+                    raise BenchmarkError(f"the answer to offer {number} came twice, or to no offer")
+                if to != OFFERER.encode() % (number % OFFERERS):
+                    raise BenchmarkError(f"the answer to offer {number} went to {to!r}")
+                self.open.remove(number)
 
     def offer(self, count: int) -> None:
         """Send that many offers."""
@@ -95,18 +99,6 @@ class Offering(Driver):
         self._sent += count
         self.open.update(numbers)
         self._stream.send(b"".join([self._offer % (n, n % OFFERERS) for n in numbers]))
-
-    def _collect(self) -> int:
-        """Wait for answers, check them and return how many came."""
-        results = self._read(_RESULT, b">")
-        for id_, to in results:
-            number = int(id_)
-            if number not in self.open:
-                raise BenchmarkError(f"the answer to offer {number} came twice, or to no offer")
-            if to != OFFERER.encode() % (number % OFFERERS):
-                raise BenchmarkError(f"the answer to offer {number} went to {to!r}")
-            self.open.remove(number)
-        return len(results)
 
 
 class Answering(Driver):
@@ -132,10 +124,6 @@ class Answering(Driver):
             else:
                 self._collect()
         self.begin()
-
-    def finish(self) -> None:
-        """Answer the last requests, after which no more come."""
-        self.answer(len(self.open))
 
     def answer(self, count: int) -> None:
         """Answer the oldest requests."""

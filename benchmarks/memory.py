@@ -46,4 +46,4 @@ def _row(contender: Contender, role: str, runs: int) -> dict[str, Any]:
 
 def report(figures: dict[str, Any]) -> str:
     """Return the table."""
-    return by_contender(figures, lambda row: f"{row['kib']:,.0f}")
+    return by_contender(figures, "{kib:,.0f}")

@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.process import BenchmarkError, Process
@@ -21,7 +21,6 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
-_ATTEMPTS = 3
 _PATIENCE = 10.0  # seconds
 
 
@@ -41,23 +40,18 @@ def served(home: Path, root: Path) -> Iterator[str]:
     if program is None:
         raise BenchmarkError("nginx is not installed")
     config = home / "nginx.conf"
-    for _ in range(_ATTEMPTS):  # another process can have taken the port meanwhile
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        config.write_text(_CONFIG.format(home=home, root=root, port=port))
-        with Process([program, "-e", "stderr", "-p", home, "-c", config]) as process:
-            if _listens(process, port):
-                yield f"http://127.0.0.1:{port}"
-                return
-            said = process.last_words()
-    raise BenchmarkError(f"nginx does not start: {said}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    config.write_text(_CONFIG.format(home=home, root=root, port=port))
+    with Process([program, "-e", "stderr", "-p", home, "-c", config]) as process:
+        deadline = time.monotonic() + _PATIENCE
+        while not _accepts(port):
+            if process.ended or time.monotonic() > deadline:
+                raise BenchmarkError(f"nginx does not start: {process.last_words()}")
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
 
 
-def _listens(process: Process, port: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and not process.ended:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return not process.ended
-        time.sleep(0.02)
-    return False
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -22,11 +22,7 @@ class BenchmarkError(Exception):
 
 @contextmanager
 def one_processor() -> Iterator[None]:
-    """Keep this process, and those it starts meanwhile, on the same processor.
-
-    To wake a process on another, idle one costs as much as a third of a lone exchange, and the
-    system's choice changes from run to run.
-    """
+    """Keep this process, and those it starts meanwhile, on the same processor."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
     try:
@@ -46,10 +42,9 @@ class Process:
 
     Args:
         command: The program and its arguments. It can import this project.
-        environment: What its environment has beside that of this process.
     """
 
-    def __init__(self, command: Sequence[object], **environment: str) -> None:
+    def __init__(self, command: Sequence[object]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (__exit__ closes it)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603  (the command is our own)
@@ -57,7 +52,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env={**os.environ, "PYTHONPATH": path},
         )
         self.pid = self._process.pid
 
@@ -80,9 +75,9 @@ class Process:
         return pages * resource.getpagesize() / 1024
 
     def last_words(self) -> str:
-        """Return the end of what it wrote to stderr."""
+        """Return the end of what it wrote to stderr, in one line."""
         self._errors.seek(0)
-        return self._errors.read().decode(errors="replace").strip()[-LAST_WORDS:]
+        return " ".join(self._errors.read().decode(errors="replace").split())[-LAST_WORDS:]
 
     def line(self, patience: float) -> str:
         """Return the next line of its stdout.

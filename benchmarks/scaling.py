@@ -9,7 +9,6 @@ the CPU time that each kind of process took for an offer.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -21,6 +20,9 @@ from typing import Any
 from twisted.internet.task import react
 
 from benchmarks.process import BenchmarkError, cpu_seconds
+from tests.servers.fleet import DocumentedEjabberd, Fleet
+from tests.servers.servers import DOMAIN
+from tests.support.certificates import Authority
 
 PROCESSES = (1, 2, 3)
 RUNS = 3
@@ -57,23 +59,12 @@ async def measure(fleet: Any, server: Any, count: int) -> str:
     )
 
 
-async def measure_all(reactor: Any) -> None:
-    """Measure each number of processes, or exit with a line that says what is missing."""
-    try:
-        import pytest  # noqa: PLC0415  (the tests' servers need it, and nobody else does)
-
-        from tests.servers.fleet import DocumentedEjabberd, Fleet  # noqa: PLC0415
-        from tests.servers.servers import DOMAIN  # noqa: PLC0415
-        from tests.support.certificates import Authority  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        sys.exit(f"{error.name} is missing. Install the project: pip install -e '.[test]'")
+async def main(reactor: Any) -> None:
+    """Measure each number of processes, and print its line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         authority = Authority(folder)
-        try:
-            server = DocumentedEjabberd(reactor, folder, authority.issue(DOMAIN), authority.file)
-        except pytest.skip.Exception as missing:
-            sys.exit(str(missing))
+        server = DocumentedEjabberd(reactor, folder, authority.issue(DOMAIN), authority.file)
         await server.start()
         try:
             for count in PROCESSES:
@@ -84,11 +75,5 @@ async def measure_all(reactor: Any) -> None:
             await server.stop()
 
 
-def main() -> None:
-    """Measure, unless the command line asks for help."""
-    argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__).parse_args()
-    react(measure_all)
-
-
 if __name__ == "__main__":
-    main()
+    react(main)

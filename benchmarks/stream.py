@@ -47,10 +47,6 @@ class ComponentStream:
     def accept(self, patience: float, process: Process) -> None:
         """Wait for the component, check its secret and let it in.
 
-        Args:
-            patience: Seconds within which it must have connected.
-            process: The one that is to connect.
-
         Raises:
             BenchmarkError: It ended, did not connect in time, or has a wrong secret.
         """

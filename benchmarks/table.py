@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 NOTHING = "–"  # noqa: RUF001  (an empty first cell would end the table's row)
@@ -22,26 +22,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([rule, line(head), rule, *map(line, rows), rule, ""])
 
 
-def number(value: float) -> str:
-    """Return a figure with as many places as it deserves."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
-
-
-def by_contender(columns: dict[str, dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
+def by_contender(columns: dict[str, dict[str, Any]], cell: str) -> str:
     """Return a table with a line for each contender, and under it what failed.
 
     Args:
         columns: By title and by contender, a row of figures, or only the ``error`` why it has none.
-        cell: Makes a cell of a row.
+        cell: The format of a cell, with the names of a row's figures.
     """
 
     def cell_of(row: dict[str, Any] | None) -> str:
-        return NOTHING if row is None else "failed" if "error" in row else cell(row)
+        return NOTHING if row is None else "failed" if "error" in row else cell.format(**row)
 
     names = dict.fromkeys(name for rows in columns.values() for name in rows)
     lines = [[name, *(cell_of(rows.get(name)) for rows in columns.values())] for name in names]
     failed = [
-        f"* {name}, {title}: {' '.join(row['error'].split())}\n"
+        f"* {name}, {title}: {row['error']}\n"
         for title, rows in columns.items()
         for name, row in rows.items()
         if "error" in row

@@ -100,7 +100,7 @@ class Asker(Responder):
 
     def on_handshake(self) -> None:
         """Begin."""
-        self.window.go_on()
+        self.window.begin()
 
     def ask(self) -> None:
         """Send one."""
@@ -111,7 +111,7 @@ class Asker(Responder):
     def on_iq(self, iq: dict[str, str]) -> None:
         """Count an answer."""
         self.pending.remove(iq["id"])
-        self.window.end(None if iq["type"] == "result" else iq)
+        self.window.end(iq, iq["type"] == "result")
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ def ask(xmpp: ComponentXMPP, count: str, size: str, to: str, url: str) -> None:
         )
 
     def answered(iq: Iq) -> None:
-        window.end(None if iq["type"] == "result" else iq)
+        window.end(iq, iq["type"] == "result")
 
     window = Window(int(count), int(size), send)
-    xmpp.add_event_handler("session_start", window.go_on)
+    xmpp.add_event_handler("session_start", window.begin)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ class Responder(XMPPHandler, IQHandlerMixin):
 class Holder(Responder):
     """Keeps ``room`` offers open, and for each one more answers the oldest."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: str) -> None:
         super().__init__()
-        self.room = room
+        self.room = int(room)
         self.held: deque[Deferred[None]] = deque()
 
     def on_offer(self, iq: Element) -> Deferred[None]:
@@ -80,22 +80,17 @@ class Asker(XMPPHandler):
 
     def connectionInitialized(self) -> None:
         """Begin."""
-        self.window.go_on()
+        self.window.begin()
 
     def ask(self) -> None:
         """Send one."""
         answer = self.request(OOBRequest(self.recipient, self.url, DESC))
-        answer.addCallbacks(self.window.succeed, self.window.end)
+        answer.addCallbacks(self.window.end, self.window.end, (True,))
 
 
 if __name__ == "__main__":
     role, host, port, domain, secret, *more = sys.argv[1:]
-    if role == "answer":
-        handler: XMPPHandler = Responder()
-    elif role == "hold":
-        handler = Holder(int(more[0]))
-    else:
-        handler = Asker(*more)
+    handler = {"answer": Responder, "hold": Holder, "ask": Asker}[role](*more)
     component = Component(host, int(port), domain, secret)
     handler.setHandlerParent(component)
     component.startService()

@@ -76,8 +76,8 @@ def test_send_says_ok_if_nothing_can_be_sent_and_stays(count, to):
 def test_send_says_ok_once(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(PEERS))
     sender = import_module("send").Sender(0, 1, "a@b/c", "http://127.0.0.1/")
-    sender.window.go_on()
-    sender.window.go_on()  # as after a stream that was lost
+    sender.go_on()
+    sender.go_on()  # as after a stream that was lost
     assert capsys.readouterr().out == "ok 0\n"
 
 
@@ -88,19 +88,10 @@ WHERE = ("127.0.0.1", "5347", "peer.example", "-secret")  # this one is no optio
     ("name", "arguments", "complaint"),
     [
         ("respond", [], "required: HOST, PORT, DOMAIN, SECRET"),
-        ("respond", ["a", "65536", *WHERE[2:]], "PORT: '65536' is not a whole number from 1 to"),
-        ("respond", ["a", "0", *WHERE[2:]], "PORT: '0' is not a whole number from 1 to 65535"),
-        ("respond", ["a", "xmpp", *WHERE[2:]], "PORT: 'xmpp' is not a whole number"),
-        ("respond", [*WHERE[:2], "a@@b", "s"], "DOMAIN: 'a@@b' is not a JID"),
-        ("respond", [*WHERE[:2], "", "s"], "DOMAIN: '' is not a JID"),
+        ("respond", ["a", "xmpp", *WHERE[2:]], "PORT: invalid int value: 'xmpp'"),
         ("respond", [*WHERE, "more"], "unrecognized arguments: more"),
         ("send", [*WHERE, "1", "1", "a@b"], "required: URL"),
-        ("send", [*WHERE, "-1", "1", "a@b", "http://a/"], "N: '-1' is not a whole number"),
-        (
-            "send",
-            [*WHERE, "1", "0", "a@b", "http://a/"],
-            "W: '0' is not a whole number of at",
-        ),
+        ("send", [*WHERE, "1", "x", "a@b", "http://a/"], "W: invalid int value: 'x'"),
     ],
 )
 def test_a_peer_tells_what_is_wrong_with_its_arguments(
