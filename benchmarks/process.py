@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LAST_WORDS = 600  # characters of a program's stderr that an error quotes
+LAST_WORDS = 4000  # characters of a program's stderr that an error quotes
 
 
 class BenchmarkError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -14,7 +15,14 @@ from wokkel.component import Component
 from twisted_oob import OOBHandler
 
 
-def command_line(description: str | None, **more: type) -> list[Any]:
+def positive(text: str) -> int:
+    """Read a whole number above 0: without a place in the window, nothing would ever be sent."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return int(text)
+
+
+def command_line(description: str | None, **more: Callable[[str], Any]) -> list[Any]:
     """Return HOST, PORT, DOMAIN, SECRET and ``more``, or exit with the usage and status 2."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

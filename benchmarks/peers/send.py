@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from asking import DESC
-from connecting import command_line, run
+from connecting import command_line, positive, run
 from twisted.python.failure import Failure
 
 from twisted_oob import ErrorCondition, OOBHandler
@@ -59,7 +59,7 @@ class Sender(OOBHandler):
 
 def main() -> None:
     """Send all, then stay until a signal ends it."""
-    *where, count, window, to, url = command_line(__doc__, N=int, W=int, TO=str, URL=str)
+    *where, count, window, to, url = command_line(__doc__, N=int, W=positive, TO=str, URL=str)
     run(Sender(count, window, to, url), *where)
 
 

@@ -91,7 +91,8 @@ WHERE = ("127.0.0.1", "5347", "peer.example", "-secret")  # this one is no optio
         ("respond", ["a", "xmpp", *WHERE[2:]], "PORT: invalid int value: 'xmpp'"),
         ("respond", [*WHERE, "more"], "unrecognized arguments: more"),
         ("send", [*WHERE, "1", "1", "a@b"], "required: URL"),
-        ("send", [*WHERE, "1", "x", "a@b", "http://a/"], "W: invalid int value: 'x'"),
+        ("send", [*WHERE, "1", "0", "a@b", "http://a/"], "W: 0 is not above 0"),
+        ("send", [*WHERE, "1", "x", "a@b", "http://a/"], "W: invalid positive value: 'x'"),
     ],
 )
 def test_a_peer_tells_what_is_wrong_with_its_arguments(

@@ -34,7 +34,7 @@ def connected(*callbacks, **options):
 
 # Calls of Python functions for one exchange, those of Twisted included.
 ASKING = 30
-ANSWERING = 44
+ANSWERING = 45
 
 # Bytes that are kept, beside what the application keeps.
 PENDING = 800

@@ -218,13 +218,11 @@ def twice(end, made):
     return wrap(end.xmlstream)
 
 
-puts = pytest.mark.parametrize(
-    "put", [overridden, before_the_stream_opens, before_the_handler, after_the_handler, twice]
-)
+WRAPPED = [before_the_stream_opens, before_the_handler, after_the_handler, twice]
 
 
 @every_socket
-@puts
+@pytest.mark.parametrize("put", [overridden, *WRAPPED])
 def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, put):
     end = wire()
     made = OOBHandler(reply, reactor=Clock())
@@ -244,7 +242,18 @@ def test_send_of_somebody_else_gets_every_stanza_as_an_element(wire, put):
 
 
 @every_socket
-@puts
+def test_a_stream_with_a_send_of_its_own_gets_elements_also_if_direct(wire):
+    end = wire()
+    made = Direct(reply, reactor=Clock())
+    objects = overridden(end, made)
+    made.send_url(PEER, URL).addErrback(lambda _: None)
+    end.offer(payload=query("https://files.example/success"))
+    assert [obj["type"] for obj in objects] == ["set", "result"]
+    assert all(IElement.providedBy(obj) for obj in objects)
+
+
+@every_socket
+@pytest.mark.parametrize("put", WRAPPED)
 def test_direct_leaves_the_send_of_somebody_else_out(wire, put):
     end = wire()
     made = Direct(reply, reactor=Clock())

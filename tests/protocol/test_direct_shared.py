@@ -22,6 +22,7 @@ from tests.support.streams import (
     outcome,
     query,
 )
+from twisted_oob import OOBHandler
 
 
 def sees_all(end, seen, offers):
@@ -160,3 +161,47 @@ def test_element_of_an_offer_is_one_object():
     end.offer()
     (got,) = offers
     assert got.element is got.element
+
+
+@both_sockets
+@pytest.mark.parametrize("handler", [OOBHandler, Direct])
+def test_stanza_of_a_stream_that_the_handler_has_left_is_not_answered_on_the_next(wire, handler):
+    offers = []
+    first, second = wire(), wire()
+    made = handler(offers.append, reactor=Clock())
+    first.open()
+    second.open()
+
+    def move(_element):
+        if made.parent is first.manager:
+            made.disownHandlerParent(first.manager)
+            made.setHandlerParent(second.manager)
+
+    first.xmlstream.addObserver("/iq", move, 1)
+    made.setHandlerParent(first.manager)
+    first.receive("<presence/>")
+    # With white space, it goes the ordinary way also where the handler is direct.
+    first.offer(payload=f"{query()} ")
+    assert offers == []
+    assert second.sent() == []
+    second.offer(payload=f"{query()} ")
+    assert len(offers) == 1
+
+
+@both_sockets
+@pytest.mark.parametrize("handler", [OOBHandler, Direct])
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_no_exception_of_the_application_ends_the_stream(wire, handler, raised, log):
+    offers = []
+
+    def on_offer(offer):
+        offers.append(offer)
+        raise raised
+
+    _, end = connected(on_offer, handler=handler, wire=wire)
+    end.receive("<presence/>")
+    for _ in range(3):
+        end.offer()
+    assert len(offers) == 3
+    assert not end.transport.disconnecting
+    log.clear()

@@ -185,3 +185,17 @@ def test_loss_of_the_stream_cancels_the_end_of_the_chain():
     _handler, wire, _offer = offered(succeed(None).addCallback(lambda _: last))
     wire.lose()
     assert cancelled == [last]
+
+
+def unwritable(extra):
+    """Make an error with something in it that XML can't hold."""
+    condition = domish.Element(("urn:x", "why"))
+    condition.addContent(extra)
+    return StanzaError("not-acceptable", appCondition=condition)
+
+
+@pytest.mark.parametrize("raised", [unwritable("\0"), unwritable("\ud800"), unwritable("\uffff")])
+def test_error_that_xml_cannot_hold_is_logged_and_is_internal_server_error(raised, log):
+    wire = offered(fail(raised))[1]
+    assert_answer(wire.sent_one(), FAULT)
+    assert [type(error) for error in log.failures()] == [ValueError]

@@ -188,3 +188,17 @@ def test_answer_that_cannot_be_written_is_logged(log):
     wire.xmlstream.send = broken
     done.callback(None)
     assert [type(error) for error in log.failures()] == [OSError]
+
+
+def test_work_that_cannot_be_cancelled_leaves_other_offers_cancelled(log):
+    def failing(_deferred):
+        raise KeyError("no canceller")
+
+    works = [Deferred(failing), Deferred(failing), Deferred()]
+    given = iter(works)
+    _handler, wire = connected(lambda _: next(given))
+    for number in range(3):
+        wire.offer(id_=f"o{number}")
+    wire.lose()
+    assert [type(error) for error in log.failures()] == [KeyError, KeyError]
+    assert works[2].called

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import AlreadyCalledError, CancelledError
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -230,3 +230,12 @@ def test_nothing_of_an_ended_request_is_kept():
             outcome(answer)
     assert handler._tracker._requests == {}
     assert handler._deadlines._heap == []
+
+
+def test_request_that_the_application_fired_leaves_others_failed_when_the_stream_is_lost(log):
+    handler, wire = connected()
+    first, second = (handler.send_url(PEER, URL) for _ in range(2))
+    first.callback("mine")
+    wire.lose()
+    assert isinstance(outcome(second), ConnectionLost)
+    assert [type(error) for error in log.failures()] == [AlreadyCalledError]

@@ -199,9 +199,11 @@ class Part(Service):
         self.part, self.calls, self.stopped = name, calls, stopped
 
     def startService(self):
+        Service.startService(self)
         self.calls.append(f"start {self.part}")
 
     def stopService(self):
+        Service.stopService(self)
         self.calls.append(f"stop {self.part}")
         return self.stopped
 
@@ -220,3 +222,16 @@ def test_a_served_stream_stops_its_responder_first():
     assert ends == []
     closed.callback(None)
     assert ends == [None]
+
+
+def test_a_served_stream_that_is_started_again_within_the_grace_keeps_its_stream():
+    calls, answered, closed = [], Deferred(), Deferred()
+    served = ServedStream(Part("responder", calls, answered), Part("stream", calls, closed))
+    served.startService()
+    ends = []
+    served.stopService().addCallback(ends.append)
+    served.startService()
+    answered.callback(None)
+    assert calls == ["start responder", "start stream", "stop responder", "start responder"]
+    assert ends == [None]
+    assert served.running

@@ -11,6 +11,7 @@ from twisted.words.xish import domish
 
 from twisted_oob.xmpp.jid import (
     _PREPARED_JID,
+    MAX_JID_LENGTH,
     _normalized_jid,
     _parts_of_jid,
     normalized_jid,
@@ -131,3 +132,12 @@ def test_text_of_an_address_is_one_object_for_all_requests():
 def test_only_an_address_is_normalized(address):
     with pytest.raises(ValueError, match="JID"):
         normalized_jid(address)
+
+
+@pytest.mark.parametrize("read", [parse_jid, normalized_jid])
+def test_an_address_has_a_length_that_it_may_have(read):
+    longest = "a@b.example/".ljust(MAX_JID_LENGTH, "r")
+    assert read(longest)
+    with pytest.raises(ValueError, match=f"at most {MAX_JID_LENGTH} characters, not 3072") as told:
+        read(f"{longest}r")
+    assert len(str(told.value)) < 100

@@ -339,3 +339,57 @@ def test_listener_goes_on_once_others_have_removed_their_handlers():
     run.play(offer())
     assert run.taken == []
     assert len(run.calls) == 2
+
+
+# What fails while it begins to listen.
+
+
+class Stubborn:
+    """A parser whose handlers can be read but not set."""
+
+    def __init__(self, parser):
+        self.__dict__["_parser"] = parser
+
+    def __getattr__(self, name):
+        return getattr(self._parser, name)
+
+    def __setattr__(self, name, value):
+        raise TypeError(f"{name} can't be set")
+
+
+def strange_dispatch(xmlstream):
+    def set_dispatch_fn(_function, _more):
+        raise AssertionError("unreachable")
+
+    xmlstream.setDispatchFn = set_dispatch_fn
+
+
+def stubborn_parser(xmlstream):
+    xmlstream.stream.parser = Stubborn(xmlstream.stream.parser)
+
+
+def another_counter(xmlstream):
+    """As if Twisted counted a stanza's bytes under another name."""
+    xmlstream.stream.bytesOfStanza = 0
+
+
+@both_sockets
+@pytest.mark.parametrize("change", [strange_dispatch, stubborn_parser, another_counter])
+def test_what_is_strange_means_the_ordinary_way_and_no_request_is_lost(wire, change):
+    end = wire()
+    end.open()
+    change(end.xmlstream)
+    found = hooks(end.xmlstream.stream)
+    offers, seen = [], []
+    made = Direct(offers.append, reactor=Clock())
+    waiting = made.send_url(PEER, URL)
+    made.setHandlerParent(end.manager)
+    end.xmlstream.addObserver("/iq", seen.append)
+    end.answer(end.sent_one())
+    assert outcome(waiting) is None
+    end.offer()
+    assert len(offers) == 1
+    assert len(seen) == 2
+    assert hooks(end.xmlstream.stream) == found
+    made.disownHandlerParent(end.manager)
+    assert hooks(end.xmlstream.stream) == found

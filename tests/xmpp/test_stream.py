@@ -167,8 +167,10 @@ def test_only_direct_leaves_out_whoever_wrapped_send(wire, direct):
 class Odd:
     """An XmlStream, but for one attribute."""
 
+    send = xmlstream.XmlStream.send
+
     def __init__(self, stream, missing):
-        self.__dict__.update(_stream=stream, _missing=missing)
+        self.__dict__.update(_stream=stream, _missing=missing, send=stream.send)
 
     @property
     def __class__(self):
@@ -201,3 +203,10 @@ def test_failure_of_the_transport_reaches_the_one_who_sends():
     end.transport.write = write
     with pytest.raises(OSError, match="broken"):
         stream.send_iq("set", "i", PEER, None)
+
+
+def test_the_stream_knows_better_who_we_are_than_a_manager_with_domains():
+    end = ClientWire()
+    end.open()
+    end.manager.domains = {"hosted.example"}
+    assert BoundStream(end.xmlstream, end.manager).me.full() == end.me

@@ -151,7 +151,7 @@ class ResponderService(Service):
         responder = self._responder()
         stream = self._account() if self._options.mode == ACCOUNT else self._component()
         identity = ("client", "bot") if self._options.mode == ACCOUNT else ("component", "generic")
-        responder.attach(stream, identity=identity)
+        responder.attach(stream, identity=identity, direct=True)
         self._served = ServedStream(responder, stream)
         self._served.startService()
 

@@ -198,7 +198,7 @@ def check_text(name: str, text: object) -> None:
     """
     if not isinstance(text, str):
         raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
-    # All that is printable can be in XML, and is sooner seen.
+    # All that is printable can be in XML, and isprintable() is the faster check.
     bad = None if text.isprintable() else NON_XML.search(text)
     if bad is not None:
         raise InvalidOOBData(

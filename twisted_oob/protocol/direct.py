@@ -89,7 +89,7 @@ class Intake:
         self._namespace = tap.namespace
         self._iq = f"{tap.namespace} iq"
         self._start, self._end, self._text, self._start_ns, self._end_ns = tap.ordinary
-        self._depth = _PASSING
+        self._state = _PASSING
         self._redeclared = False  # the next stanza changes what names mean
         # Of the stanza that we are in:
         self._attributes = _NO_ATTRIBUTES
@@ -97,12 +97,15 @@ class Intake:
         self._query: dict[str, str] | None = None  # its attributes, once it has begun
         self._parts: list[tuple[str, str]] = []
         self._part = self._part_text = ""
-        tap.listen(
-            Handlers(
-                self._on_start, self._on_end, self._on_text, self._on_start_ns, self._on_end_ns
-            ),
-            self._resumed,
+        handlers = (
+            self._on_start,
+            self._on_end,
+            self._on_text,
+            self._on_start_ns,
+            self._on_end_ns,
         )
+        # If it can't listen, nothing comes, and everything goes the ordinary way.
+        tap.listen(Handlers(*handlers), self._resumed)
 
     def close(self) -> None:
         """Take nothing more; a stanza that has begun goes the ordinary way."""
@@ -110,32 +113,32 @@ class Intake:
         self._replay()
 
     def _resumed(self) -> None:
-        self._depth = _BETWEEN
+        self._state = _BETWEEN
 
     def _on_start(self, name: str, attributes: dict[str, str]) -> None:
-        depth = self._depth
-        if depth == _BETWEEN:
+        state = self._state
+        if state == _BETWEEN:
             if name == self._iq and not self._redeclared:
                 kind = attributes.get("type")
                 if kind == "result":
                     if attributes.get("id") in self._awaited:
-                        self._depth = _IN_RESULT
+                        self._state = _IN_RESULT
                         self._attributes = attributes
                         return
                 elif kind == "set":
-                    self._depth = _IN_OFFER
+                    self._state = _IN_OFFER
                     self._attributes = attributes
                     return
             self._redeclared = False
-        elif depth == _IN_QUERY:
+        elif state == _IN_QUERY:
             part = _PARTS.get(name)
             if part is not None and not attributes and len(self._parts) < _MOST_PARTS:
-                self._depth = _IN_PART
+                self._state = _IN_PART
                 self._part = part
                 self._part_text = ""
                 return
-        elif depth == _IN_OFFER and name == _QUERY and self._declared:
-            self._depth = _IN_QUERY
+        elif state == _IN_OFFER and name == _QUERY and self._declared:
+            self._state = _IN_QUERY
             self._query = attributes
             return
         self._pass_on()
@@ -143,54 +146,54 @@ class Intake:
 
     def _on_text(self, text: str) -> None:
         # A text that is too long for a URL is kept no more: it may be as long as a stanza.
-        if self._depth == _IN_PART and len(self._part_text) <= MAX_URL_LENGTH:
+        if self._state == _IN_PART and len(self._part_text) <= MAX_URL_LENGTH:
             self._part_text += text
-        elif self._depth != _BETWEEN:
+        elif self._state != _BETWEEN:
             self._pass_on()
             self._text(text)
 
     def _on_start_ns(self, prefix: str | None, uri: str) -> None:
-        depth = self._depth
+        state = self._state
         # Expat tells of a declaration before the start of the element that makes it.
-        if depth == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
+        if state == _IN_OFFER and prefix is None and uri == NS_IQ_OOB and self._query is None:
             self._declared = True
             return
-        if depth != _BETWEEN:
+        if state != _BETWEEN:
             self._pass_on()
         elif prefix is not None or uri != self._namespace:
             self._redeclared = True
         self._start_ns(prefix, uri)
 
     def _on_end_ns(self, prefix: str | None) -> None:
-        if self._depth == _IN_OFFER:
+        if self._state == _IN_OFFER:
             self._declared = False
         else:
             self._end_ns(prefix)
 
     def _on_end(self, name: str) -> None:
-        depth = self._depth
-        if depth == _IN_PART:
+        state = self._state
+        if state == _IN_PART:
             self._parts.append((self._part, self._part_text))
-            self._depth = _IN_QUERY
-        elif depth == _IN_QUERY:
-            self._depth = _IN_OFFER
-        elif depth == _IN_RESULT:
+            self._state = _IN_QUERY
+        elif state == _IN_QUERY:
+            self._state = _IN_OFFER
+        elif state == _IN_RESULT:
             attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
-            self._depth = _BETWEEN
+            self._state = _BETWEEN
             self._stanza_taken()
-            # As with observers, an error is logged, and the stream goes on.
+            # As with observers, any exception is logged, and the stream goes on.
             try:
                 taken = self._take_result(attributes)
-            except Exception:
+            except BaseException:
                 self._log.failure("A result could not be handled")
             else:
                 if not taken:
                     # An answer of somebody whom we did not ask, which others may know.
-                    self._depth = _IN_RESULT
+                    self._state = _IN_RESULT
                     self._attributes = attributes
                     self._pass_on()
                     self._end(name)
-        elif depth == _IN_OFFER and self._query is not None:
+        elif state == _IN_OFFER and self._query is not None:
             payload = Payload(NS_IQ_OOB, "query", tuple(self._parts), self._query)
             offer = IQ(self._attributes, payload, namespace=self._namespace)
             # Before the handler has it: what it does may close us, or bring the next stanza.
@@ -198,7 +201,7 @@ class Intake:
             self._stanza_taken()
             try:
                 self._take_offer(offer)
-            except Exception:
+            except BaseException:
                 self._log.failure("An offer could not be handled")
         else:
             self._pass_on()
@@ -206,7 +209,7 @@ class Intake:
 
     def _forget(self) -> None:
         """Keep nothing of the stanza, and be ready for the next."""
-        self._depth = _BETWEEN
+        self._state = _BETWEEN
         self._declared = False
         self._attributes = _NO_ATTRIBUTES
         self._query = None
@@ -216,18 +219,18 @@ class Intake:
 
     def _pass_on(self) -> None:
         """Let Twisted go on with the stanza, from its first event on."""
-        if self._depth != _PASSING:
+        if self._state != _PASSING:
             self._tap.pass_on()
             self._replay()
 
     def _replay(self) -> None:
         """Give Twisted what there was of the stanza so far; all that follows is forwarded to it."""
-        depth, declared = self._depth, self._declared
+        state, declared = self._state, self._declared
         attributes, query, parts = self._attributes, self._query, self._parts
         part, text = self._part, self._part_text
         self._forget()
-        self._depth = _PASSING
-        if depth in (_BETWEEN, _PASSING):
+        self._state = _PASSING
+        if state in (_BETWEEN, _PASSING):
             return
         self._start(self._iq, attributes)
         if declared or query is not None:
@@ -238,9 +241,9 @@ class Intake:
         for one in parts:
             self._start_part(*one)
             self._end(one[0])
-        if depth == _IN_PART:
+        if state == _IN_PART:
             self._start_part(part, text)
-        elif depth == _IN_OFFER:
+        elif state == _IN_OFFER:
             self._end(_QUERY)
             self._end_ns(None)
 

@@ -101,8 +101,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         timeout: Seconds until ``send_url`` fails without an answer; None for never.
         direct: Whether nobody else on the stream needs to see these stanzas: neither those that
             come (its observers) nor those that go (whoever wrapped its ``send``). Then offers and
-            results are taken at the XML parser, and answers go to the transport as text, which
-            saves about two thirds of the time that they take.
+            results are taken at the XML parser, and requests and results go to the transport as
+            text, which saves about two thirds of the time that they take.
         reactor: An IReactorTime; None for the global reactor.
 
     Raises:
@@ -159,7 +159,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     ) -> Deferred[ErrorCondition | None]:
         """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 2).
 
-        Without a stream, the request waits for the next one. It is either sent or failed.
+        Without a stream, the request waits for the next one. One that fails before it is sent is
+        never sent.
 
         Args:
             recipient: The full JID of a client, or the JID of a component.
@@ -230,7 +231,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         stream = BoundStream(self.xmlstream, self.parent, direct=self._direct)
         self._stream = stream
         self._open_offers = OpenOffers(stream, self._deadlines)
-        self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza)
+        self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza, 0, self.xmlstream)
         tap = ParserTap.of(self.xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
@@ -262,7 +263,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
-        """Give the features of Out of Band Data (XEP-0066 section 4); a node has none."""
+        """Give the features of Out of Band Data (XEP-0066 section 4), and none for a node."""
         return [] if nodeIdentifier else [DiscoFeature(feature) for feature in DISCO_FEATURES]
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
@@ -284,7 +285,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. It is
     # read from the instance, as an element without it would give a child of that name.
 
-    def _on_stanza(self, stanza: Any) -> None:
+    def _on_stanza(self, xmlstream: Any, stanza: Any) -> None:
+        if self._stream is None or self._stream.xmlstream is not xmlstream:
+            return  # an observer before us has taken us off the stream in this very dispatch
         name = stanza.name
         if name == "iq":
             if vars(stanza).get("handled") is True:
@@ -307,7 +310,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _take_request(self, iq: IQ) -> None:
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return  # the observer of an earlier priority has lost the stream
+            return
         attributes = iq.attributes
         try:
             if attributes["type"] == "get":

@@ -82,7 +82,7 @@ def build_message(
 def messages_in(stanza: domish.Element) -> Iterator[OOBMessage]:
     """Read each usable ``<x xmlns='jabber:x:oob'/>`` of a message or presence.
 
-    A stanza of type error has none: it brings back what we sent.
+    Yields nothing for a stanza of type error: it brings back what we sent.
     """
     if stanza.getAttribute("type") == "error":
         return

@@ -100,7 +100,7 @@ class Offer:
 
     @property
     def sender(self) -> JID | None:
-        """The JID that offers. None on a stream that does not name it and does not know our own."""
+        """The JID that offers; None if neither the stanza nor the stream tells."""
         # Most applications look at one of the two addresses at the most.
         if isinstance(self._sender, str):
             self._sender = parse_jid(self._sender)
@@ -194,7 +194,11 @@ class Offer:
 
     def _cancel_work(self) -> None:
         if self._work is not None:
-            self._work.cancel()
+            try:
+                self._work.cancel()
+            except Exception:
+                # The application's canceller failed. Other offers must be cancelled all the same.
+                _log.failure("Could not cancel the work on an offer of {offer.sender}", offer=self)
 
     def _work_done(self, _result: object, error: StanzaError | None = None) -> None:
         """Answer, unless the application did by hand. Nobody is there to hear of a failure."""
@@ -263,7 +267,7 @@ class OpenOffers:
             offer._deadline = self._deadlines.add(offer, timeout)
 
     def settle(self, offer: Offer, deadline: Deadline | None) -> None:
-        """Keep an offer, and its deadline, no more."""
+        """Forget an offer, and cancel its deadline."""
         self._open.discard(offer)
         if deadline is not None:
             self._deadlines.cancel(deadline)
@@ -277,9 +281,9 @@ class OpenOffers:
             return
         try:
             response = error_response(iq.element, error)
-        except (TypeError, ValueError):
+        except Exception:
             # The application made the error, and no peer could parse it.
-            _log.failure("An offer was to be answered with an error that RFC 6120 does not allow")
+            _log.failure("An offer was to be answered with an error that can't be sent")
             response = error_response(iq.element, StanzaError("internal-server-error"))
         self._stream.send(response)
 

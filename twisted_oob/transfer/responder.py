@@ -105,7 +105,13 @@ class OOBResponder(Service):
         self._on_idle: Deferred[None] | None = None
         self._end_of_grace: Timer | None = None
 
-    def attach(self, manager: Any, *, identity: tuple[str, str] = ("component", "generic")) -> None:
+    def attach(
+        self,
+        manager: Any,
+        *,
+        identity: tuple[str, str] = ("component", "generic"),
+        direct: bool = False,
+    ) -> None:
         """Serve a stream.
 
         Besides offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
@@ -115,8 +121,10 @@ class OOBResponder(Service):
             manager: A Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or any other
                 stream manager that takes Wokkel's handlers.
             identity: The category and type that disco tells (XEP-0030 section 3.1).
+            direct: Whether nobody else on the stream needs to see the offers and their answers; as
+                for OOBHandler.
         """
-        offers = OOBHandler(self._on_offer, direct=True, reactor=self._clock)
+        offers = OOBHandler(self._on_offer, direct=direct, reactor=self._clock)
         # OOBHandler counts from the offer's arrival; here an offer may wait long for its turn. The
         # fetcher limits the time of each transfer itself.
         offers.answer_timeout = None
@@ -265,7 +273,9 @@ class ServedStream(Service):
         """Start the responder, then the stream."""
         Service.startService(self)
         self._responder.startService()
-        self._stream.startService()
+        # After a stop that is not over yet, the stream still runs.
+        if not self._stream.running:
+            self._stream.startService()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the responder, and the stream when every offer is answered.
@@ -275,7 +285,11 @@ class ServedStream(Service):
         """
         Service.stopService(self)
         stopped: Deferred[Any] = self._responder.stopService()
-        return stopped.addCallback(lambda _: self._stream.stopService())
+        return stopped.addCallback(lambda _: self._stop_stream())
+
+    def _stop_stream(self) -> Any:
+        # Unless somebody has started us again while the last offers were answered.
+        return None if self.running else self._stream.stopService()
 
 
 def _stopping() -> ResourceConstraint:

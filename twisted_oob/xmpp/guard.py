@@ -18,7 +18,7 @@ from twisted.words.protocols.jabber.jid import InvalidFormat
 from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT, XmlStream, toResponse
 from twisted.words.xish import domish
 
-from twisted_oob.xmpp.stanza import replace_non_xml
+from twisted_oob.xmpp.stanza import NON_XML, replace_non_xml
 
 MAX_DEPTH: Final = 128
 """How deep elements may be nested; Twisted's serialiser is recursive."""
@@ -61,7 +61,8 @@ def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element
         error: What goes into ``<error/>``. Characters that XML can't hold are replaced in its text.
 
     Raises:
-        ValueError: The condition or type is not one of RFC 6120, so that no peer could parse it.
+        ValueError: The condition or type is not one of RFC 6120, or XML can't hold what else is in
+            the error, so that no peer could parse it.
     """
     if error.condition not in STANZA_CONDITIONS or error.type not in _ERROR_TYPES:
         raise ValueError(f"condition {error.condition!r} with type {error.type!r}: not RFC 6120's")
@@ -70,6 +71,11 @@ def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element
     element = error.getElement()
     for text in element.elements(error.namespace, "text"):
         text.children = [replace_non_xml(str(text))]
+    # Whatever else an application put into it: one character that XML can't hold would cost us the
+    # whole stream.
+    bad = NON_XML.search(element.toXml())
+    if bad is not None:
+        raise ValueError(f"the error has the character U+{ord(bad[0]):04X}, which XML can't hold")
     response.addChild(element)
     return response
 

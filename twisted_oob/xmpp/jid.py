@@ -9,6 +9,9 @@ from typing import Final
 
 from twisted.words.protocols.jabber.jid import JID, InvalidFormat
 
+MAX_JID_LENGTH: Final = 3071
+"""Three parts of 1023 bytes and two separators (RFC 7622 section 3.1)."""
+
 
 def parse_jid(text: object) -> JID:
     """Read an XMPP address (RFC 7622).
@@ -23,6 +26,9 @@ def parse_jid(text: object) -> JID:
         return text
     if not isinstance(text, str):
         raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
+    # First, as stringprep is slow, and an attribute may be a megabyte long.
+    if len(text) > MAX_JID_LENGTH:
+        raise ValueError(f"a JID has at most {MAX_JID_LENGTH} characters, not {len(text)}")
     # A new one each time, as an application may change it. What is prepared is not prepared again.
     jid = JID.__new__(JID)
     jid.user, jid.host, jid.resource = _parts_of_jid(text)
@@ -64,7 +70,7 @@ def normalized_jid(address: JID | str) -> str:
     Raises:
         ValueError: ``parse_jid`` would raise it.
     """
-    if isinstance(address, str):
+    if isinstance(address, str) and len(address) <= MAX_JID_LENGTH:
         return _normalized_jid(address)
     # It is kept with every request: one text for all to the same peer.
     return sys.intern(parse_jid(address).full())

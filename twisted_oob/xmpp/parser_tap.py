@@ -13,7 +13,8 @@ the end of that stanza, and the listener replays to them what it has heard of it
 state      whose handlers          what ends it                                 then
 =========  ======================  ===========================================  =========
 waiting    Twisted's               the stanza that we came into ends            listening
-                                   (``ElementEvent``)
+                                   (``ElementEvent``); if a stream was
+                                   initialized by a stanza, that is the next
 listening  the listener's          ``pass_on()``                                passing
 passing    Twisted's               the stanza ends (``ElementEvent``)           listening
 closed     Twisted's               nothing: a tap is closed for good
@@ -36,13 +37,28 @@ Only this module uses them, and ``ParserTap.of`` gives None unless they are as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 from twisted.words.xish.domish import Element, ExpatElementStream
 from twisted.words.xish.utility import EventDispatcher
 from twisted.words.xish.xmlstream import XmlStream as XishXmlStream
+
+# All that an ExpatElementStream keeps, and what it counts since Twisted limits stanzas. These two
+# are the public face of Twisted's limits; "elementCount" counts what Twisted itself builds.
+_STATE: Final = {
+    "DocumentEndEvent",
+    "DocumentStartEvent",
+    "ElementEvent",
+    "currElem",
+    "defaultNsStack",
+    "documentStarted",
+    "error",
+    "localPrefixes",
+    "parser",
+}
+_COUNTERS: Final = {"elementCount", "maxElementCount", "maxStanzaSize", "stanzaSize"}
 
 _log = Logger()
 
@@ -75,6 +91,7 @@ class ParserTap:
         self._listener = self.ordinary
         self._resumed: Callable[[], None] = lambda: None
         self._closed = False
+        self._counts = hasattr(self._stream, "stanzaSize")
 
     @classmethod
     def of(cls, xmlstream: Any) -> ParserTap | None:
@@ -95,19 +112,29 @@ class ParserTap:
             _log.debug("The parser of a stream can't be tapped: {error!r}", error=error)
             return None
 
-    def listen(self, listener: Handlers, resumed: Callable[[], None]) -> None:
+    def listen(self, listener: Handlers, resumed: Callable[[], None]) -> bool:
         """Let handlers hear what comes, from the next start of a stanza on.
 
         Args:
             listener: Each forwards to ``ordinary`` from ``pass_on()`` or ``close()`` on, until
                 ``resumed`` is called.
             resumed: Called when the listener is on again: now or at the end of a stanza.
+
+        Returns:
+            False if it can't; then the stream is as it was found.
         """
         self._listener, self._resumed = listener, resumed
-        self._set_dispatch_fn(self._on_element)
-        # In the midst of a stanza, _on_element begins at its end.
-        if self._stream.currElem is None:
-            self._resume()
+        try:
+            self._set_dispatch_fn(self._on_element)
+            # In the middle of a stanza, _on_element begins at its end.
+            if self._stream.currElem is None:
+                self._resume()
+        except Exception as error:
+            _log.debug("The parser of a stream can't be tapped: {error!r}", error=error)
+            self._closed = True
+            self._stream.ElementEvent = self._dispatch
+            return False
+        return True
 
     def pass_on(self) -> None:
         """Let Twisted have the stanza, before what was heard of it is replayed."""
@@ -118,7 +145,8 @@ class ParserTap:
 
         Twisted counts the bytes since the last end of a stanza that it saw, against a limit.
         """
-        self._stream.stanzaSize = 0
+        if self._counts:
+            self._stream.stanzaSize = 0
 
     def close(self) -> None:
         """Listen no more, and leave the stream as it was found."""
@@ -173,8 +201,8 @@ def _is_usual(xmlstream: Any) -> bool:
         and getattr(stream.ElementEvent, "__func__", None) is XishXmlStream.onElement
         and getattr(xmlstream.dispatch, "__func__", None) is EventDispatcher.dispatch
         and all(getattr(one, "__self__", None) is stream for one in _handlers_of(stream.parser))
-        # A Twisted that limits a stanza counts its bytes here. One that counts them elsewhere would
-        # take all that we take for one endless stanza.
+        # A Twisted that counts a stanza's bytes elsewhere would take all that we take for one
+        # endless stanza.
+        and vars(stream).keys() - _COUNTERS == _STATE
         and hasattr(stream, "stanzaSize") == hasattr(stream, "maxStanzaSize")
-        and hasattr(stream, "currElem")
     )

@@ -14,7 +14,7 @@ What a component may send is checked where it comes in, before it gets here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.words.protocols.jabber import component
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
-MAX_JID_LENGTH: Final = 3071
-"""Three parts of 1023 bytes and two separators (RFC 7622 section 3.1)."""
 
 _log = Logger()
 
@@ -132,8 +130,7 @@ def only_domain(address: str | None) -> str:
 
 def _prepared(address: str | None) -> JID | None:
     """Return the address after stringprep, or None if it is absent or not valid."""
-    # By its length first, as stringprep is slow, and an attribute may be a megabyte long.
-    if not address or len(address) > MAX_JID_LENGTH:
+    if not address:
         return None
     try:
         return parse_jid(address)

@@ -107,7 +107,7 @@ class IQ:
         if self._element is None:
             element = Element((self._namespace, "iq"), attribs=_qualified(self.attributes))
             element.addChild(self.payload.to_element())
-            # So it is when observers see it, as the handler that has it sets this.
+            # Observers see it marked so, because our handler sets it.
             element.handled = True  # type: ignore[attr-defined]
             self._element = element
         return self._element
@@ -171,6 +171,9 @@ def iq_element(
     return element
 
 
+_KINDS: Final = frozenset(("error", "get", "result", "set"))
+
+
 class _FlatIQ(Element):
     """An IQ that is written by ``iq_xml`` as long as that can write it.
 
@@ -201,7 +204,7 @@ def _flat_parts(
     kind, id_, to, from_ = given("type"), given("id"), given("to"), given("from")
     children = iq.children
     if (
-        not kind
+        kind not in _KINDS
         or len(iq.attributes) != 1 + bool(id_) + bool(to) + bool(from_)
         or iq.localPrefixes
         or len(children) > 1

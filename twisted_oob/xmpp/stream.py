@@ -13,17 +13,18 @@ ordinary   always, unless the next row applies    ``xmlstream.send`` gets a domi
                                                   wrapped ``send`` (Wokkel's Component does, to add
                                                   a "from") sees it, and may change or hold it
 direct     the application said ``direct``, and   an IQ is written as text to the transport, after
-           the stream is one of Twisted's own,    the traffic log (``rawDataOutFn``) has seen it;
-           with a transport and a place for the   errors and messages take the ordinary way, too
-           traffic log
+           the stream has Twisted's own           the traffic log (``rawDataOutFn``) has seen it;
+           ``send``, a transport and a place for  errors and messages take the ordinary way, too
+           the traffic log
 =========  =====================================  =================================================
 
 The direct way saves the element and its serialisation, about half of what sending costs. It is
 judged for each IQ: if an attribute that it needs is missing, that IQ goes the ordinary way. Either
 an IQ is written whole, or the exception of whoever failed reaches the caller.
 
-Nothing is borrowed from the XmlStream and nothing has to be given back: a BoundStream keeps a
-reference, and its owner lets go of it when the stream is lost.
+Nothing is borrowed from the XmlStream that would have to be given back. A BoundStream keeps a
+reference, which its owner lets go of when the stream is lost, and lets the parser give each stanza
+at once (``guard.parse_promptly``), which stays so.
 """
 
 from __future__ import annotations
@@ -58,16 +59,18 @@ class BoundStream:
 
     def __init__(self, xmlstream: Any, manager: Any, *, direct: bool = False) -> None:
         self.xmlstream = xmlstream
-        # Wokkel's InternalComponent has several domains and no stream that would name one.
-        domains = getattr(manager, "domains", None)
         authenticator = getattr(xmlstream, "authenticator", None)
         jid = getattr(authenticator, "jid", None) or getattr(xmlstream, "thisEntity", None)
-        self.me: JID | None = parse_jid(min(domains)) if domains else jid
+        # Wokkel's InternalComponent has several domains and no stream that would name one.
+        domains = getattr(manager, "domains", None)
+        self.me: JID | None = parse_jid(min(domains)) if jid is None and domains else jid
         # No server adds a "from" to a component's stanzas (XEP-0114).
         self._from = self.me.full() if self.me is not None and self.me.user is None else None
-        # A subclass may have a send() of its own: it, too, is somebody whom direct leaves out.
-        # What is no XmlStream at all, as the end of an XmlPipe, takes elements only.
-        self._direct = direct and isinstance(xmlstream, XmlStream)
+        # A subclass with a send() of its own may frame what it sends. The end of an XmlPipe, which
+        # is not an XmlStream, takes only elements.
+        self._direct = (
+            direct and isinstance(xmlstream, XmlStream) and type(xmlstream).send is XmlStream.send
+        )
         parse_promptly(xmlstream)
 
     def send(self, stanza: domish.Element) -> None:

@@ -12,8 +12,9 @@ import secrets
 from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import AlreadyCalledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
@@ -22,7 +23,6 @@ from twisted_oob.errors import error_from_stanza
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
     from twisted.words.xish import domish
 
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
@@ -91,8 +91,8 @@ class _Request:
 class RequestTracker:
     """Sends IQ requests and gives each its answer.
 
-    A request made while there is no stream waits for one. It is then either sent or failed, never
-    both.
+    A request made while there is no stream waits for one. One that fails before it is sent is never
+    sent.
 
     Args:
         deadlines: Where the requests' timeouts are kept.
@@ -156,7 +156,7 @@ class RequestTracker:
         return deferred
 
     def stream_opened(self, stream: BoundStream) -> None:
-        """Send what has been waiting, in order, and from now on all there is."""
+        """Send waiting requests, in order. Later ones are sent at once."""
         self._stream = stream
         for request in list(self._requests.values()):
             payload, request.payload = request.payload, None
@@ -178,7 +178,11 @@ class RequestTracker:
         for request in sent:
             # An errback may have settled others.
             if request.id in self._requests:
-                self.settle(request).errback(reason)
+                try:
+                    self.settle(request).errback(reason)
+                except AlreadyCalledError:
+                    # The application has fired it itself. The others must fail all the same.
+                    self._log.failure("A request was fired by somebody else")
         self.deadlines.stop_if_idle()
 
     def take_answer(self, iq: domish.Element) -> bool:
@@ -199,15 +203,12 @@ class RequestTracker:
                     recipient=request.to,
                 )
             return False
-        deferred = self.settle(request)
+        result: object = iq if request.kind == "get" and iq.children else None
         if attributes.get("type") == "error":
             error = error_from_stanza(iq)
-            if request.on_error is None:
-                deferred.errback(error)
-            else:
-                deferred.callback(request.on_error(error))
-        else:
-            deferred.callback(iq if request.kind == "get" and iq.children else None)
+            # Before it is settled: what on_error raises must not leave it unanswered for ever.
+            result = Failure(error) if request.on_error is None else request.on_error(error)
+        self.settle(request).callback(result)
         if not self._requests:
             self.deadlines.stop_if_idle()
         return True
