@@ -6,6 +6,8 @@ A new Twisted that moves one of these fails the row that names it. A use without
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,6 +93,27 @@ def rooms():
 def test_each_use_has_its_row_and_each_row_its_use():
     uses = {(room, name) for room, source in rooms() for name in used(source)}
     assert uses == {(row.room, row.attribute) for row in PRIVATES}
+
+
+def classes():
+    """Give each class that is defined in the package."""
+    for room, _source in rooms():
+        module = importlib.import_module(f"twisted_oob.{room}".removesuffix(".__init__"))
+        for value in vars(module).values():
+            if inspect.isclass(value) and value.__module__ == module.__name__:
+                yield value
+
+
+def test_no_class_overrides_what_is_private_to_its_foreign_bases():
+    found = [
+        (own.__name__, name)
+        for own in classes()
+        for base in own.__mro__[1:]
+        if base.__module__.partition(".")[0] in ("twisted", "wokkel")
+        for name in vars(own).keys() & vars(base).keys()
+        if name.startswith("_") and not name.endswith("__")
+    ]
+    assert found == []
 
 
 def test_no_wing_but_xmpp_uses_any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from twisted_oob.protocol.rules import ANSWERS, REQUESTS, WAITS
@@ -46,7 +47,8 @@ def _table(*rows):
 def _indented(xml):
     """Put each element that holds others on lines of its own."""
     depth, lines = 0, []
-    for piece in xml.format(**_EXAMPLE).replace("><", ">\0<").split("\0"):
+    closed = re.sub(r"<(\w+)( [^<>/]*)?></\1>", r"<\1\2/>", xml.format(**_EXAMPLE))
+    for piece in closed.replace("><", ">\0<").split("\0"):
         if piece.startswith("</"):
             depth -= 1
         lines.append("  " * depth + piece)

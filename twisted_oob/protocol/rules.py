@@ -188,6 +188,12 @@ REQUESTS: Final = (
         goes_out="nothing; it is logged at debug",
     ),
     RequestRule(
+        comes_in="a message from an address that is not a JID",
+        stanza=f"<message from='a..b' to='{{me}}'><body>see</body>{_X}</message>",
+        application=NEVER_SEES_IT,
+        goes_out="nothing; it is logged at debug",
+    ),
+    RequestRule(
         comes_in="a message of type error, which brings back what we sent",
         stanza=f"<message type='error' from='{{peer}}' to='{{me}}'>{_X}</message>",
         application=NEVER_SEES_IT,
@@ -212,12 +218,12 @@ ANSWERS: Final = (
         outcome=None,
     ),
     AnswerRule(
-        comes_in="its error item-not-found",
+        comes_in="an error item-not-found from the peer that was asked",
         stanza=_answer("error", error="item-not-found"),
         outcome="not-found",
     ),
     AnswerRule(
-        comes_in="any other error of it",
+        comes_in="any other error from the peer that was asked",
         stanza=_answer("error", error="not-acceptable"),
         outcome="reject",
     ),
