@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from tests.support.fetching import ends_of
@@ -201,3 +202,13 @@ def test_a_protocol_knows_that_its_connection_is_gone_before_anybody_else(endpoi
     endpoints.hang_up().addCallback(seen.append)
     connection.connectionLost(LOST)
     assert seen == [LOST, None]
+
+
+def test_a_host_that_is_resolved_and_allowed_is_a_sign_of_life(heard):
+    reactor = MemoryReactorClock()
+    judged = JudgedEndpoints(reactor, FetchPolicy(), None, heard)
+    connecting = Deferred.fromCoroutine(judged.connect("8.8.8.8", 80, Factory.forProtocol(Reader)))
+    assert heard.counts == [0]
+    assert not connecting.called
+    connecting.cancel()
+    connecting.addErrback(lambda _: None)

@@ -102,6 +102,12 @@ def test_nobody_sends_from_an_address_of_others():
             result_of(setting.oob.send_url(PEER, URL, sender=sender))
 
 
+def test_nobody_sends_from_what_is_not_an_address():
+    setting = Setting()
+    with pytest.raises(AssertionError, match=r"from a\.\.b, which is not its own"):
+        setting.end.xmlstream.send("<message to='x' from='a..b'/>")
+
+
 @pytest.mark.parametrize("sender", [ME, BARE, None])
 def test_a_clients_stanzas_have_its_full_jid(sender):
     setting = Setting()

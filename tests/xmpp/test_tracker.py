@@ -444,3 +444,13 @@ def test_ten_thousand_unanswered_requests_end_with_one_timer(end):
     assert clock.getDelayedCalls() == []
     assert tracker._requests == {}
     assert tracker.deadlines._heap == []
+
+
+def test_a_line_of_the_log_shows_the_beginning_of_a_long_address(log):
+    tracker = RequestTracker(DeadlineQueue(Clock()))
+    tracker.stream_opened(stream := OpenStream())
+    ask(tracker)
+    answer = stanza("iq", type="result", id=stream.sent[0]["id"], from_="a@b/" + "c" * 100_000)
+    assert not tracker.take_answer(parseXml(answer.encode()))
+    (event,) = log
+    assert len(event["sender"]) == 200

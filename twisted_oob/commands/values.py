@@ -116,9 +116,11 @@ def parse_endpoint(text: str) -> str:
             raise ValueError(f"a port is 0 to {_HIGHEST_PORT}")
         serverFromString(reactor, text)
     except Exception as error:
-        # Each kind of endpoint has its own parser, with exceptions of its own.
+        # Each kind of endpoint has its own parser, with exceptions of its own. Only a ValueError is
+        # made to be read by a person.
+        reason = f" ({error})" if isinstance(error, ValueError) else ""
         raise ValueError(
-            f"expected a Twisted server endpoint such as tcp:5347:interface=127.0.0.1 ({error})"
+            f"expected a Twisted server endpoint such as tcp:5347:interface=127.0.0.1{reason}"
         ) from None
     return text
 

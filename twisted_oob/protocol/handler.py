@@ -67,7 +67,7 @@ from twisted_oob.protocol.messages import OOBMessage, build_message, messages_in
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.deferreds import as_deferred
-from twisted_oob.xmpp.jid import normalized_jid
+from twisted_oob.xmpp.jid import normalized_jid, shown
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
@@ -102,7 +102,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         direct: Whether nobody else on the stream needs to see these stanzas: neither those that
             come (its observers) nor those that go (whoever wrapped its ``send``). Then offers and
             results are taken at the XML parser, and requests and results go to the transport as
-            text, which saves about two thirds of the time that they take.
+            text, which saves more than half of the time that they take.
         reactor: An IReactorTime; None for the global reactor.
 
     Raises:
@@ -332,7 +332,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         except StanzaError as error:
             self._log.debug(
                 "Answered a request of {sender} with {error}",
-                sender=attributes.get("from"),
+                sender=shown(attributes.get("from")),
                 error=error,
             )
             open_offers.send_answer(iq, error)

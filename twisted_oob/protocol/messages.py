@@ -11,7 +11,7 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
 from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text, oob_elements
-from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.jid import parse_jid, shown
 from twisted_oob.xmpp.tracker import new_id
 
 MESSAGE_TYPES: Final = ("chat", "groupchat", "headline", "normal")
@@ -94,6 +94,6 @@ def messages_in(stanza: domish.Element) -> Iterator[OOBMessage]:
             data = OOBData.from_element(element)
             sender = None if address is None else parse_jid(address)
         except ValueError as error:  # noqa: PERF203  (each is for itself)
-            _log.debug("Ignored a URL from {sender}: {error}", sender=address, error=error)
+            _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
         else:
             yield OOBMessage(data, sender, body, stanza)

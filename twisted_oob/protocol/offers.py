@@ -95,7 +95,7 @@ class Offer:
 
     @property
     def sid(self) -> str | None:
-        """The stream identifier of XEP-0066 version 1.5; None if there is none."""
+        """The stream identifier of XEP-0066 version 1.5; None if it has no such thing."""
         return self.data.sid
 
     @property

@@ -11,6 +11,7 @@ from twisted.words.protocols.jabber.jid import JID, InvalidFormat
 
 MAX_JID_LENGTH: Final = 3071
 """Three parts of 1023 bytes and two separators (RFC 7622 section 3.1)."""
+_MOST_SHOWN: Final = 200
 
 
 def parse_jid(text: object) -> JID:
@@ -62,6 +63,11 @@ def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
     if slash and not jid.resource:
         raise ValueError(f"{text!r} is not a valid JID: there is nothing after its '/'")
     return jid.user, jid.host, jid.resource
+
+
+def shown(address: str | None) -> str | None:
+    """Give an address as a log may show it: a stranger can make one of any length."""
+    return address if address is None else address[:_MOST_SHOWN]
 
 
 def normalized_jid(address: JID | str) -> str:

@@ -205,6 +205,7 @@ def _flat_parts(
     children = iq.children
     if (
         kind not in _KINDS
+        or iq.name != "iq"
         or len(iq.attributes) != 1 + bool(id_) + bool(to) + bool(from_)
         or iq.localPrefixes
         or len(children) > 1
@@ -216,7 +217,10 @@ def _flat_parts(
 
 def _flat_payload(element: Element | str) -> Payload | None:
     """Read an element; None if it is more than a Payload can say."""
-    if type(element) is not Element or element.localPrefixes or element.uri != element.defaultUri:
+    if type(element) is not Element or element.localPrefixes:
+        return None
+    # Without a namespace of its own, it is in that of what holds it.
+    if not element.uri or element.uri != element.defaultUri:
         return None
     if element.attributes and not all(type(name) is str for name in element.attributes):
         return None

@@ -20,7 +20,7 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob.errors import error_from_stanza
-from twisted_oob.xmpp.jid import normalized_jid, parse_jid
+from twisted_oob.xmpp.jid import normalized_jid, parse_jid, shown
 
 if TYPE_CHECKING:
     from twisted.words.xish import domish
@@ -199,7 +199,7 @@ class RequestTracker:
             if request.payload is None:
                 self._log.warn(
                     "Ignored an answer from {sender}: {recipient} was asked",
-                    sender=attributes.get("from"),
+                    sender=shown(attributes.get("from")),
                     recipient=request.to,
                 )
             return False
