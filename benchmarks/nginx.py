@@ -1,4 +1,4 @@
-"""An nginx of one's own, on loopback, that serves a folder."""
+"""An nginx for the benchmarks alone, on loopback, that serves a folder."""
 
 from __future__ import annotations
 

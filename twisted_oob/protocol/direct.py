@@ -118,9 +118,12 @@ class Intake:
     def _on_start(self, name: str, attributes: dict[str, str]) -> None:
         state = self._state
         if state == _BETWEEN:
+            # Expat resolves prefixes, so that a name means the same however it was written. But one
+            # that the stanza itself declares is part of what Twisted would build.
             if name == self._iq and not self._redeclared:
                 kind = attributes.get("type")
                 if kind == "result":
+                    # Most results on a stream are for somebody else, and stay as fast as they were.
                     if attributes.get("id") in self._awaited:
                         self._state = _IN_RESULT
                         self._attributes = attributes
@@ -132,6 +135,7 @@ class Intake:
             self._redeclared = False
         elif state == _IN_QUERY:
             part = _PARTS.get(name)
+            # An attribute would be lost, as only names and texts are kept.
             if part is not None and not attributes and len(self._parts) < _MOST_PARTS:
                 self._state = _IN_PART
                 self._part = part
@@ -179,6 +183,7 @@ class Intake:
             self._state = _IN_OFFER
         elif state == _IN_RESULT:
             attributes, self._attributes = self._attributes, _NO_ATTRIBUTES
+            # First, as a callback of the request may close us, or lose the stream.
             self._state = _BETWEEN
             self._stanza_taken()
             # As with observers, any exception is logged, and the stream goes on.
@@ -194,6 +199,7 @@ class Intake:
                     self._pass_on()
                     self._end(name)
         elif state == _IN_OFFER and self._query is not None:
+            # The end of the IQ: it had one query, and nothing else.
             payload = Payload(NS_IQ_OOB, "query", tuple(self._parts), self._query)
             offer = IQ(self._attributes, payload, namespace=self._namespace)
             # Before the handler has it: what it does may close us, or bring the next stanza.

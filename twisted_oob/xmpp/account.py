@@ -1,4 +1,4 @@
-"""The way to an account on a real server: where it is, and a stream that is safe to log in on.
+"""The way to an account on a real server: how to find it, and a stream that is safe to log in on.
 
 ``client_endpoint`` finds the server of a domain, and ``client_factory`` makes the streams. A stream
 is negotiated in this order (RFC 6120 sections 4.3, 5 to 7), and nothing secret is sent before the
