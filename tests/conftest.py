@@ -15,6 +15,7 @@ from tests.servers.servers import DOMAIN, SERVERS
 from tests.support.certificates import Authority
 from tests.support.network import Network
 from tests.support.streams import logged
+from tests.support.waiting import in_time
 
 pytest_plugins = ["tests.support.hangs"]
 
@@ -54,7 +55,8 @@ async def network(tmp_path):
     folder.mkdir()
     made = Network(reactor, folder)
     yield made
-    await made.stop()
+    # A test that failed may have left what never ends.
+    await in_time(ensureDeferred(made.stop()))
 
 
 @pytest.fixture(scope="session")
