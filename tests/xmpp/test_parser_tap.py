@@ -110,11 +110,15 @@ def test_tap_that_never_listened_can_be_closed(end, seen):
     assert seen == ["mine"]
 
 
-def test_stanza_taken_sets_the_count_of_twisted_back(end):
+def test_stanza_taken_sets_the_count_of_twisted_back_if_it_counts(end):
+    stream = end.xmlstream.stream
+    counts = hasattr(stream, "stanzaSize")
     tap = ParserTap.of(end.xmlstream)
-    end.xmlstream.stream.stanzaSize = 77
+    if counts:
+        stream.stanzaSize = 77
     tap.stanza_taken()
-    assert end.xmlstream.stream.stanzaSize == 0
+    assert vars(stream).get("stanzaSize") == (0 if counts else None)
+    assert ParserTap.of(end.xmlstream) is not None
 
 
 def test_listening_begins_at_the_end_of_the_current_stanza(end, seen):
