@@ -97,6 +97,7 @@ def stanza_parser(
     parser.DocumentStartEvent = lambda _root: None
     parser.ElementEvent = on_stanza
     parser.DocumentEndEvent = on_end
+    _without_deferral(parser)
     return parser
 
 
@@ -106,7 +107,11 @@ def parse_promptly(xmlstream: Any) -> None:
     Expat 2.6 may otherwise keep the end of a stanza back until more data comes. A stream without
     such a parser stays as it is.
     """
-    parser: Any = getattr(getattr(xmlstream, "stream", None), "parser", None)
+    _without_deferral(getattr(xmlstream, "stream", None))
+
+
+def _without_deferral(stream: Any) -> None:
+    parser: Any = getattr(stream, "parser", None)
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
 
