@@ -452,5 +452,6 @@ def test_a_line_of_the_log_shows_the_beginning_of_a_long_address(log):
     ask(tracker)
     answer = stanza("iq", type="result", id=stream.sent[0]["id"], from_="a@b/" + "c" * 100_000)
     assert not tracker.take_answer(parseXml(answer.encode()))
-    (event,) = log
-    assert len(event["sender"]) == 200
+    # Others may log meanwhile.
+    (sender,) = [event["sender"] for event in log if "sender" in event]
+    assert len(sender) == 200
