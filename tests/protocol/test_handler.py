@@ -272,7 +272,7 @@ def test_import_installs_no_reactor():
 def test_error_of_a_request_is_logged_at_debug(log):
     _handler, wire = connected(never)
     wire.offer(payload=query("bad"))
-    (event,) = log
+    (event,) = log.ours()
     assert event["log_level"] is LogLevel.debug
     assert formatEvent(event).startswith(f"Answered a request of {PEER} with ")
     assert "bad-request" in formatEvent(event)

@@ -216,6 +216,10 @@ def outcome(deferred):
 class Events(list):
     """What was logged."""
 
+    def ours(self):
+        """Give what our own loggers logged; what others did may end meanwhile."""
+        return [event for event in self if event["log_namespace"].startswith("twisted_oob")]
+
     def failures(self):
         """Take the exceptions that were logged since the last look."""
         found = [event["log_failure"].value for event in self if event.get("log_failure")]

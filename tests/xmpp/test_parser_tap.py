@@ -227,7 +227,7 @@ def test_only_an_xmlstream_of_twisted_words_is_tapped(end):
 
 def test_reason_that_a_stream_cannot_be_tapped_is_logged_at_debug(end, log):
     assert ParserTap.of(Without(end.xmlstream, "setDispatchFn", xmlstream.XmlStream)) is None
-    (event,) = log
+    (event,) = log.ours()
     assert event["log_level"] is LogLevel.debug
     assert "setDispatchFn" in formatEvent(event)
 

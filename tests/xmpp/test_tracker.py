@@ -179,7 +179,7 @@ def test_answer_of_a_stranger_is_logged(log):
     tracker, stream = opened(JID(ME))
     ask(tracker)
     assert not take_element(tracker, stream.sent[0]["id"], "evil@evil.example")
-    (event,) = log
+    (event,) = log.ours()
     assert event["log_level"] is LogLevel.warn
     assert formatEvent(event) == (f"Ignored an answer from evil@evil.example: {PEER} was asked")
 
