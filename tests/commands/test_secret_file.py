@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import stat
@@ -142,3 +143,9 @@ print(read_or_create_secret(Path({str(path)!r})))
         secrets = {process.stdout.readline() for process in processes}
     assert secrets == {path.read_text()}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_secret_that_is_created_has_256_random_bits(tmp_path):
+    secrets = {read_or_create_secret(tmp_path / f"secret{number}") for number in range(2)}
+    assert len(secrets) == 2
+    assert {len(base64.urlsafe_b64decode(f"{secret}=")) for secret in secrets} == {32}

@@ -115,7 +115,7 @@ def circles(found):
 
 
 def broken_rules(package):
-    """Give what is wrong with each module below a package: where it is, or what it imports."""
+    """Give each module that breaks a rule, by its place or by its imports, and the reason."""
     found = rooms(package)
     for room, path in found.items():
         if wing_of(room) is None:

@@ -171,7 +171,7 @@ class MemoryServer:
             text = f"{stanza.getAttribute('to')} is not connected; these are: {there}"
             stanza = error_response(stanza, StanzaError("service-unavailable", text=text))
             receiver = end
-        # Without a namespace of its own, it is in that of the stream where it is read.
+        # A stanza without its own namespace takes that of the stream that reads it.
         receiver.receive(stanza.toXml(defaultUri=end.namespace))
 
     def _connected(self) -> list[StreamEnd]:
