@@ -22,7 +22,7 @@ WINGS = {
     "commands": {"xmpp", "files", "protocol", "transfer"},
 }
 # The hall: what every wing may import, and what stands above them all.
-BELOW = {"_compat", "_tls", "_version", "errors"}
+BELOW = {"_compat", "_tls", "_urls", "_version", "errors"}
 ABOVE = {"__init__": {"xmpp", "files", "protocol", "transfer"}, "testing": {"xmpp", "protocol"}}
 HALL = BELOW | set(ABOVE)
 

@@ -258,15 +258,24 @@ def test_data_is_frozen():
         data.url = "http://other.example/"
 
 
-@pytest.mark.parametrize("url", ["ftp://user:secret@h/a", "http://secret@h", "x://a:secret@?q"])
-def test_repr_shows_no_userinfo(url):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:secret@h/a",
+        "http://secret@h",
+        "x://a:secret@?q",
+        "https://h/a?token=secret",
+        "aesgcm://h/a#secret",
+    ],
+)
+def test_repr_shows_no_secret_of_a_url(url):
     shown = repr(OOBData(url, "a picture", "s1"))
     assert "secret" not in shown
     assert "a picture" in shown
 
 
-def test_repr_shows_the_rest_of_the_url():
-    assert "https://h/user@there?a@b" in repr(OOBData("https://u@h/user@there?a@b"))
+def test_repr_shows_scheme_host_port_and_path():
+    assert "'https://h:1/user@there'" in repr(OOBData("https://u@h:1/user@there?a@b"))
 
 
 @pytest.mark.parametrize(("namespace", "name"), NAMES.items())

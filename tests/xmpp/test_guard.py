@@ -21,12 +21,11 @@ from twisted.words.xish.domish import ExpatElementStream
 from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
 from twisted_oob.xmpp.guard import (
-    PromptXmlStream,
     error_response,
     is_safe,
-    parse_promptly,
     stanza_parser,
 )
+from twisted_oob.xmpp.prompt import PromptXmlStream, parse_promptly
 
 from wokkel.generic import parseXml  # isort: skip
 

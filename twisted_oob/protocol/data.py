@@ -16,6 +16,7 @@ from typing import Final
 
 from twisted.words.xish import domish
 
+from twisted_oob._urls import shown_url
 from twisted_oob.errors import InvalidOOBData
 from twisted_oob.xmpp.stanza import NON_XML, Payload
 
@@ -55,7 +56,6 @@ _NO_HOST: Final = re.compile(
 )
 _IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_USERINFO: Final = re.compile(r"^([^:/?#]*://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -84,7 +84,7 @@ class OOBData:
         put(self, "sid", sid or None)
 
     def __repr__(self) -> str:
-        return f"OOBData({without_userinfo(self.url)!r}, {self.desc!r}, {self.sid!r})"
+        return f"OOBData({shown_url(self.url)!r}, {self.desc!r}, {self.sid!r})"
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` or ``<x/>``.
@@ -179,11 +179,6 @@ def url_from_element(element: domish.Element) -> OOBData | None:
             except InvalidOOBData:
                 continue
     return None
-
-
-def without_userinfo(url: str) -> str:
-    """Give a URL as a log may show it: without the name and password before its host."""
-    return _USERINFO.sub(r"\1", url, count=1)
 
 
 def check_text(name: str, text: object) -> None:

@@ -34,10 +34,10 @@ from twisted.words.protocols.jabber.error import StanzaError
 from wokkel.generic import VersionHandler
 from wokkel.ping import PingHandler
 
+from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.files.fetch import FetchedFile, Fetcher
-from twisted_oob.protocol.data import without_userinfo
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
@@ -190,7 +190,7 @@ class OOBResponder(Service):
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
         # Userinfo is a password as often as not, and logs are read by many.
-        about: dict[str, Any] = {"sender": offer.sender, "url": without_userinfo(offer.url)}
+        about: dict[str, Any] = {"sender": offer.sender, "url": shown_url(offer.url)}
         self._log.info("Offer from {sender}: {url}", **about)
 
         def ended(level: Callable[..., None], text: str, **more: object) -> None:

@@ -33,7 +33,8 @@ from twisted.words.protocols.jabber.error import StreamError, exceptionFromStrea
 from twisted.words.xish import domish
 
 from twisted_oob.xmpp.deadlines import Clock, Timer
-from twisted_oob.xmpp.guard import is_safe, parse_promptly
+from twisted_oob.xmpp.guard import is_safe
+from twisted_oob.xmpp.prompt import parse_promptly
 from twisted_oob.xmpp.router import Router, domain_of, only_domain
 
 NS_COMPONENT: Final = component.NS_COMPONENT_ACCEPT

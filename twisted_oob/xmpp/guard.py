@@ -1,4 +1,4 @@
-"""What Twisted's XML leaves open, closed: hostile stanzas, and a parser that holds stanzas back.
+"""What Twisted's XML leaves open, closed: hostile stanzas.
 
 Twisted's serialiser does not escape namespace names, and expat lets any character into them. So a
 stranger's element with a quote in a namespace, sent on or echoed in an error, would become markup:
@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
-from twisted.words.protocols.jabber.jid import InvalidFormat
-from twisted.words.protocols.jabber.xmlstream import STREAM_ERROR_EVENT, XmlStream, toResponse
+from twisted.words.protocols.jabber.xmlstream import toResponse
 from twisted.words.xish import domish
 
+from twisted_oob.xmpp.prompt import without_deferral
 from twisted_oob.xmpp.stanza import NON_XML, replace_non_xml
 
 MAX_DEPTH: Final = 128
@@ -97,46 +96,5 @@ def stanza_parser(
     parser.DocumentStartEvent = lambda _root: None
     parser.ElementEvent = on_stanza
     parser.DocumentEndEvent = on_end
-    _without_deferral(parser)
+    without_deferral(parser)
     return parser
-
-
-def parse_promptly(xmlstream: Any) -> None:
-    """Let a stream's parser give each stanza as soon as it is there.
-
-    Expat 2.6 may otherwise keep the end of a stanza back until more data comes. A stream without
-    such a parser stays as it is.
-    """
-    _without_deferral(getattr(xmlstream, "stream", None))
-
-
-def _without_deferral(stream: Any) -> None:
-    parser: Any = getattr(stream, "parser", None)
-    if hasattr(parser, "SetReparseDeferralEnabled"):
-        parser.SetReparseDeferralEnabled(False)
-
-
-class PromptXmlStream(XmlStream):
-    """An XmlStream that gives each stanza as soon as it is there, also while it negotiates."""
-
-    transport: Any
-
-    def dataReceived(self, data: bytes) -> None:
-        """Parse what comes. What Twisted can't handle ends the stream, as malformed XML does."""
-        try:
-            XmlStream.dataReceived(self, data)
-        except (InvalidFormat, IndexError, KeyError):
-            # Twisted looks into the stream's header and features for what a server should have
-            # put there: an address that is a JID, a namespace, an attribute.
-            XmlStream.dispatch(self, Failure(), STREAM_ERROR_EVENT)
-            self.transport.loseConnection()
-
-    def connectionMade(self) -> None:
-        """Begin to parse."""
-        XmlStream.connectionMade(self)
-        parse_promptly(self)
-
-    def reset(self) -> None:
-        """Begin to parse anew, with another parser."""
-        XmlStream.reset(self)
-        parse_promptly(self)

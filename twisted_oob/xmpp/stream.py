@@ -24,7 +24,7 @@ an IQ is written whole, or the exception of whoever failed reaches the caller.
 
 Nothing is borrowed from the XmlStream that would have to be given back. A BoundStream keeps a
 reference, which its owner lets go of when the stream is lost, and lets the parser give each stanza
-at once (``guard.parse_promptly``), which stays so.
+at once (``prompt.parse_promptly``), which stays so.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.words.protocols.jabber.xmlstream import XmlStream
 
-from twisted_oob.xmpp.guard import parse_promptly
 from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.prompt import parse_promptly
 from twisted_oob.xmpp.stanza import iq_element, iq_xml
 
 if TYPE_CHECKING:

@@ -46,8 +46,8 @@ from twisted.words.protocols.jabber.xmlstream import (
 from wokkel.subprotocols import StreamManager
 
 from twisted_oob.xmpp.failures import Refusal, explain
-from twisted_oob.xmpp.guard import PromptXmlStream
 from twisted_oob.xmpp.keepalive import KeepAlive
+from twisted_oob.xmpp.prompt import PromptXmlStream
 
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts at the most; a stream that lasted as long counts as a success."""
