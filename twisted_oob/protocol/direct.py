@@ -49,7 +49,8 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from twisted_oob.protocol.data import MAX_URL_LENGTH, NS_IQ_OOB
+from twisted_oob._urls import MAX_URL_LENGTH
+from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.xmpp.parser_tap import Handlers, ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 
