@@ -173,9 +173,20 @@ class RequestTracker:
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
+        self._fail(reason, waiting=False)
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Fail every request that waits for a stream; it is never sent."""
+        self._fail(Failure(error), waiting=True)
+
+    def _fail(self, reason: Failure, *, waiting: bool) -> None:
         # Chosen before any is failed: an errback may open the next stream, which sends the others.
-        sent = [request for request in self._requests.values() if request.payload is None]
-        for request in sent:
+        chosen = [
+            request
+            for request in self._requests.values()
+            if (request.payload is not None) is waiting
+        ]
+        for request in chosen:
             # An errback may have settled others.
             if request.id in self._requests:
                 try:
