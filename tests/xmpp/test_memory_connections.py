@@ -163,4 +163,4 @@ def test_a_peer_that_goes():
     pending = setting.oob.send_url(PEER, URL)
     setting.peer.end.lose()
     assert not pending.called
-    assert result_of(setting.oob.send_url(PEER, URL)) == "reject"
+    assert result_of(setting.oob.send_url(PEER, URL)) == "unavailable"

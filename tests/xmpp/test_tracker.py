@@ -455,3 +455,22 @@ def test_a_line_of_the_log_shows_the_beginning_of_a_long_address(log):
     # Others may log meanwhile.
     (sender,) = [event["sender"] for event in log if "sender" in event]
     assert len(sender) == 200
+
+
+def test_requests_that_wait_may_be_failed_and_those_that_were_sent_go_on():
+    tracker, stream = opened()
+    sent = ask(tracker)
+    tracker.stream_lost(Failure(ConnectionLost()))
+    assert isinstance(outcome(sent), ConnectionLost)
+    waiting = [ask(tracker, timeout=5) for _ in range(3)]
+    again = []
+    waiting[0].addErrback(lambda _: waiting[1].cancel() or again.append(ask(tracker)))
+    tracker.fail_waiting(error := ValueError("there is no way"))
+    assert isinstance(outcome(waiting[1]), CancelledError)
+    assert outcome(waiting[2]) is error
+    tracker.stream_opened(stream)
+    assert len(stream.sent) == 2
+    tracker.fail_waiting(error)
+    assert not again[0].called
+    take_element(tracker, stream.sent[1]["id"], PEER)
+    assert outcome(again[0]) is None

@@ -310,9 +310,11 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def disownHandlerParent(self, parent: Any) -> None:
         """Leave a stream manager; to the handler, that is the loss of its stream."""
-        # Twisted Words and InternalComponent may be going through this very list, and would leave
-        # out the handler after us.
-        self.parent.handlers = list(self.parent.handlers)
+        handlers = getattr(self.parent, "handlers", None)
+        if isinstance(handlers, list):
+            # Twisted Words and InternalComponent may be going through this very list, and would
+            # leave out the handler after us.
+            self.parent.handlers = handlers.copy()
         self._disowned = True
         XMPPHandler.disownHandlerParent(self, parent)
         self.xmlstream = None

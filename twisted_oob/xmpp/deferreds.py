@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
@@ -38,16 +40,21 @@ def as_deferred(awaitable: object) -> Deferred[Any]:
 
 
 def _from_future(future: asyncio.Future[Any]) -> Deferred[Any]:
-    try:
-        running = asyncio.get_running_loop()
-    except RuntimeError:
-        running = None
     # On another loop, its end would come in another thread, or never.
-    if future.get_loop() is not running:
+    if not _turns_with_reactor(future.get_loop()):
         raise RuntimeError(
             "an asyncio Future works on the asyncio reactor only: twistd --reactor asyncio"
         )
     return Deferred.fromFuture(future).addErrback(_as_ours)
+
+
+def _turns_with_reactor(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        # Before the reactor runs, as in what task.react calls, its loop does not turn yet.
+        reactor = sys.modules.get("twisted.internet.reactor")
+        return isinstance(reactor, AsyncioSelectorReactor)
 
 
 def _as_ours(failure: Failure) -> Failure:
