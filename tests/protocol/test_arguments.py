@@ -21,6 +21,7 @@ TYPES = [
     ({"max_open_offers": 1.0}, "max_open_offers must be an int, not float"),
     ({"max_open_offers": "10"}, "max_open_offers must be an int, not str"),
     ({"max_open_offers": None}, "max_open_offers must be an int, not NoneType"),
+    ({"gate": ["me"]}, "gate must be a Gate, which has a method judge, or None, not list"),
     ({"max_open_offers": True}, "max_open_offers must be an int, not bool"),
 ]
 VALUES = [

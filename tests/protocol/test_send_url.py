@@ -106,7 +106,7 @@ def test_ids_are_unique_and_cannot_be_guessed():
         ({"recipient": None}, TypeError, "^recipient must be a JID or a str, not NoneType"),
         ({"recipient": PEER.encode()}, TypeError, "^recipient must be .*, not bytes"),
         ({"sender": "a@"}, ValueError, "JID"),
-        ({"sender": 1}, TypeError, "^sender must be a JID or a str, not int"),
+        ({"sender": 1}, TypeError, "^sender must be a JID, a str or None, not int"),
         ({"timeout": 0}, ValueError, "^timeout "),
         ({"timeout": -1}, ValueError, "^timeout "),
         ({"timeout": float("nan")}, ValueError, "^timeout "),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob.errors import WrongType
 
-ADDRESSES = (str, JID)
-"""The types that an address may have."""
+_ADDRESSES: Final = (str, JID)
 
 
 class Timeout(Enum):
@@ -29,9 +29,16 @@ def wrong_type(name: str, wanted: str, given: object) -> WrongType:
     return WrongType(f"{name} must be {wanted}, not {type(given).__name__}")
 
 
-def not_an_address(name: str, given: object) -> WrongType:
-    """Make the error for what is neither a JID nor the text of one."""
-    return wrong_type(name, "a JID or a str", given)
+def check_addresses(recipient: object, sender: object) -> None:
+    """Check that addresses are JIDs or the texts of JIDs; the sender may be None.
+
+    Raises:
+        WrongType: One of them is something else.
+    """
+    if not isinstance(recipient, _ADDRESSES):
+        raise wrong_type("recipient", "a JID or a str", recipient)
+    if sender is not None and not isinstance(sender, _ADDRESSES):
+        raise wrong_type("sender", "a JID, a str or None", sender)
 
 
 def check_callable(name: str, given: object) -> None:
@@ -42,6 +49,16 @@ def check_callable(name: str, given: object) -> None:
     """
     if given is not None and not callable(given):
         raise wrong_type(name, "callable or None", given)
+
+
+def check_gate(given: object) -> None:
+    """Check that a gate can judge, or is None.
+
+    Raises:
+        WrongType: It can't judge.
+    """
+    if given is not None and not callable(getattr(given, "judge", None)):
+        raise wrong_type("gate", "a Gate, which has a method judge, or None", given)
 
 
 def checked_seconds(name: str, given: object) -> float | None:

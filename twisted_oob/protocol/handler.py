@@ -46,7 +46,6 @@ from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
@@ -57,12 +56,12 @@ from zope.interface import implementer
 
 from twisted_oob.errors import ErrorCondition, Rejected, StreamRefused
 from twisted_oob.protocol.arguments import (
-    ADDRESSES,
     Timeout,
+    check_addresses,
     check_callable,
+    check_gate,
     checked_count,
     checked_seconds,
-    not_an_address,
 )
 from twisted_oob.protocol.data import NS_IQ_OOB, NS_X_OOB, oob_elements, oob_payload
 from twisted_oob.protocol.direct import Intake
@@ -72,7 +71,6 @@ from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, read_request
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
-from twisted_oob.xmpp.jid import shown
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
@@ -127,8 +125,6 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         ValueError: A timeout or ``max_open_offers`` is not above 0.
     """
 
-    _log = Logger()
-
     parent: Any
     xmlstream: Any
     on_offer: OfferCallback | None = None
@@ -160,6 +156,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self.answer_timeout = checked_seconds("answer_timeout", answer_timeout)
         self._max_open_offers = checked_count("max_open_offers", max_open_offers)
         self._direct = direct
+        check_gate(gate)
         self._gate = gate
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
@@ -210,10 +207,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if timeout is not _OF_HANDLER:
                 seconds = checked_seconds("timeout", timeout)
             payload = oob_payload(NS_IQ_OOB, url, desc, sid)
-            if not isinstance(recipient, ADDRESSES):
-                raise not_an_address("recipient", recipient)
-            if sender is not None and not isinstance(sender, ADDRESSES):
-                raise not_an_address("sender", sender)
+            check_addresses(recipient, sender)
             if self._stream is None:
                 self._check_not_refused()
             return self._tracker.request(
@@ -403,12 +397,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if self.on_offer is None:
                 raise Rejected
         except StanzaError as error:
-            self._log.debug(
-                "Answered a request of {sender} with {error}",
-                sender=shown(iq.attributes.get("from")),
-                error=error,
-            )
-            open_offers.send_answer(iq, error)
+            open_offers.refuse(iq, error)
         else:
             open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
 

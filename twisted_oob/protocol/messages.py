@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
-from twisted_oob.protocol.arguments import ADDRESSES, not_an_address
+from twisted_oob.protocol.arguments import check_addresses
 from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text, oob_elements
 from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import parse_jid, shown
@@ -74,10 +74,7 @@ def build_message(
     check_text("message_type", message_type)
     if message_type not in MESSAGE_TYPES:
         raise ValueError(f"message_type must be one of {MESSAGE_TYPES}, not {message_type!r}")
-    if not isinstance(recipient, ADDRESSES):
-        raise not_an_address("recipient", recipient)
-    if sender is not None and not isinstance(sender, ADDRESSES):
-        raise not_an_address("sender", sender)
+    check_addresses(recipient, sender)
     message = domish.Element((None, "message"))
     message["id"] = new_id()
     message["to"] = parse_jid(recipient).full()

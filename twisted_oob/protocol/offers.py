@@ -20,7 +20,7 @@ from twisted_oob.errors import AlreadyAnswered, OfferLost, error_from_condition
 from twisted_oob.protocol.requests import short_error
 from twisted_oob.xmpp.deferreds import as_deferred, has_succeeded
 from twisted_oob.xmpp.guard import error_response
-from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.jid import parse_jid, shown
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -273,6 +273,12 @@ class OpenOffers:
         if deadline is not None:
             self._deadlines.cancel(deadline)
             self._deadlines.stop_if_idle()
+
+    def refuse(self, iq: IQ, error: StanzaError) -> None:
+        """Answer a request that the application never sees."""
+        sender = shown(iq.attributes.get("from"))
+        _log.debug("Answered a request of {sender} with {error}", sender=sender, error=error)
+        self.send_answer(iq, error)
 
     def send_answer(self, iq: IQ, error: StanzaError | None) -> None:
         """Answer an IQ request with a result, or with an error and the request's child."""
