@@ -35,7 +35,7 @@ _SUB: Final = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _USER: Final = rf"(?:[{_SUB}:]*@)?"
 _IP_LITERAL: Final = rf"\[ (?: [0-9A-Fa-f:.]+ | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]"
 _PORT_AND_PATH: Final = rf"(?: :[0-9]* )? (?: /[{_SUB}:@/]* )?"
-_URI: Final = re.compile(
+URI: Final = re.compile(
     rf"""
     (?: [hH][tT][tT][pP][sS]? :
         // (?: [{_SUB}]+ {_PORT_AND_PATH}
@@ -48,6 +48,7 @@ _URI: Final = re.compile(
     """,
     re.VERBOSE,
 )
+"""An absolute URI, but for what is judged apart: a percent sign, and an IPv6 address."""
 _NOT_A_URI: Final = "url is not an absolute URI (RFC 3986): "
 _NO_HOST: Final = re.compile(
     r"https?:(?!//)|https?://(?:[^/?#\[\]]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
@@ -92,7 +93,7 @@ def to_uri(text: str) -> str:
     Raises:
         ValueError: There is none to be made of it. The message says why, without the URL.
     """
-    if len(text) <= MAX_URL_LENGTH and _URI.fullmatch(text) is not None:
+    if len(text) <= MAX_URL_LENGTH and URI.fullmatch(text) is not None:
         if "%" not in text and "[" not in text:
             return text
         if _BAD_PERCENT.search(text) is None:
@@ -128,7 +129,7 @@ def _converted(text: str) -> str:
         )
     )
     _check_length(uri)
-    if _URI.fullmatch(uri) is None:
+    if URI.fullmatch(uri) is None:
         if _NO_HOST.match(uri):
             raise ValueError("url has no host, which http and https need (RFC 9110 section 4.2)")
         raise ValueError(f"{_NOT_A_URI}its user, host or port has a character that it can't")

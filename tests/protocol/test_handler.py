@@ -324,14 +324,14 @@ def test_error_of_a_request_is_logged_at_debug(log):
 
 
 SECRETS = [
-    "https://user:secret@h/",
-    "https://h/a?token=secret",
-    "aesgcm://h/a#secret",
-    "https://a@user:secret@h/",
-    "https://user:sec/secret@h/",
-    "https://user:secret@h b/?secret",
-    "https:/user:secret@h/",
-    "secret bad",
+    "https://user:s3cr3t@h/",
+    "https://h/a?token=s3cr3t",
+    "aesgcm://h/a#s3cr3t",
+    "https://a@user:s3cr3t@h/",
+    "https://user:sec/s3cr3t@h/",
+    "https://user:s3cr3t@h b/?s3cr3t",
+    "https:/user:s3cr3t@h/",
+    "s3cr3t bad",
 ]
 
 
@@ -341,7 +341,7 @@ def shows_secret(event):
     held += [f"{value!r} {value}" for key, value in event.items() if key != "log_failure"]
     if event.get("log_failure"):
         held.append(event["log_failure"].getTraceback())
-    return any("secret" in text for text in held)
+    return any("s3cr3t" in text for text in held)
 
 
 @pytest.mark.parametrize("url", SECRETS)
@@ -373,11 +373,11 @@ def test_no_error_shows_a_secret_of_a_url(url):
     handler, _wire = connected()
     for sent in [(PEER, f"\x7f{url}"), (PEER, [url]), (PEER, URL, [url]), (PEER, URL, f"{url}\0")]:
         for send in (handler.send_url, handler.send_message):
-            assert "secret" not in str(outcome(send(*sent)))
-    assert "secret" not in str(outcome(handler.send_message(PEER, URL, body=[url])))
+            assert "s3cr3t" not in str(outcome(send(*sent)))
+    assert "s3cr3t" not in str(outcome(handler.send_message(PEER, URL, body=[url])))
     with pytest.raises(TypeError) as caught:
         OOBHandler(url)
-    assert "secret" not in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [OOBHandler, Direct])
@@ -390,7 +390,7 @@ def test_no_repr_shows_a_secret_of_a_url(kind):
     assert len(found) == 6
     held = [*found, *(one.data for one in found)]
     held += [Payload.from_element(next(one.element.elements())) for one in found]
-    assert "secret" not in repr(held)
+    assert "s3cr3t" not in repr(held)
 
 
 @pytest.mark.parametrize("kind", [OOBHandler, Direct])

@@ -374,24 +374,23 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         iq.handled = True
         if self._admits(iq.attributes):
             request = IQ(iq.attributes, Payload.from_element(query), element=iq)
-            self._take_admitted(request, alone=sum(1 for _ in iq.elements()) == 1)
-
-    def _take_request(self, iq: IQ) -> bool:
-        """Take what the Intake has found, unless there is no on_offer: others may have one."""
-        if self.on_offer is None:
-            return False
-        if self._gate is None or self._admits(iq.attributes):
-            self._take_admitted(iq)
-        return True
+            alone = sum(1 for _ in iq.elements()) == 1
+            self._take_request(request, alone=alone, admitted=True)
 
     def _admits(self, attributes: Any) -> bool:
         gate, stream = self._gate, self._stream
         return gate is None or stream is None or admits(gate, stream, attributes)
 
-    def _take_admitted(self, iq: IQ, *, alone: bool = True) -> None:
+    def _take_request(self, iq: IQ, *, alone: bool = True, admitted: bool = False) -> bool:
+        """Take a request; False if it is for others. The Intake gives those that are not judged."""
+        if not admitted:
+            if self.on_offer is None:
+                return False
+            if self._gate is not None and not self._admits(iq.attributes):
+                return True
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return
+            return True
         try:
             request = read_request(iq, stream, alone=alone)
             if self.on_offer is None:
@@ -400,6 +399,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             open_offers.refuse(iq, error)
         else:
             open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
+        return True
 
     def _check_not_refused(self) -> None:
         """Raise the reason if the stream manager says that there won't be a stream."""

@@ -171,7 +171,8 @@ class Offer:
             returned = on_offer(self)
             if returned is None:
                 return  # it answers by hand, now or later
-            work = as_deferred(returned)
+            # Most return a Deferred, for which this spares a call.
+            work = returned if isinstance(returned, Deferred) else as_deferred(returned)
         except Exception:
             self._work_failed(Failure())
             return
