@@ -215,10 +215,14 @@ def test_a_handler_that_takes_no_offers_leaves_them_to_another(kind, other, orde
 
 @KINDS
 @pytest.mark.parametrize("other", [OOBHandler, Direct], ids=["ordinary", "direct"])
-def test_offer_that_nobody_takes_is_refused_once(kind, other):
-    _handler, wire = connected(handler=kind)
-    other(reactor=Clock()).setHandlerParent(wire.manager)
-    FallbackHandler().setHandlerParent(wire.manager)
+@pytest.mark.parametrize("fallback_first", [True, False])
+def test_offer_that_nobody_takes_is_refused_once(kind, other, fallback_first):
+    wire = ClientWire()
+    wire.open()
+    handlers = [kind(reactor=Clock()), other(reactor=Clock())]
+    handlers.insert(0 if fallback_first else 2, FallbackHandler())
+    for handler in handlers:
+        handler.setHandlerParent(wire.manager)
     for payload in (query(), f"{query()} "):
         wire.offer(payload=payload)
         sent = wire.sent_one()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from wokkel.subprotocols import XMPPHandler
 
-from tests.support.streams import PEER, URL, WIRES, outcome, stanza
+from tests.support.streams import PEER, URL, WIRES, connected, outcome, stanza
 from twisted_oob import OOBHandler
 
 pytestmark = pytest.mark.usefixtures("log")
@@ -130,3 +131,13 @@ def test_handler_that_moves_while_a_stream_begins_does_not_stop_the_others(make)
     assert last.heard[-1] == "done"
     second.open()
     assert exchange(moving, second)
+
+
+@on_every_stream
+def test_handler_that_hears_twice_of_its_stream_keeps_what_is_open_on_it(make):
+    cancelled = []
+    handler, wire = connected(lambda _: Deferred(cancelled.append), wire=make)
+    wire.offer()
+    handler.connectionInitialized()
+    wire.lose()
+    assert len(cancelled) == 1
