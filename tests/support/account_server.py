@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-from scramp import ScramMechanism
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.python.failure import Failure
@@ -12,6 +11,7 @@ from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.xmlstream import STREAM_CONNECTED_EVENT
 
+from tests.support.scram_server import ScramServer, WrongProofError
 from tests.support.waiting import in_time
 
 DOMAIN = "home.example"
@@ -93,20 +93,19 @@ class _Listener(xmlstream.ListenAuthenticator):
     def auth(self, element):
         if element["mechanism"] == "PLAIN":
             return self.success("")
-        mechanism = ScramMechanism(element["mechanism"])
-        info = mechanism.make_auth_info(self.server.password)
-        self.scram = mechanism.make_server(lambda _user: info)
-        self.scram.set_client_first(decoded(element))
-        self.say("challenge", encoded(self.scram.get_server_first()))
+        self.scram = ScramServer(
+            element["mechanism"], self.server.password, bindings=self.server.bindings
+        )
+        self.say("challenge", encoded(self.scram.first(decoded(element))))
         return None
 
     def response(self, element):
         try:
-            self.scram.set_client_final(decoded(element))
-        except Exception:
+            final = self.scram.final(decoded(element))
+        except WrongProofError:
             self.say("failure", "<not-authorized/>")
         else:
-            self.success(encoded(self.scram.get_server_final()))
+            self.success(encoded(final))
 
     def success(self, data):
         self.say("success", data)

@@ -33,7 +33,7 @@ from twisted_oob._tls import ServiceTLS, trust_only
 from twisted_oob.errors import StreamRefused, Unencrypted
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.locate import PORT, SERVICES, ServerEndpoint
-from twisted_oob.xmpp.scram import SaslInitializer
+from twisted_oob.xmpp.sasl import SaslInitializer
 
 __all__ = ["PORT", "client_endpoint", "client_factory"]
 
