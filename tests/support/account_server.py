@@ -129,8 +129,8 @@ def encoded(text):
     return b64encode(text.encode()).decode()
 
 
-async def log_in(server, factory):
-    """Connect; gives the stream once it is ready, or else a Failure."""
+async def log_in(server, factory, endpoint=None):
+    """Connect, by default with TCP alone; gives the stream once it is ready, or else a Failure."""
     from twisted.internet import reactor
 
     ended = in_time(Deferred())
@@ -146,7 +146,8 @@ async def log_in(server, factory):
         xmlstream.STREAM_END_EVENT,
     ):
         factory.addBootstrap(event, end)
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+    if endpoint is None:
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
     xs = await in_time(endpoint.connect(factory))
     try:
         return (await ended)[0]
