@@ -26,15 +26,20 @@ SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN")
 class Server:
     """An XMPP server on loopback, as small as can be. What it heard is in ``clear`` and ``safe``.
 
-    ``first``, ``bind``: its features outside TLS and after authentication. ``bound``: what it
-    answers to the binding of a resource. ``versioned``: whether it is XMPP 1.0 inside TLS, too.
+    ``first``, ``inside``, ``bind``: its features outside TLS, those beside the mechanisms inside,
+    and those after authentication. ``bound``: what it answers to the binding of a resource.
+    ``versioned``: whether it is XMPP 1.0 inside TLS, too. ``direct``: whether TLS begins with the
+    first byte. ``chosen``: what a client said of the channel.
     """
 
     def __init__(self, reactor, tls):
         self._reactor = reactor
         self.tls = tls
         self.clear, self.safe = b"", b""
-        self.first, self.bind, self.mechanisms = STARTTLS, BIND, SCRAM
+        self.first, self.inside, self.bind = STARTTLS, "", BIND
+        self.mechanisms = SCRAM
+        self.direct = False
+        self.chosen = None
         self.password = PASSWORD
         self.bound = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{ME.full()}</jid></bind>"
         self.bound_type = "result"
@@ -66,6 +71,8 @@ class _Listener(xmlstream.ListenAuthenticator):
         xs.rawDataInFn = self.heard_clear
         for name in ("starttls", "auth", "response", "iq"):
             xs.addObserver(f"/{name}", getattr(self, name))
+        if self.server.direct:
+            self.begin_tls()
 
     def heard_clear(self, data):
         self.server.clear += data
@@ -85,18 +92,25 @@ class _Listener(xmlstream.ListenAuthenticator):
         xs = self.xmlstream
         xs.send(self.server.proceed)
         xs.reset()
+        self.begin_tls()
+
+    def begin_tls(self):
+        xs = self.xmlstream
         xs.rawDataInFn = self.heard_safe
         xs.transport.startTLS(self.server.tls)
         offered = "".join(f"<mechanism>{name}</mechanism>" for name in self.server.mechanisms)
-        self.features = f"<mechanisms xmlns='{NS_SASL}'>{offered}</mechanisms>"
+        self.features = f"<mechanisms xmlns='{NS_SASL}'>{offered}</mechanisms>{self.server.inside}"
 
     def auth(self, element):
         if element["mechanism"] == "PLAIN":
             return self.success("")
+        connection = self.xmlstream.transport.getHandle()
+        exported = connection.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
         self.scram = ScramServer(
-            element["mechanism"], self.server.password, bindings=self.server.bindings
+            element["mechanism"], self.server.password, bindings={"tls-exporter": exported}
         )
         self.say("challenge", encoded(self.scram.first(decoded(element))))
+        self.server.chosen = self.scram.flag
         return None
 
     def response(self, element):

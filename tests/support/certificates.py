@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
 _DAY = timedelta(days=1)
 
@@ -75,8 +75,11 @@ def _builder(name, key, issuer, signer, *, expired=False):
 
 
 def server_options(file):
-    """Give what a server needs for TLS with the key and certificate of a file."""
-    return PrivateCertificate.loadPEM(file.read_bytes()).options()
+    """Give what a server needs for TLS with the key and certificate of a file.
+
+    Not Twisted's CertificateOptions: that fails in 26.10 if a client offers protocols (ALPN).
+    """
+    return DefaultOpenSSLContextFactory(str(file), str(file))
 
 
 def srv_id(name):
