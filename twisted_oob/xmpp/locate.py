@@ -41,7 +41,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.names import client as dns_client
 from twisted.names import dns
-from twisted.names.error import DomainError
+from twisted.names.error import AuthoritativeDomainError, DNSNameError, DomainError
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -61,6 +61,8 @@ SERVICES: Final = ("_xmpp-client", "_xmpps-client")
 
 _DNS_TIMEOUTS: Final = (1, 3, 8)
 """Seconds of each try of a lookup."""
+# Not their subclasses: Twisted's exception for a name server that fails is one of DomainError's.
+_NO_SUCH_NAME: Final = (DNSNameError, DomainError, AuthoritativeDomainError)
 # RFC 6120 section 4.9.3.19: a host, or an IPv6 address in brackets, and perhaps a port.
 _REDIRECT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::([0-9]{1,5}))?")
 _LAST_PORT: Final = 65535
@@ -255,7 +257,7 @@ class ServerEndpoint:
         raise NoService(f"{domain} has no XMPP service, according to its DNS")
 
     async def _records(self, service: str, domain: str) -> list[_Target] | None:
-        """Look one set of records up; None if DNS does not answer."""
+        """Look one set of records up; None if DNS tells neither them nor that there are none."""
         if self._resolver is None:
             self._resolver = dns_client.Resolver("/etc/resolv.conf", reactor=self._reactor)
         name = f"{service}._tcp.{domain}"
@@ -263,13 +265,9 @@ class ServerEndpoint:
             answers, _, _ = await self._resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
         except CancelledError:
             raise
-        except DomainError:
-            return []
         except Exception as error:
-            # Each resolver has exceptions of its own. If DNS is down altogether, connecting to the
-            # domain fails as well.
-            self._log.debug("No answer for {name}: {error!r}", name=name, error=error)
-            return None
+            self._log.debug("No records of {name}: {error!r}", name=name, error=error)
+            return [] if type(error) in _NO_SUCH_NAME else None
         return [
             _Target(
                 # The name comes from strangers; what is not ASCII can't be a host name. The target
