@@ -147,17 +147,20 @@ class ServiceTLS:
         return True
 
 
-def read_certificates(path: Path) -> list[Certificate]:
+def read_certificates(path: str | Path) -> list[Certificate]:
     """Read every certificate of a file; Twisted's ``loadPEM`` reads only the first.
 
     Args:
-        path: A file of certificates in PEM format.
+        path: A file in PEM format.
+
+    Returns:
+        At least one certificate, in the file's order.
 
     Raises:
         OSError: The file can't be read.
-        ValueError: It contains no certificate.
+        ValueError: The file contains no certificate.
     """
-    pem = path.read_bytes()
+    pem = Path(path).read_bytes()
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError:
@@ -165,7 +168,7 @@ def read_certificates(path: Path) -> list[Certificate]:
     return [Certificate.load(each.public_bytes(Encoding.DER)) for each in found]
 
 
-def trust_only(path: Path) -> Any:
+def trust_only(path: str | Path) -> Any:
     """Return a trust root of the certificates in a file, and of no others.
 
     Args:

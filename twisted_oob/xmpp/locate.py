@@ -162,7 +162,6 @@ class ServerEndpoint:
         """
         place = _read_redirect(text)
         if place is None or self._redirects >= MOST_REDIRECTS:
-            self._redirects = 0
             return False
         self._redirects += 1
         self._redirect = place
