@@ -80,6 +80,13 @@ def test_who_has_no_address_is_allowed_only_if_everybody_is(entries, allowed):
     assert (None in AllowList(entries)) is allowed
 
 
+def test_who_has_no_valid_address_is_allowed_only_if_everybody_is():
+    sender = JID("me@home.example")
+    sender.host = "home..example"
+    assert sender not in AllowList(["home.example", "me@home.example"])
+    assert sender in AllowList([EVERYBODY])
+
+
 @pytest.mark.parametrize("entry", ["a@b@c/ \0", "", "@home.example", "home..example", "*@"])
 def test_what_is_not_a_jid_is_an_error(entry):
     for entries in ([entry], [EVERYBODY, entry], ["home.example", entry]):

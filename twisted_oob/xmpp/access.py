@@ -57,8 +57,11 @@ class AllowList:
         # Without a "from", a stanza comes from our own account or server. That is on no list.
         if sender is None:
             return False
-        # An application may have made it itself, with another spelling of the domain.
-        jid = parse_jid(sender)
+        try:
+            # An application may have made it itself, with another spelling of the domain.
+            jid = parse_jid(sender)
+        except ValueError:
+            return False
         return not self._names.isdisjoint((jid.full(), jid.userhost(), jid.host))
 
 
