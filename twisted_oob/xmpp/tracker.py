@@ -16,13 +16,13 @@ from twisted.internet.defer import AlreadyCalledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob.errors import error_from_stanza
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid, shown
 
 if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
@@ -272,19 +272,19 @@ class RequestTracker:
         # What waits for a stream can't have an answer.
         if request.payload is not None:
             return False
-        asked = None if request.to is None else parse_jid(request.to)
-        if request.from_ is not None:
-            me: JID | None = parse_jid(request.from_)
-        else:
-            me = self._stream.me if self._stream is not None else None
+        asked = request.to
+        address = request.from_ or (None if self._stream is None else self._stream.me)
+        me = None if address is None else parse_jid(address)
+        # Not userhostJID(), which keeps each for ever: a component may have many addresses.
+        bare = None if me is None else me.userhost()
         # Our server may answer for our own account under any of our names, or none at all.
-        own = asked is None or (me is not None and asked == me.userhostJID())
+        own = asked is None or asked == bare
         if sender is None:
             return own
         try:
-            answerer = parse_jid(sender)
+            answerer = normalized_jid(sender)
         except ValueError:
             return False
         if answerer == asked:
             return True
-        return own and me is not None and answerer in (me, me.userhostJID(), JID(me.host))
+        return own and me is not None and answerer in (me.full(), bare, me.host)
