@@ -8,10 +8,12 @@ from xml.sax.saxutils import escape
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 from twisted.words.protocols.jabber.jid import JID
+from zope.interface import implementer
 
 from tests.support.streams import COMPONENT
 from tests.support.waiting import BoundedClock
@@ -31,6 +33,7 @@ def stream_error(condition, text=""):
     return f"<stream:error><{condition} xmlns='{namespace}'/>{said}</stream:error>"
 
 
+@implementer(ITCPTransport)
 class Transport(StringTransport):
     """A transport in memory; ``aborted`` tells whether it was cut."""
 

@@ -8,7 +8,6 @@ watch whether it arrives.
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue, Timer
+from twisted_oob.xmpp.silence import bound_silence
 from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker
@@ -56,7 +56,7 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             # A component can ping nobody. A server need not answer for itself on this stream, and
             # for the component's own domain the answer may come on another connection, as some
             # servers let several components share a domain.
-            _bound_silence(self.xmlstream.transport)
+            bound_silence(self.xmlstream.transport)
             self._timer = self._clock.callLater(INTERVAL, self._send_space)
             return
         self._to = JID(stream.me.host) if stream.me is not None else None
@@ -103,16 +103,3 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _on_answer(self, iq: Any) -> None:
         if not iq.handled and self._tracker.take_answer(iq):
             iq.handled = True
-
-
-def _bound_silence(transport: Any) -> None:
-    """Let the system cut a connection if what we send is not acknowledged within PATIENCE.
-
-    TCP_USER_TIMEOUT (see tcp(7)) does that on Linux. Elsewhere the system's own limit of
-    retransmissions applies.
-    """
-    transport.setTcpKeepAlive(True)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        milliseconds = int(PATIENCE * 1000)
-        handle = transport.getHandle()
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

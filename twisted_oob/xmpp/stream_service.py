@@ -47,7 +47,7 @@ from wokkel.subprotocols import StreamManager
 
 from twisted_oob.xmpp.failures import Refusal, explain
 from twisted_oob.xmpp.keepalive import KeepAlive
-from twisted_oob.xmpp.prompt import PromptXmlStream
+from twisted_oob.xmpp.own_stream import OwnXmlStream
 
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts at the most; a stream that lasted as long counts as a success."""
@@ -95,7 +95,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         factory.addBootstrap(STREAM_ERROR_EVENT, self._note)
         factory.addBootstrap(STREAM_END_EVENT, self._on_end)
         factory.noisy = False
-        factory.protocol = PromptXmlStream
+        factory.protocol = OwnXmlStream
         self._clock = reactor
         self._endpoint = endpoint
         # Not "name": Service looks itself up by that in its parent.
