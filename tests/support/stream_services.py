@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import XmlStreamFactory
 from zope.interface import implementer
 
 from tests.support.streams import COMPONENT
@@ -46,6 +47,9 @@ class Transport(StringTransport):
     def getHandle(self):
         return self.socket
 
+    def fileno(self):
+        return self.socket.fileno()
+
     def setTcpKeepAlive(self, on):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, on)
 
@@ -58,15 +62,19 @@ class Server:
     """The other end of every connection, and the endpoint that makes them.
 
     ``down``: whether nothing listens there. ``silent``: whether no attempt ever ends.
+    ``asked``: the second connections, on which it was asked whether it lives.
     """
 
     def __init__(self):
         self.attempts = 0
+        self.asked = []
         self.down = False
         self.silent = False
         self.xmlstream = None
 
     def connect(self, factory):
+        if not isinstance(factory, XmlStreamFactory):
+            return self._ask(factory)
         self.attempts += 1
         if self.silent:
             # As HostnameEndpoint does: what it says of a cancelled attempt is not CancelledError.
@@ -77,6 +85,14 @@ class Server:
         self.xmlstream = factory.buildProtocol(None)
         self.xmlstream.makeConnection(self.transport)
         return succeed(self.xmlstream)
+
+    def _ask(self, factory):
+        if self.down:
+            return fail(Failure(error.ConnectionRefusedError()))
+        question = factory.buildProtocol(None)
+        question.makeConnection(Transport())
+        self.asked.append(question)
+        return succeed(question)
 
     def send(self, xml):
         self.xmlstream.dataReceived(xml.encode())
@@ -100,7 +116,7 @@ class Server:
 class World:
     """A StreamService, its clock, and the server that its endpoint connects to."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.clock = BoundedClock()
         self.clock.advance(1_000_000)  # a clock does not begin with the service
         self.server = Server()
@@ -111,6 +127,7 @@ class World:
             name=COMPONENT,
             reactor=self.clock,
             on_refused=self.refusals.append,
+            **options,
         )
 
     def next_pause(self):

@@ -1,14 +1,23 @@
-"""How long a connection may be silent, and what the operating system does about it."""
+"""How long a connection may be silent, and what the operating system knows and does about it."""
 
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 from typing import Any, Final
 
 from twisted.internet.interfaces import ITCPTransport
 
+if sys.platform == "linux":
+    import fcntl
+
 PATIENCE: Final = 30.0
 """Seconds that the other end's system may take to acknowledge what was sent."""
+
+# linux/sockios.h. Python's socket and termios have only the first, under its name for terminals.
+_SIOCOUTQ: Final = 0x5411
+_SIOCOUTQNSD: Final = 0x894B
 
 
 def bound_silence(transport: Any, seconds: float = PATIENCE) -> None:
@@ -31,3 +40,27 @@ def bound_silence(transport: Any, seconds: float = PATIENCE) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         handle = transport.getHandle()
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
+def queued_output(transport: Any) -> tuple[int, int]:
+    """Tell what the system still holds of what was written to a connection.
+
+    Args:
+        transport: A connected transport.
+
+    Returns:
+        The bytes that are on their way, sent and not acknowledged yet; and those that were not
+        sent, as the other end has no room for them. Both are 0 if the system doesn't tell, which
+        only Linux does.
+    """
+    if sys.platform != "linux" or not ITCPTransport.providedBy(transport):
+        return 0, 0
+    # Inside TLS, getHandle() is not the socket.
+    descriptor = transport.fileno()
+    unsent = _queue(descriptor, _SIOCOUTQNSD)
+    return _queue(descriptor, _SIOCOUTQ) - unsent, unsent
+
+
+def _queue(descriptor: int, which: int) -> int:
+    answer = fcntl.ioctl(descriptor, which, bytes(4))
+    return int(struct.unpack("i", answer)[0])
