@@ -8,9 +8,8 @@ from twisted.logger import formatEvent
 from tests.support.stream_services import World
 from tests.support.streams import COMPONENT, ME
 from twisted_oob.xmpp import keepalive
-from twisted_oob.xmpp.keepalive import INTERVAL, TICK
+from twisted_oob.xmpp.keepalive import INTERVAL, PATIENCE, TICK
 from twisted_oob.xmpp.second_connection import LIMIT
-from twisted_oob.xmpp.silence import PATIENCE
 
 MODES = pytest.mark.parametrize("account", [ME, None], ids=["client", "component"])
 ANSWER = "<iq type='result' id='{id}' from='home.example' to='me@home.example/desk'/>"

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.testing import StringTransport
 
 from tests.support.stream_services import Transport
-from twisted_oob.xmpp.silence import PATIENCE, bound_silence, queued_output
+from twisted_oob.xmpp.silence import bound_silence, queued_output
 
 
 def options(transport):
@@ -21,10 +21,10 @@ def options(transport):
     return timeout, bool(handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
 
-@pytest.mark.parametrize(("seconds", "timeout"), [((), PATIENCE * 1000), ((1.5,), 1500), ((0,), 0)])
+@pytest.mark.parametrize(("seconds", "timeout"), [(30, 30_000), (1.5, 1500), (0, 0)])
 def test_the_system_gets_the_limit(seconds, timeout):
     transport = Transport()
-    bound_silence(transport, *seconds)
+    bound_silence(transport, seconds)
     assert options(transport) == (timeout, True)
 
 
@@ -32,12 +32,12 @@ def test_a_system_without_such_a_limit_probes_the_peer_all_the_same(monkeypatch)
     transport = Transport()
     with monkeypatch.context() as patch:
         patch.delattr(socket, "TCP_USER_TIMEOUT")
-        bound_silence(transport)
+        bound_silence(transport, 30)
     assert options(transport) == (0, True)
 
 
 def test_what_is_not_tcp_stays_as_it_is():
-    bound_silence(StringTransport())
+    bound_silence(StringTransport(), 30)
 
 
 # --- what the system still holds

@@ -49,13 +49,15 @@ from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.xmpp.deadlines import Clock, Timer
 from twisted_oob.xmpp.second_connection import server_answers
-from twisted_oob.xmpp.silence import PATIENCE, queued_output
+from twisted_oob.xmpp.silence import queued_output
 from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import new_id
 
 INTERVAL: Final = 60.0
 """Seconds without a byte until we ask."""
+PATIENCE: Final = 30.0
+"""Seconds without progress after which the stream counts as dead, or in doubt."""
 TICK: Final = 5.0
 """Seconds between two looks at our output, while we wait for an answer."""
 

@@ -12,15 +12,12 @@ from twisted.internet.interfaces import ITCPTransport
 if sys.platform == "linux":
     import fcntl
 
-PATIENCE: Final = 30.0
-"""Seconds that the other end's system may take to acknowledge what was sent."""
-
 # linux/sockios.h. Python's socket and termios have only the first, under its name for terminals.
 _SIOCOUTQ: Final = 0x5411
 _SIOCOUTQNSD: Final = 0x894B
 
 
-def bound_silence(transport: Any, seconds: float = PATIENCE) -> None:
+def bound_silence(transport: Any, seconds: float) -> None:
     """Let the system cut a connection if what we send is not acknowledged in time.
 
     TCP_USER_TIMEOUT (see tcp(7)) does that on Linux. Elsewhere the system's own limit of
