@@ -53,7 +53,7 @@ async def test_sending(network, tmp_path, monkeypatch, capsys):
     assert network.files() == {"file.bin": b"file"}
 
     # As a status, such a line is printed to stderr, and the process exits with 1.
-    with pytest.raises(SystemExit, match="^not received: not-found, HTTP status 404$"):
+    with pytest.raises(SystemExit, match=r"^not received: not-found, HTTP status 404$"):
         await names["main"](network.reactor, DOMAIN, network.web.url())
 
     (tmp_path / "password").write_text("another secret\n")

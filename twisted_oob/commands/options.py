@@ -159,8 +159,8 @@ class Options(usage.Options):
         self._set("password-file", value, parse_existing_file)
 
     def opt_ca_file(self, value: str) -> None:
-        """Certificates (PEM) to verify the XMPP server's with. [default: the platform's] Downloads
-        over https are verified with these and the platform's."""
+        """Certificates (PEM) to verify the XMPP server's with, and those of https downloads.
+        [default: the platform's; for https, beside the platform's]"""
         self._set("ca-file", value, parse_existing_file)
 
     def opt_component(self, value: str) -> None:
@@ -234,6 +234,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check the options against each other, and fill in the defaults that depend on others."""
+        if self["direct-tls"]:
+            self._given.add("--direct-tls")
         if self["demo"]:
             self._prepare_demo()
         if self._given >= {"--jid", "--component"}:
