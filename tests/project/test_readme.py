@@ -57,7 +57,7 @@ async def test_sending(network, tmp_path, monkeypatch, capsys):
         await names["main"](network.reactor, DOMAIN, network.web.url())
 
     (tmp_path / "password").write_text("another secret\n")
-    with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, .*\)$"):
+    with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, "):
         await names["main"](network.reactor, DOMAIN, network.web.url())
     assert capsys.readouterr().out == ""
 
@@ -96,7 +96,7 @@ async def test_receiving_says_why_it_can_not(network, tmp_path, monkeypatch):
     names = example("receiving", tmp_path, monkeypatch, network.port, "receiver.localhost")
     (tmp_path / "downloads").mkdir()
     (tmp_path / "password").write_text("another secret\n")
-    with pytest.raises(SystemExit, match=r"^the secret is wrong, .*\)$"):
+    with pytest.raises(SystemExit, match=r"^the secret is wrong, "):
         await names["main"](network.reactor)
 
 

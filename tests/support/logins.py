@@ -29,6 +29,9 @@ class _Connection(Protocol):
         self.factory.connections.append(self)
         self.factory.arrivals.put(self.transport.getHost().host)
 
+    def connectionLost(self, reason=None):
+        self.connected = 0
+
     def dataReceived(self, data):
         self.received += data.decode()
         if header := re.search(r"<stream:stream[^>]*\bto=['\"]([^'\"]+)[^>]*>", self.received):
@@ -49,8 +52,8 @@ class _Connection(Protocol):
 class LoginServer(Factory):
     """Listens on loopback.
 
-    ``direct_tls``: whether TLS begins with the first byte. ``login``: fires with the user and password that a client gives, once it has verified the
-    certificate.
+    ``direct_tls``: whether TLS begins with the first byte. ``login``: fires with the user and
+    password that a client gives, once it has verified the certificate.
     """
 
     protocol = _Connection
@@ -76,4 +79,5 @@ class LoginServer(Factory):
     async def stop(self):
         await maybeDeferred(self._port.stopListening)
         for connection in self.connections:
-            connection.transport.abortConnection()
+            if connection.connected:
+                connection.transport.abortConnection()

@@ -20,11 +20,12 @@ SIZE = 20_000_000
 PIECE = "<message><body>" + "x" * 50_000 + "</body></message>"
 
 
-@pytest_twisted.async_yield_fixture
-async def server(certificates):
+@pytest_twisted.async_yield_fixture(params=[False, True], ids=["STARTTLS", "direct TLS"])
+async def server(certificates, request):
     from twisted.internet import reactor
 
     made = Server(reactor, server_options(certificates.issue(DOMAIN)))
+    made.direct = request.param
     await made.start()
     yield made
     await made.stop()
@@ -37,6 +38,7 @@ def streams(server, certificates):
 
     def make(password=PASSWORD, **options):
         options = {"host": "127.0.0.1", "port": server.port, "ca_file": certificates.file} | options
+        options["direct_tls"] = server.direct
         made.append(AccountStream(ME, password, **options))
         return made[-1]
 

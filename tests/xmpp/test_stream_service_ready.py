@@ -136,6 +136,18 @@ def test_a_refusal_reaches_all_who_want_to_know(world, log):
     assert critical(log) == []
 
 
+def test_a_refusal_that_a_handler_has_told_is_not_logged_too(world, log):
+    class Telling(XMPPHandler):
+        def stream_refused(self, error):
+            return True
+
+    Telling().setHandlerParent(world.stream)
+    Listener([]).setHandlerParent(world.stream)
+    world.stream.startService()
+    refuse(world)
+    assert critical(log) == []
+
+
 def test_a_refusal_that_nobody_waits_for_is_one_line_and_no_traceback(world, log):
     Listener([]).setHandlerParent(world.stream)
     world.stream.startService()

@@ -49,7 +49,9 @@ async def _ask(endpoint: Any, header: bytes) -> None:
     try:
         await question.answered
     finally:
-        question.transport.abortConnection()
+        # A TLS transport whose connection is gone has nothing left to abort, and fails.
+        if question.connected:
+            question.transport.abortConnection()
 
 
 class _Question(Protocol):
@@ -62,6 +64,7 @@ class _Question(Protocol):
         self._answer()
 
     def connectionLost(self, reason: Any = None) -> None:
+        self.connected = 0
         self._answer()
 
     def _answer(self) -> None:

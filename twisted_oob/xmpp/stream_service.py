@@ -75,9 +75,9 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
     If a stream fails for a permanent reason (a wrong password, an unknown host, a bad certificate)
     before any has been up, the service makes no further attempt: it is refused. Once a stream has
     been up, the configuration is known to be right, and such a failure counts as temporary. Those
-    who want to know hear of a refusal: who waits for ``ready``, each handler that has a method
-    ``stream_refused``, and ``on_refused``. If there is neither ``on_refused`` nor anybody who waits
-    for ``ready``, it is logged as critical.
+    who want to know hear of a refusal: each handler that has a method ``stream_refused``, who waits
+    for ``ready``, and ``on_refused``. If there is no ``on_refused``, nobody waits for ``ready``, and
+    no handler returns True, as it has told the application, it is logged as critical.
 
     Args:
         factory: Makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
@@ -248,19 +248,21 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
 
     def _refuse(self, error: StreamRefused) -> None:
         self.refused = error
+        heard = False
         for handler in list(self):
             tell = getattr(handler, "stream_refused", None)
             if tell is not None:
                 try:
-                    tell(error)
+                    heard = bool(tell(error)) or heard
                 except Exception:
                     self._log.failure("A handler failed when it heard that there is no stream")
         waiting, self._waiting_for_ready = self._waiting_for_ready, []
         for ready in waiting:
             ready.errback(error)
+        heard = heard or bool(waiting)
         if self.on_refused is not None:
             self.on_refused(error)
-        elif not waiting:
+        elif not heard:
             self._log.critical(
                 "{name}: {reason}; there will be no further attempt",
                 name=self._peer,
