@@ -76,8 +76,8 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
     before any has been up, the service makes no further attempt: it is refused. Once a stream has
     been up, the configuration is known to be right, and such a failure counts as temporary. Those
     who want to know hear of a refusal: each handler that has a method ``stream_refused``, who waits
-    for ``ready``, and ``on_refused``. It is logged as critical if there is no ``on_refused``, nobody
-    waits for ``ready``, and no handler returns True because it has told the application.
+    for ``ready``, and ``on_refused``. It is logged as critical if there is no ``on_refused``, if
+    nobody waits for ``ready``, and if no handler returns True, as it has told the application.
 
     Args:
         factory: Makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
