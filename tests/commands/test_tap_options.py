@@ -184,12 +184,13 @@ async def _(services):
 # --- a real server
 
 
-def account(services, server, **options):
+def account(services, server, *flags, **options):
     services.write("password", "hunter2")
     return services.make(
+        *flags,
         **{"jid": "me@home.example", "password_file": "password", "ca_file": str(services.ca_file)}
         | {"host": "127.0.0.1", "port": str(server.port), "download_dir": "landed"}
-        | options
+        | options,
     )
 
 
@@ -216,6 +217,22 @@ async def _(services):
     server = services.server()
     account(services, server).startService()
     await services.soon(server.login)
+    # Downloads trust it, too, in every mode.
+    ca_file = str(services.ca_file)
+    for service in (
+        account(services, server),
+        component(services, server.port, ca_file=ca_file),
+        services.make(secret_file="secret", ca_file=ca_file),
+    ):
+        assert service._policy.ca_file == services.ca_file
+
+
+@effect_of("direct-tls")
+async def _(services):
+    server = services.server(direct_tls=True)
+    account(services, server, "--direct-tls").startService()
+    user, _ = await services.soon(server.login)
+    assert user == "me"
 
 
 def component(services, port, **options):

@@ -39,6 +39,7 @@ PRIVATES = [
     Private("xmpp.parser_tap", "parser", "ExpatElementStream", "whose five handlers are borrowed"),
     Private("xmpp.parser_tap", "stanzaSize", "ExpatElementStream", "bytes counted for the limit"),
     Private("xmpp.component_server", "parser", "ExpatElementStream", "document type declarations"),
+    Private("xmpp.own_stream", "parser", "ExpatElementStream", "what XMPP forbids"),
     Private("xmpp.prompt", "parser", "ExpatElementStream", "expat's reparse deferral"),
     Private("xmpp.guard", "ElementEvent", "ExpatElementStream", "who gets each stanza"),
     Private("xmpp.stream", "rawDataOutFn", "XmlStream", "the log of traffic, for what is text"),

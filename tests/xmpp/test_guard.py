@@ -6,17 +6,8 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import InvalidFormat
-from twisted.words.protocols.jabber.xmlstream import (
-    STREAM_ERROR_EVENT,
-    Authenticator,
-    ConnectAuthenticator,
-    XmlStream,
-)
 from twisted.words.xish import domish
-from twisted.words.xish.domish import ExpatElementStream
 
 from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
@@ -25,7 +16,6 @@ from twisted_oob.xmpp.guard import (
     is_safe,
     stanza_parser,
 )
-from twisted_oob.xmpp.prompt import PromptXmlStream, parse_promptly
 
 from wokkel.generic import parseXml  # isort: skip
 
@@ -207,16 +197,6 @@ def test_error_of_an_application_keeps_its_own_condition():
 # Parsers.
 
 
-class Parser:
-    """As that of a Python whose expat defers."""
-
-    def __init__(self):
-        self.deferral = []
-
-    def SetReparseDeferralEnabled(self, enabled):
-        self.deferral.append(enabled)
-
-
 def test_stanza_parser_gives_each_child_of_the_root_and_tells_of_its_end():
     stanzas, ends = [], []
     parser = stanza_parser(stanzas.append, lambda: ends.append(len(stanzas)))
@@ -233,77 +213,3 @@ def test_stanza_parser_raises_what_is_not_xml():
     parser = stanza_parser(pytest.fail, pytest.fail)
     with pytest.raises(domish.ParserError):
         parser.parse(b"<root></other>")
-
-
-def test_any_stream_without_such_a_parser_stays_as_it_is():
-    for stream in (None, object(), XmlStream(Authenticator())):
-        parse_promptly(stream)
-
-
-def test_parser_gives_stanzas_at_once_from_each_beginning(monkeypatch):
-    parsers = []
-
-    def element_stream():
-        made = ExpatElementStream()
-        made.parser = Parser()
-        parsers.append(made.parser)
-        return made
-
-    monkeypatch.setattr(domish, "elementStream", element_stream)
-    stream = PromptXmlStream(Authenticator())
-    stream.makeConnection(StringTransport())
-    stream.reset()
-    assert [parser.deferral for parser in parsers] == [[False], [False]]
-
-
-class Failing(Authenticator):
-    """Fails at the header of the stream."""
-
-    def __init__(self, error):
-        Authenticator.__init__(self)
-        self.error = error
-
-    def streamStarted(self, rootElement):
-        raise self.error
-
-
-def started(authenticator):
-    """Give an open PromptXmlStream, and the failures that its observers hear of."""
-    stream, failures = PromptXmlStream(authenticator), []
-    stream.makeConnection(StringTransport())
-    stream.addObserver(STREAM_ERROR_EVENT, failures.append)
-    return stream, failures
-
-
-HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-
-
-@pytest.mark.parametrize(
-    "error", [InvalidFormat("not a JID"), IndexError("no label"), KeyError("no attribute")]
-)
-def test_header_that_twisted_cannot_handle_ends_the_stream_as_malformed_xml_does(error):
-    stream, failures = started(Failing(error))
-    stream.dataReceived(HEADER)
-    assert [failure.value for failure in failures] == [error]
-    assert stream.transport.disconnecting
-
-    malformed, failures = started(Authenticator())
-    malformed.dataReceived(b"</a>")
-    assert [failure.type for failure in failures] == [domish.ParserError]
-    assert malformed.transport.disconnecting
-
-
-@pytest.mark.parametrize("address", ["@", "a..b"])
-def test_header_from_what_is_not_an_address_ends_the_stream(address):
-    stream, failures = started(ConnectAuthenticator("home.example"))
-    stream.dataReceived(HEADER.replace(b">", f" from='{address}'>".encode()))
-    assert len(failures) == 1
-    assert stream.transport.disconnecting
-
-
-def test_any_other_exception_reaches_the_transport():
-    stream, failures = started(Failing(RuntimeError("a fault of ours")))
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        stream.dataReceived(HEADER)
-    assert failures == []
-    assert not stream.transport.disconnecting
