@@ -66,9 +66,13 @@ class Served:
 
     def ask(self, payload, sender=FRIEND, count=1, kind="get"):
         """Let so many requests come in one piece; gives what is answered at once."""
+        self.receive(payload, sender, count, kind=kind)
+        return self.answers()
+
+    def receive(self, payload, sender=FRIEND, count=1, *, kind="set"):
+        """Let so many requests come in one piece."""
         one = stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
         self.end.receive(one * count)
-        return self.answers()
 
     def answers(self):
         """Give each answer since the last look: its type, or the condition of its error."""

@@ -96,6 +96,14 @@ def test_offers_beyond_the_share_are_told_so_and_then_dropped():
     assert served.answers() == ["result"] * 36
 
 
+def test_what_is_beyond_all_places_is_refused_by_the_shares():
+    served = Served(allow_from=["*"])
+    assert served.offer("a@home.example", 36) + served.offer("b@home.example", 36) == []
+    served.receive(query(), "c@home.example")
+    (refusal,) = served.end.sent()
+    assert "too many transfers" in "".join(refusal.itertext())
+
+
 def test_successes_are_never_delayed_nor_counted():
     served = Served(concurrency=2)
     for _ in range(1000):

@@ -153,6 +153,23 @@ def test_what_a_turn_causes_may_enter_and_leave():
     assert runs.order == list("abcab")
 
 
+def test_a_share_holds_while_turns_are_given():
+    runs = Runs(2)
+    first = runs.enter("a")
+    filled = []
+
+    def end_and_fill(place):
+        place.leave()
+        filled.append(runs.fill("a"))
+
+    runs.enter("a", at_once=end_and_fill)
+    for _ in range(7):
+        runs.enter("a")
+    first.leave()
+    # Seven were waiting, and none of them had had its turn yet.
+    assert filled == [(0, 1)]
+
+
 class ManySenders(RuleBasedStateMachine):
     """Places that come and go in any order never break a share, and never idle without need."""
 

@@ -81,6 +81,14 @@ def test_one_stranger_uses_up_no_more_of_what_is_for_all_than_it_gets(gates):
     assert counted([gates.offers.judge(one) for one in others]) == {DENY: 90, DROP: 110}
 
 
+def test_what_is_dropped_for_the_sake_of_all_costs_a_stranger_no_token(gates):
+    for number in range(100):
+        gates.offers.judge(f"{number}@far.example")
+    assert gates.offer(STRANGER, 20) == {DROP: 20}
+    gates.clock.advance(0.5)
+    assert gates.offer(STRANGER, 20) == {DENY: 10, DROP: 10}
+
+
 @pytest.mark.parametrize("address", ["", "@", "a..b", "a b@far.example", "x" * 4000, "a@b/"])
 def test_who_has_no_valid_address_is_one_stranger(gates, address):
     assert gates.offer(address, 5) == {DENY: 5}

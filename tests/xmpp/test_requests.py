@@ -89,6 +89,14 @@ def test_what_is_dropped_nobody_answers(wire, kind, children):
     assert judge.judged == [PEER]
 
 
+def test_who_sees_every_stanza_sees_that_it_is_handled():
+    end, _, _ = guarded(Verdict.DROP)
+    seen = []
+    end.xmlstream.addObserver("/*", seen.append)
+    end.receive(stanza("iq", PING, type="get", id="q1", from_=PEER, to=end.me))
+    assert [one.handled for one in seen] == [True]
+
+
 @ALL_REQUESTS
 def test_what_is_admitted_is_answered_as_ever(kind, children):
     end, judge, _ = guarded(Verdict.ADMIT)
