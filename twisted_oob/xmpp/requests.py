@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.xmpp.gate import Verdict
+from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream import BoundStream
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def connectionInitialized(self) -> None:
         """Begin to judge."""
-        self._senders.me = BoundStream(self.xmlstream, self.parent).me
+        me = BoundStream(self.xmlstream, self.parent).me
+        self._senders.me = None if me is None else parse_jid(me)
         # One query for all: each costs every stanza on the stream some time.
         self.xmlstream.addObserver("/*", self._on_stanza, _FIRST)
 
