@@ -124,14 +124,14 @@ async def _(services):
 @effect_of("concurrency")
 async def _(services):
     _, sender = await services.start(concurrency="1")
-    offers = [sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(10)]
-    told = await services.soon(offers[9])
+    offers = [sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(6)]
+    told = await services.soon(offers[5])
     assert (told.error.condition, told.error.type) == ("resource-constraint", "wait")
-    for number in range(9):
+    for number in range(5):
         connection = await services.soon(services.web.arrivals.get())
         assert len(services.web.connections) == number + 1
         connection.write(answer(b"file"))
-    assert await services.soon(gatherResults(offers[:9])) == [None] * 9
+    assert await services.soon(gatherResults(offers[:5])) == [None] * 5
 
 
 @effect_of("grace")

@@ -29,7 +29,8 @@ from twisted_oob.commands.values import (
     parse_size,
 )
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.transfer.responder import CONCURRENCY, WAITING_PER_TRANSFER
+from twisted_oob.transfer.responder import CONCURRENCY
+from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY
 from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
 
