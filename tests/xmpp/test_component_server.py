@@ -198,6 +198,9 @@ async def test_a_component_that_is_in_has_no_time_limit(components):
         ("GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
         ("\x00\x16\x03", "not-well-formed"),
         ("<!DOCTYPE s [<!ENTITY e 'eeee'>]>" + header("a.example"), "restricted-xml"),
+        ("<!-- -->" + header("a.example"), "restricted-xml"),
+        ("<?target data?>" + header("a.example"), "restricted-xml"),
+        (header("a.example") + " <!-- -->", "restricted-xml"),
         (header("a.example") + "<" + "x" * MAX_HANDSHAKE_BYTES, "policy-violation"),
     ],
 )

@@ -33,6 +33,10 @@ from twisted_oob.xmpp.guard import MAX_DEPTH
         ),
         ("<message from='a.example' to='inside.example'></presence>", "not-well-formed"),
         ("<message from='a.example' to='inside.example'>&bomb;</message>", "not-well-formed"),
+        ("<!-- -->", "restricted-xml"),
+        ("<?target data?>", "restricted-xml"),
+        ("<message from='a.example' to='inside.example'><!-- --></message>", "restricted-xml"),
+        ("<message from='a.example' to='inside.example'><b><?t?></b></message>", "restricted-xml"),
         (
             "<message from='a.example' to='inside.example'>"
             + "<x>" * MAX_DEPTH

@@ -22,8 +22,8 @@ from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
 from twisted_oob.xmpp.guard import (
     error_response,
+    forbid_markup,
     is_safe,
-    stanza_parser,
 )
 from twisted_oob.xmpp.prompt import PromptXmlStream, parse_promptly
 
@@ -217,24 +217,6 @@ class Parser:
         self.deferral.append(enabled)
 
 
-def test_stanza_parser_gives_each_child_of_the_root_and_tells_of_its_end():
-    stanzas, ends = [], []
-    parser = stanza_parser(stanzas.append, lambda: ends.append(len(stanzas)))
-    for byte in b"<root xmlns='urn:r'><a><b/></a> <c/></root>":
-        parser.parse(bytes([byte]))
-    assert [stanza.toXml() for stanza in stanzas] == [
-        "<a xmlns='urn:r'><b/></a>",
-        "<c xmlns='urn:r'/>",
-    ]
-    assert ends == [2]
-
-
-def test_stanza_parser_raises_what_is_not_xml():
-    parser = stanza_parser(pytest.fail, pytest.fail)
-    with pytest.raises(domish.ParserError):
-        parser.parse(b"<root></other>")
-
-
 def test_any_stream_without_such_a_parser_stays_as_it_is():
     for stream in (None, object(), XmlStream(Authenticator())):
         parse_promptly(stream)
@@ -307,3 +289,51 @@ def test_any_other_exception_reaches_the_transport():
         stream.dataReceived(HEADER)
     assert failures == []
     assert not stream.transport.disconnecting
+
+
+MARKUP = {
+    "comment": "<!-- -->",
+    "processing instruction": "<?target data?>",
+    "document type": "<!DOCTYPE a>",
+    "entity": "<!DOCTYPE a [<!ENTITY e 'x'>]>",
+}
+
+
+def watched():
+    """Give a parser, the stanzas that it gives, and a list that grows when it finds markup."""
+    parser, stanzas, found = domish.elementStream(), [], []
+    parser.DocumentStartEvent = parser.DocumentEndEvent = lambda *_: None
+    parser.ElementEvent = stanzas.append
+    forbid_markup(parser.parser, lambda: found.append(True))
+    return parser, stanzas, found
+
+
+@pytest.mark.parametrize(
+    "before", ["", "<?xml version='1.0'?>", "<r>", "<r> ", "<r><a/>", "<r><a>"]
+)
+@pytest.mark.parametrize("markup", MARKUP.values(), ids=MARKUP)
+def test_forbidden_markup_ends_the_parser_and_nothing_follows(markup, before):
+    parser, stanzas, found = watched()
+    # A document type is not well-formed after the root's start, whatever a stream allows.
+    is_xml = "<r" not in before or "DOCTYPE" not in markup
+    with pytest.raises(domish.ParserError):
+        parser.parse(f"{before}{markup}<a/><r><b/>{markup}<c/>".encode())
+    assert found == [True] * is_xml
+    assert len(stanzas) == before.count("<a/>")
+
+
+def test_markup_is_found_when_its_bytes_come_one_by_one():
+    parser, _stanzas, found = watched()
+    for byte in b"<r><a><!-- never --":
+        parser.parse(bytes([byte]))
+    assert found == []
+    with pytest.raises(domish.ParserError):
+        parser.parse(b">")
+    assert found == [True]
+
+
+def test_an_xml_declaration_and_character_data_are_not_forbidden():
+    parser, stanzas, found = watched()
+    parser.parse(b"<?xml version='1.0'?><r><a><![CDATA[<!-- -->]]>&lt;!-- &#33;</a>")
+    assert [str(stanza) for stanza in stanzas] == ["<!-- --><!-- !"]
+    assert found == []

@@ -33,7 +33,7 @@ from twisted.words.protocols.jabber.error import StreamError, exceptionFromStrea
 from twisted.words.xish import domish
 
 from twisted_oob.xmpp.deadlines import Clock, Timer
-from twisted_oob.xmpp.guard import is_safe
+from twisted_oob.xmpp.guard import forbid_markup, is_safe
 from twisted_oob.xmpp.prompt import parse_promptly
 from twisted_oob.xmpp.router import Router, domain_of, only_domain
 
@@ -130,8 +130,7 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
     def connectionMade(self) -> None:
         """Begin to wait for the handshake."""
         super().connectionMade()
-        parser = self.stream.parser
-        parser.StartDoctypeDeclHandler = self._got_doctype
+        forbid_markup(self.stream.parser, self._got_markup)
         parse_promptly(self)
         self.factory.streams.add(self)
         self._timer = self.factory.reactor.callLater(HANDSHAKE_TIMEOUT, self._handshake_late)
@@ -147,11 +146,10 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
             StreamError("connection-timeout", f"no handshake in {HANDSHAKE_TIMEOUT:g} seconds")
         )
 
-    def _got_doctype(self, *_: object) -> None:
-        # A document type can define entities that expand to gigabytes (RFC 6120 section 11.1). The
-        # exception makes expat stop before it reads them.
-        self.sendStreamError(StreamError("restricted-xml", "no document type declarations"))
-        raise domish.ParserError("restricted XML")
+    def _got_markup(self) -> None:
+        self.sendStreamError(
+            StreamError("restricted-xml", "no comments, processing instructions or document types")
+        )
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what comes, within the limits. A stream error answers what is not well-formed."""
@@ -162,7 +160,7 @@ class _ComponentStream(_XmlStream):  # type: ignore[misc]
         try:
             self.stream.parse(data)
         except domish.ParserError:
-            # After a document type, this changes nothing any more.
+            # After forbidden markup, this changes nothing any more.
             self.sendStreamError(StreamError("not-well-formed"))
         if self._stanza_bytes > limit:
             self.sendStreamError(StreamError("policy-violation", f"more than {limit} bytes"))

@@ -16,7 +16,6 @@ from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
 from twisted.words.protocols.jabber.xmlstream import toResponse
 from twisted.words.xish import domish
 
-from twisted_oob.xmpp.prompt import without_deferral
 from twisted_oob.xmpp.stanza import NON_XML, replace_non_xml
 
 MAX_DEPTH: Final = 128
@@ -79,22 +78,26 @@ def error_response(stanza: domish.Element, error: StanzaError) -> domish.Element
     return response
 
 
-def stanza_parser(
-    on_stanza: Callable[[domish.Element], object], on_end: Callable[[], object]
-) -> Any:
-    """Make a parser for what goes over one XML stream in one direction.
+def forbid_markup(parser: Any, on_found: Callable[[], object]) -> None:
+    """Let an expat parser stop at what no XML stream may hold (RFC 6120 section 11.1).
+
+    That is a comment, a processing instruction or a document type, whose entities can expand to
+    gigabytes; before the root of the stream, too. An XML declaration is none of these.
+
+    Each new parser needs it, such as that of a stream that was reset.
 
     Args:
-        on_stanza: Called with each child of the stream's root, as soon as it is there.
-        on_end: Called at the end of the root.
-
-    Returns:
-        An object whose ``parse(data)`` takes bytes. It raises domish.ParserError if they are not
-        XML.
+        parser: An expat parser.
+        on_found: Called without arguments at the first such markup, to end the stream with
+            ``restricted-xml`` (section 4.9.3.18). Then ``parse`` raises domish.ParserError, and
+            nothing that follows gets through.
     """
-    parser: Any = domish.elementStream()
-    parser.DocumentStartEvent = lambda _root: None
-    parser.ElementEvent = on_stanza
-    parser.DocumentEndEvent = on_end
-    without_deferral(parser)
-    return parser
+
+    def found(*_: object) -> None:
+        on_found()
+        # Expat calls no handler any more after an exception in one.
+        raise domish.ParserError("restricted XML")
+
+    parser.CommentHandler = found
+    parser.ProcessingInstructionHandler = found
+    parser.StartDoctypeDeclHandler = found

@@ -9,15 +9,20 @@ transport when more than its buffer (64 KiB) waits to be written, and again when
 written. We are that producer: while output waits, nothing is read. Then the peer can't make us
 write more, TCP lets it feel that, and the stream goes on when it has read.
 
-=======  ==================================  =======================
-state    how it is entered                   what happens to input
-=======  ==================================  =======================
-flowing  made; all output is written         read
-blocked  more than the buffer waits          left with the system
-=======  ==================================  =======================
+========  ==================================  =======================
+state     how it is entered                   what happens to input
+========  ==================================  =======================
+flowing   made; all output is written         read
+blocked   more than the buffer waits          left with the system
+released  ``release()``                       read
+========  ==================================  =======================
 
 Stanzas that others cause, such as those that a router passes on, don't stop by that. Who sends them
 must look at ``blocked``.
+
+**A transport that has a producer does not close.** Its ``loseConnection`` waits until the producer
+is unregistered; over TLS always, over TCP if the limit is blocked. So ``release()`` comes before
+each ``loseConnection``. ``abortConnection`` waits for nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +50,21 @@ class OutputLimit:
         self.blocked = False
         self._transport = transport
         self._on_change = on_change
+        self._released = False
         transport.registerProducer(self, True)
+
+    def release(self) -> None:
+        """Limit nothing any more, so that the transport can be closed.
+
+        ``on_change`` is not called. A second call does nothing.
+        """
+        if self._released:
+            return
+        self._released = True
+        if self.blocked:
+            self.blocked = False
+            self._transport.resumeProducing()
+        self._transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
         """Stop reading: the transport says that too much waits."""
