@@ -44,6 +44,7 @@ from zope.interface import implementer
 from twisted_oob.xmpp.guard import error_response, forbid_markup
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.prompt import without_deferral
+from twisted_oob.xmpp.serial import to_xml
 
 _STANZAS: Final = frozenset({"iq", "message", "presence"})
 
@@ -173,7 +174,7 @@ class MemoryServer:
             stanza = error_response(stanza, StanzaError("service-unavailable", text=text))
             receiver = end
         # A stanza without its own namespace takes that of the stream that reads it.
-        receiver.receive(stanza.toXml(defaultUri=end.namespace))
+        receiver.receive(to_xml(stanza, end.namespace))
 
     def _connected(self) -> list[StreamEnd]:
         return [end for end in self._ends if end.xmlstream is not None]
