@@ -8,7 +8,6 @@ from ipaddress import ip_network
 
 import pytest
 from twisted.words.protocols.jabber.jid import JID
-from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
 
 import twisted
 import twisted_oob
@@ -23,6 +22,7 @@ from twisted_oob.commands.options import (
     exit_with_error,
 )
 from twisted_oob.commands.report import REPORT_OBSERVER
+from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
 
 FLAGS = {"demo", "direct-tls"}
 

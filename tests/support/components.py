@@ -14,7 +14,8 @@ from twisted.words.protocols.jabber import component, xmlstream
 from twisted.words.xish.utility import XmlPipe
 
 from tests.support.waiting import in_time
-from twisted_oob.xmpp.component_server import CLOSE_TIMEOUT, ComponentServerFactory
+from twisted_oob.xmpp.accepted import CLOSE_TIMEOUT
+from twisted_oob.xmpp.component_server import ComponentServerFactory
 from twisted_oob.xmpp.router import Router
 
 from wokkel.subprotocols import XMPPHandler  # isort: skip
@@ -29,8 +30,7 @@ def told(events, level=LogLevel.info):
     return [
         formatEvent(event)
         for event in events
-        if event["log_namespace"]
-        in ("twisted_oob.xmpp.router", "twisted_oob.xmpp.component_server")
+        if event["log_namespace"] in ("twisted_oob.xmpp.router", "twisted_oob.xmpp.accepted")
         and event["log_level"] >= level
     ]
 

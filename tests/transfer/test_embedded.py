@@ -107,3 +107,34 @@ async def test_an_endpoint_that_can_not_listen_fails_the_start(network):
     with pytest.raises(CannotListenError):
         await embedded.start()
     await embedded.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plain_handler_keeps_its_domain_from_a_second_one(network):
+    sender = await network.start()
+    second = Sender(network.port)
+    second.component.startService()
+    await second.lost
+    assert not second.ready.called
+    second.component.stopService()
+    network.web.answers.append(answer(b"file"))
+    assert await sender.oob.send_url(DOMAIN, network.web.url()) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_friend_is_answered_while_another_floods_and_reads_nothing(network):
+    sender = await network.start()
+    flood = Sender(network.port, "flood.localhost")
+    network.senders.append(flood)
+    await flood.start()
+    stream = flood.component.xmlstream
+    stream.transport.pauseProducing()
+    offer = "<query xmlns='jabber:iq:oob'><url>no url</url></query>"
+    for number in range(20_000):
+        stream.send(
+            f"<iq type='set' id='{number}' from='flood.localhost' to='{DOMAIN}'>{offer}</iq>"
+        )
+    network.web.answers.append(answer(b"file"))
+    assert await sender.oob.send_url(DOMAIN, network.web.url()) is None
+    stream.transport.abortConnection()
+    await flood.lost

@@ -6,9 +6,11 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
+from twisted.words.xish.domish import ParserError
 
 from tests.support.memory import ENDS, ME, PEER, URL, Setting
 from twisted_oob.testing import result_of
+from twisted_oob.xmpp.memory import stanza_parser
 
 from wokkel.subprotocols import XMPPHandler  # isort: skip
 
@@ -164,3 +166,22 @@ def test_a_peer_that_goes():
     setting.peer.end.lose()
     assert not pending.called
     assert result_of(setting.oob.send_url(PEER, URL)) == "unavailable"
+
+
+def test_stanza_parser_gives_each_child_of_the_root_and_tells_of_its_end():
+    stanzas, ends = [], []
+    parser = stanza_parser(stanzas.append, lambda: ends.append(len(stanzas)))
+    for byte in b"<root xmlns='urn:r'><a><b/></a> <c/></root>":
+        parser.parse(bytes([byte]))
+    assert [stanza.toXml() for stanza in stanzas] == [
+        "<a xmlns='urn:r'><b/></a>",
+        "<c xmlns='urn:r'/>",
+    ]
+    assert ends == [2]
+
+
+def test_stanza_parser_raises_what_no_stream_may_hold():
+    for xml in (b"<root></other>", b"<root><!-- -->", b"<?target data?>", b"<!DOCTYPE root>"):
+        parser = stanza_parser(pytest.fail, pytest.fail)
+        with pytest.raises(ParserError):
+            parser.parse(xml)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.transfer.responder import OOBResponder
-from twisted_oob.xmpp.component_server import ComponentServerFactory
+from twisted_oob.xmpp.component_server import PROBES, ComponentServerFactory
 from twisted_oob.xmpp.router import Router
+from twisted_oob.xmpp.stanza import Payload
 
 
 class EmbeddedResponder:
@@ -29,7 +31,9 @@ class EmbeddedResponder:
         self._endpoint = endpoint
         router = Router()
         self._component = InternalComponent(router, domain)
-        self._factory = ComponentServerFactory(router, secret, reactor)
+        # A plain OOBHandler answers nothing but this.
+        probes = (*PROBES, Payload(NS_IQ_OOB, "query"))
+        self._factory = ComponentServerFactory(router, secret, reactor, probes=probes)
         self._port: Any = None
         responder.attach(self._component)
 

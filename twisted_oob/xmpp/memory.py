@@ -37,12 +37,14 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.ijabber import IXMPPHandlerCollection
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import NS_STREAMS, STREAM_AUTHD_EVENT
-from twisted.words.xish.domish import Element, ParserError
+from twisted.words.xish.domish import Element, ParserError, elementStream
 from wokkel.subprotocols import StreamManager
 from zope.interface import implementer
 
-from twisted_oob.xmpp.guard import error_response, stanza_parser
+from twisted_oob.xmpp.guard import error_response, forbid_markup
 from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.prompt import without_deferral
+from twisted_oob.xmpp.serial import to_xml
 
 _STANZAS: Final = frozenset({"iq", "message", "presence"})
 
@@ -172,7 +174,7 @@ class MemoryServer:
             stanza = error_response(stanza, StanzaError("service-unavailable", text=text))
             receiver = end
         # A stanza without its own namespace takes that of the stream that reads it.
-        receiver.receive(stanza.toXml(defaultUri=end.namespace))
+        receiver.receive(to_xml(stanza, end.namespace))
 
     def _connected(self) -> list[StreamEnd]:
         return [end for end in self._ends if end.xmlstream is not None]
@@ -217,6 +219,26 @@ class _Connection(_StringTransport):  # type: ignore[misc]
             self._parser.parse(data)
         except ParserError as error:
             self._server.fail(f"{self._end} sent what is not XML ({error}): {data!r}")
+
+
+def stanza_parser(on_stanza: Callable[[Element], object], on_end: Callable[[], object]) -> Any:
+    """Make a parser for what goes over one XML stream in one direction.
+
+    Args:
+        on_stanza: Called with each child of the stream's root, as soon as it is there.
+        on_end: Called at the end of the root.
+
+    Returns:
+        An object whose ``parse(data)`` takes bytes. It raises ParserError if they are not XML, or
+        hold markup that no stream may hold.
+    """
+    parser: Any = elementStream()
+    parser.DocumentStartEvent = lambda _root: None
+    parser.ElementEvent = on_stanza
+    parser.DocumentEndEvent = on_end
+    without_deferral(parser)
+    forbid_markup(parser.parser, lambda: None)
+    return parser
 
 
 @implementer(IXMPPHandlerCollection)

@@ -7,7 +7,8 @@ which it replaces:
 - a domain has one holder, and nobody can take it away (XEP-0114 section 3);
 - there is no default route, so that what has no holder is answered with an error;
 - a stanza without a valid address is answered or dropped, where Twisted's raises an exception;
-- no payload is logged.
+- a component that doesn't read makes nobody's memory grow: what it has no room for is answered;
+- no payload is logged, and nothing about one stanza above the level of debug.
 
 What a component may send is checked where it comes in, before it gets here.
 """
@@ -20,7 +21,8 @@ from twisted.logger import Logger
 from twisted.words.protocols.jabber import component
 from twisted.words.protocols.jabber.error import StanzaError, StreamError
 
-from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.guard import error_response
+from twisted_oob.xmpp.jid import parse_jid, shown
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -47,7 +49,8 @@ class Router(component.Router):
 
         Args:
             destination: The domain. A stanza from the stream without a ``from`` gets it as one.
-            xs: An XmlStream, or one end of an XmlPipe as ``InternalComponent`` has it.
+            xs: An XmlStream, or one end of an XmlPipe as ``InternalComponent`` has it. Its ``send``
+                may raise a StanzaError: that is the answer to what was to be sent.
 
         Raises:
             ValueError: ``destination`` is not a domain.
@@ -85,26 +88,56 @@ class Router(component.Router):
     def route(self, stanza: domish.Element) -> None:
         """Pass a stanza on, or tell its sender why not.
 
-        If nobody holds the domain, the sender gets ``remote-server-not-found`` (RFC 6120
-        section 8.3.3.16); if there is no valid address, ``jid-malformed`` (section 8.3.3.8). A
-        result or error is dropped instead, as nobody may answer those (sections 8.2.3 and 8.3.1).
+        ========================================  =========================================
+        what is wrong                             the sender gets
+        ========================================  =========================================
+        nobody holds the domain                   remote-server-not-found (RFC 6120 8.3.3.16)
+        there is no valid address                 jid-malformed (8.3.3.8)
+        too much waits for the holder already     resource-constraint (8.3.3.18), to wait;
+                                                  a presence is dropped
+        ========================================  =========================================
+
+        A result or error is dropped in each case, as nobody may answer those (sections 8.2.3 and
+        8.3.1).
         """
         domain = domain_of(stanza.getAttribute("to"))
         holder = None if domain is None else self.routes.get(domain)
+        if holder is None:
+            self._log_stanza("no route", stanza)
+            condition = "jid-malformed" if domain is None else "remote-server-not-found"
+            self.answer(stanza, StanzaError(condition))
+            return
+        try:
+            holder.send(stanza)
+        except StanzaError as error:
+            self._log_stanza("no room", stanza)
+            if stanza.name != "presence":
+                self.answer(stanza, error, echo=False)
+        else:
+            self._log_stanza("routed", stanza)
+
+    def answer(self, stanza: domish.Element, error: StanzaError, *, echo: bool = True) -> None:
+        """Tell the sender of a stanza what is wrong with it, unless it is an answer itself.
+
+        Args:
+            stanza: What was sent, as it came.
+            error: The answer.
+            echo: Whether the answer holds what the stanza held.
+        """
+        if stanza.getAttribute("type") not in ("result", "error"):
+            # The answer is of type error, so this ends here even if its recipient is gone, too.
+            self.route(error_response(stanza, error, echo=echo))
+
+    def _log_stanza(self, outcome: str, stanza: domish.Element) -> None:
+        given = stanza.attributes.get
         _log.debug(
             "{outcome}: {name} {type} from {sender} to {recipient}",
-            outcome="routed" if holder is not None else "no route",
+            outcome=outcome,
             name=stanza.name,
-            type=stanza.getAttribute("type"),
-            sender=stanza.getAttribute("from"),
-            recipient=stanza.getAttribute("to"),
+            type=shown(given("type")),
+            sender=shown(given("from")),
+            recipient=shown(given("to")),
         )
-        if holder is not None:
-            holder.send(stanza)
-        elif stanza.getAttribute("type") not in ("result", "error"):
-            condition = "jid-malformed" if domain is None else "remote-server-not-found"
-            # The answer is of type error, so this ends here even if its recipient is gone, too.
-            self.route(StanzaError(condition).toResponse(stanza))
 
 
 def domain_of(address: str | None) -> str | None:
