@@ -1,4 +1,4 @@
-"""Whom a certificate is for, asked a second time after the handshake."""
+"""The certificates of a file, and whom one is for, asked again after the handshake."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from cryptography import x509
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 
-from tests.support.certificates import server_options
-from twisted_oob._tls import is_address, verify_name
+from tests.support.certificates import Authority, server_options
+from twisted_oob._tls import is_address, read_certificates, verify_name
 
 HOST = "home.example"
 
@@ -83,3 +83,29 @@ def test_a_certificate_is_only_for_what_it_names(certificates, names, host, erro
 )
 def test_addresses_are_told_from_names(host, answer):
     assert is_address(host) is answer
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_every_certificate_of_a_file_is_read(tmp_path, certificates, as_text):
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other", "Another CA")
+    file = tmp_path / "both.pem"
+    file.write_bytes(b"A comment\n" + certificates.file.read_bytes() + other.file.read_bytes())
+    found = read_certificates(str(file) if as_text else file)
+    assert [one.dumpPEM() for one in found] == [
+        certificates.file.read_bytes(),
+        other.file.read_bytes(),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\xff", b"-----BEGIN CERTIFICATE-----\n"])
+def test_a_file_without_certificates_is_named(tmp_path, content):
+    file = tmp_path / "none.pem"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"none\.pem contains no certificate in PEM format"):
+        read_certificates(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone"):
+        read_certificates(tmp_path / "gone")

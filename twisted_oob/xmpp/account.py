@@ -21,13 +21,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificates
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.ssl import optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import Logger
 from twisted.names import client as dns_client
 from twisted.names import dns
@@ -42,7 +40,7 @@ from twisted.words.protocols.jabber.xmlstream import (
 from twisted.words.xish import domish
 from zope.interface import implementer
 
-from twisted_oob._tls import is_address, verify_name
+from twisted_oob._tls import is_address, read_certificates, verify_name
 from twisted_oob.errors import NoService, StreamRefused, Unencrypted
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.scram import SaslInitializer
@@ -78,7 +76,7 @@ def client_factory(jid: JID, password: str, *, ca_file: Path | None = None) -> X
     """
     if not jid.user:
         raise ValueError(f"{jid.full()!r} is not an account: it needs a name and '@' at the start")
-    trusted = None if ca_file is None else _read_certificates(ca_file)
+    trusted = None if ca_file is None else trustRootFromCertificates(read_certificates(ca_file))
     try:
         tls = optionsForClientTLS(jid.host, trustRoot=trusted)
     except UnicodeError:  # idna's errors are among these
@@ -287,15 +285,3 @@ def in_order(
                 passed += left[position].weight
             ordered.append(left.pop(position))
     return ordered
-
-
-def _read_certificates(path: Path) -> Any:
-    """Read every certificate of a file; Twisted's ``loadPEM`` reads only the first."""
-    pem = path.read_bytes()
-    try:
-        found = load_pem_x509_certificates(pem)
-    except ValueError:
-        raise ValueError(f"{path} contains no certificate in PEM format") from None
-    return trustRootFromCertificates(
-        [Certificate.load(certificate.public_bytes(Encoding.DER)) for certificate in found]
-    )
