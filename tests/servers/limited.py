@@ -64,7 +64,6 @@ class Peer:
 
     def __init__(self, reactor, factory, port, jid):
         self.jid = jid
-        self.answers = 0
         self.lost = Deferred()
         self.xmlstream = None
         self._ready = Deferred()
@@ -82,15 +81,11 @@ class Peer:
 
     def _up(self, xmlstream):
         self.xmlstream = xmlstream
-        xmlstream.addObserver("/iq", self._answered)
         self._ready.callback(None)
 
     def _down(self, _reason):
         self._factory.stopTrying()
         self.lost.callback(None)
-
-    def _answered(self, _iq):
-        self.answers += 1
 
     def write(self, text):
         """Write as much as that, without waiting for anything."""
