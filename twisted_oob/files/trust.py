@@ -29,7 +29,7 @@ class AlsoTrusting:
 
     def __init__(self, ca_file: str | Path | None) -> None:
         self._platform = BrowserLikePolicyForHTTPS()
-        self._certificates = () if ca_file is None else read_certificates(ca_file)
+        self._certificates = () if ca_file is None else read_certificates(Path(ca_file))
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:  # noqa: N802  # the interface's
         """Give what begins TLS with a server, and verifies it.
