@@ -6,6 +6,7 @@ flood dangerous: the server hands an account more than it lets the account answe
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -20,7 +21,19 @@ from tests.support.waiting import in_time
 from twisted_oob import NS_IQ_OOB
 
 
-class LimitedProsody(Prosody):
+class _Stoppable:
+    """A server whose process can be stopped, as by a machine that hangs."""
+
+    def hang(self):
+        """Do nothing any more; the system goes on to acknowledge what comes."""
+        self._program.kill("STOP")
+
+    def go_on(self):
+        """End that."""
+        self._program.kill(signal.SIGCONT)
+
+
+class LimitedProsody(_Stoppable, Prosody):
     """Prosody as Debian's prosody.cfg.lua limits it: 10 kB/s, with a burst of two seconds."""
 
     def _configure(self):
@@ -33,7 +46,7 @@ class LimitedProsody(Prosody):
         return command
 
 
-class LimitedEjabberd(Ejabberd):
+class LimitedEjabberd(_Stoppable, Ejabberd):
     """Ejabberd as Debian's ejabberd.yml limits it: 3 kB/s, with a burst of 20 kB."""
 
     def _configure(self):

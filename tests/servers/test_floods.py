@@ -23,8 +23,9 @@ FRIEND, STRANGER = "slixmpp", "anyevent"
 ROUTER, DEAF = "oob.localhost", "deaf.localhost"
 # A dead stream is found within seconds, so that one that only seems dead is cut within the test.
 IMPATIENT = """
-import twisted_oob.xmpp.keepalive as keepalive
+from twisted_oob.xmpp import keepalive, second_connection
 keepalive.INTERVAL, keepalive.PATIENCE, keepalive.TICK = 0.5, 1.0, 0.5
+second_connection.LIMIT = 1.0
 """
 LATEST = 10  # seconds until a friend's offer is answered, whatever strangers do
 MOST_GROWTH = 10  # MB
@@ -112,17 +113,32 @@ async def friend_is_served(friend, recipient, web, *, pause):
         assert await outcome.addTimeout(LATEST, web.reactor) == "result"
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_flood_of_strangers_delays_no_friend_of_an_account(
-    *, limited, run, peers, web, tmp_path
-):
-    (tmp_path / "password").touch(mode=0o600)
-    (tmp_path / "password").write_text(ACCOUNTS["ours"] + "\n")
-    process = run(
-        *("--jid", ACCOUNT, "--password-file", "password", "--ca-file", str(limited.ca_file)),
+@pytest.fixture
+def secret_file(tmp_path):
+    """Writes a secret to a file; gives its name."""
+
+    def write(secret):
+        file = tmp_path / "secret"
+        file.touch(mode=0o600)
+        file.write_text(secret + "\n")
+        return str(file)
+
+    return write
+
+
+@pytest.fixture
+def account(limited, run, secret_file):
+    """Starts a responder with an account on the server; gives its process."""
+    return lambda: run(
+        *("--jid", ACCOUNT, "--password-file", secret_file(ACCOUNTS["ours"])),
+        *("--ca-file", str(limited.ca_file), "--allow-from", f"{FRIEND}@{DOMAIN}"),
         *("--host", "127.0.0.1", "--port", str(limited.client_port)),
-        *("--allow-from", f"{FRIEND}@{DOMAIN}"),
     )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flood_of_strangers_delays_no_friend_of_an_account(*, limited, account, peers, web):
+    process = account()
     await process.printed(": connected")
     friend = await client(web.reactor, limited, FRIEND, "desk")
     peers.append(friend)
@@ -148,14 +164,6 @@ async def test_a_flood_of_strangers_delays_no_friend_of_an_account(
     assert_bounded(process, before)
 
 
-@pytest.fixture
-def secret(tmp_path):
-    """The secret of the router's components, and the file ``secret`` that holds it."""
-    (tmp_path / "secret").touch(mode=0o600)
-    (tmp_path / "secret").write_text("s" * 64 + "\n")
-    return "s" * 64
-
-
 PADDING = "x" * 8000
 LARGE = {
     "refused": lambda _: stanza("offer", ROUTER, DEAF, url=f"http://a/?{PADDING}"),
@@ -171,9 +179,12 @@ LARGE = {
     "kind", ["refused", *(pytest.param(kind, marks=IN_CI) for kind in LARGE if kind != "refused")]
 )
 @pytest_twisted.ensureDeferred
-async def test_a_component_that_sends_and_never_reads_is_bounded(*, run, peers, web, secret, kind):
+async def test_a_component_that_sends_and_never_reads_is_bounded(
+    *, run, peers, web, secret_file, kind
+):
+    secret = "s" * 64
     process = run(
-        *("--listen", "tcp:0:interface=127.0.0.1", "--secret-file", "secret"),
+        *("--listen", "tcp:0:interface=127.0.0.1", "--secret-file", secret_file(secret)),
         *("--allow-from", "friend.localhost"),
     )
     match = await process.printed(r"components connect to .*port=(\d+)")
@@ -188,3 +199,31 @@ async def test_a_component_that_sends_and_never_reads_is_bounded(*, run, peers, 
     deaf.write("".join(map(LARGE[kind], range(5000))))
     await friend_is_served(friend, ROUTER, web, pause=0.4)
     assert_bounded(process, before)
+
+
+@pytest.fixture
+def external(limited, run, secret_file):
+    """Starts a responder as a component of the server; gives its process."""
+    return lambda: run(
+        *("--component", limited.component(), "--secret-file", secret_file(SECRET)),
+        *("--port", str(limited.component_port), "--allow-from", f"{FRIEND}@{DOMAIN}"),
+    )
+
+
+@pytest.fixture(params=["account", "external"])
+def connected(request):
+    """Starts a responder on a stream to the server; gives its process."""
+    return request.getfixturevalue(request.param)
+
+
+@IN_CI
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_hangs_is_noticed(limited, connected):
+    process = connected()
+    await process.printed(": connected")
+    limited.hang()
+    try:
+        await process.printed("cutting the dead connection")
+    finally:
+        limited.go_on()
+    await process.printed(r": connected(.|\n)*: connected")
