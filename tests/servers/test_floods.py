@@ -170,7 +170,7 @@ LARGE = {
         "offer", ROUTER, f"user{number}@{DEAF}", url=f"http://a/?{PADDING}"
     ),
     "to itself": lambda _: f"<message from='{DEAF}' to='{DEAF}'><body>{PADDING}</body></message>",
-    "to nobody": lambda _: f"<iq from='{DEAF}' to='no.localhost' type='get'>{PADDING}</iq>",
+    "to nobody": lambda _: f"<iq from='{DEAF}' to='{PADDING}' type='get' id='1'/>",
 }
 
 
