@@ -154,7 +154,7 @@ async def test_a_flood_of_strangers_delays_no_friend_of_an_account(*, limited, a
     many = await component(web.reactor, limited.component_port, limited.component(), SECRET)
     peers.append(many)
     many.write(
-        "".join(stanza("offer", ACCOUNT, f"user{number}@{many.jid}") for number in range(FLOOD))
+        "".join(stanza("disco", ACCOUNT, f"user{number}@{many.jid}") for number in range(FLOOD))
     )
     await friend_is_served(friend, ACCOUNT, web, pause=1)
     transfer.write(answer(b"slow"))
