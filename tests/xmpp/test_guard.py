@@ -82,7 +82,7 @@ def same(element):
 )
 def test_responder_echoes_no_hostile_payload(request_, hostile):
     class NoFetcher:
-        pass
+        fetch = pytest.fail
 
     end = ComponentWire()
     OOBResponder(NoFetcher(), allow_from=[], reactor=Clock()).attach(end.manager)

@@ -352,11 +352,11 @@ class ServedStream(Service):
 
 def _check_arguments(fetcher: object, reactor: object, concurrency: object, grace: object) -> None:
     for name, given, methods in (
-        ("fetcher", fetcher, ("fetch", "remove_leftovers")),
+        ("fetcher", fetcher, ("fetch",)),
         ("reactor", reactor, ("seconds", "callLater")),
     ):
         if not all(callable(getattr(given, method, None)) for method in methods):
-            raise wrong_type(name, f"an object with the methods {' and '.join(methods)}", given)
+            raise wrong_type(name, f"an object with the method {' and '.join(methods)}", given)
     checked_count("concurrency", concurrency)
     if isinstance(grace, bool) or not isinstance(grace, (int, float)):
         raise wrong_type("grace", "a number of seconds", grace)
