@@ -214,7 +214,9 @@ def test_a_flood_costs_a_line_at_debug_for_each_denial_and_one_at_info_a_minute(
     assert levels == [LogLevel.debug] * 10 + [LogLevel.info]
     assert all(len(formatEvent(event)) < 200 for event in log.ours())
     assert not any("hunter2" in repr(event) for event in log)
-    assert "Denied 10 and dropped 3990 requests of 1 senders" in formatEvent(log.ours()[-1])
+    assert "Denied 10 and dropped 3990 requests in the last minute; senders: 1," in formatEvent(
+        log.ours()[-1]
+    )
     served.responder.stopService()
     assert served.clock.getDelayedCalls() == []
 

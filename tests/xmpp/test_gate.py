@@ -197,8 +197,8 @@ def test_what_is_denied_and_dropped_is_counted(gates, log):
     gates.request(FRIEND, 31)
     gates.clock.advance(60)
     assert formatEvent(log.ours()[-1]) == (
-        "Denied 10 and dropped 31 requests of 2 senders in the last minute; most of them, 40, came "
-        f"from {STRANGER}"
+        "Denied 10 and dropped 31 requests in the last minute; senders: 2, the busiest "
+        f"{STRANGER} with 40"
     )
 
 

@@ -36,8 +36,8 @@ def test_a_minute_of_refusals_is_one_line(tally, clock, log):
     assert lines(log) == []
     clock.advance(1)
     assert lines(log) == [
-        "Denied 312 and dropped 40 requests of 2 senders in the last minute; most of them, 332, "
-        "came from mallory@far.example"
+        "Denied 312 and dropped 40 requests in the last minute; senders: 2, the busiest "
+        "mallory@far.example with 332"
     ]
 
 
@@ -49,8 +49,8 @@ def test_each_minute_is_counted_anew_and_quiet_ones_cost_nothing(tally, clock, l
     tally.dropped("b")
     clock.advance(60)
     assert [line.partition(" in the")[0] for line in lines(log)] == [
-        "Denied 1 and dropped 0 requests of 1 senders",
-        "Denied 0 and dropped 1 requests of 1 senders",
+        "Denied 1 and dropped 0 requests",
+        "Denied 0 and dropped 1 requests",
     ]
     assert clock.getDelayedCalls() == []
 
@@ -77,5 +77,6 @@ def test_many_and_long_addresses_are_bounded(tally, clock, log):
     assert len(tally._by_sender) == 1000
     clock.advance(60)
     (line,) = lines(log)
-    assert "dropped 5000 requests of 1000 or more senders" in line
+    assert "dropped 5000 requests" in line
+    assert "senders: 1000 or more, the busiest" in line
     assert len(line) < 400

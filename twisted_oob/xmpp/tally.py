@@ -81,8 +81,8 @@ class Tally:
         busiest = max(by_sender, key=by_sender.__getitem__)
         senders = len(by_sender)
         self._log.info(
-            "Denied {denied} and dropped {dropped} requests of {senders} senders in the last "
-            "minute; most of them, {most}, came from {sender}",
+            "Denied {denied} and dropped {dropped} requests in the last minute; senders: "
+            "{senders}, the busiest {sender} with {most}",
             denied=denied,
             dropped=dropped,
             senders=senders if senders < MOST_SENDERS else f"{senders} or more",
