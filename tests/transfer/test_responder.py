@@ -55,6 +55,21 @@ async def test_success_means_the_whole_file_is_there(network):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_responder_that_is_attached_serves_without_being_started(network):
+    sender = await network.start()
+    component = Component("127.0.0.1", network.port, "plain.localhost", SECRET)
+    responder = OOBResponder(network.fetcher, allow_from=["*"], reactor=network.reactor)
+    responder.attach(component)
+    component.startService()
+    network.web.answers.append(answer(b"file"))
+    # Its stream opens a moment later: until then there is no route to it.
+    while (told := await sender.oob.send_url("plain.localhost", network.web.url())) is not None:
+        assert told.error.condition == "remote-server-not-found"
+    assert network.files() == {"file.bin": b"file"}
+    component.stopService()
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_attach_returns_can_send(network):
     sender = await network.start()
     component = Component("127.0.0.1", network.port, "plain.localhost", SECRET)

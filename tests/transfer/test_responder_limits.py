@@ -59,7 +59,7 @@ def test_other_requests_are_answered_at_a_bounded_rate(direct, request_, sender,
     [query("not a URL"), "<query xmlns='jabber:iq:oob'/>"],
     ids=["no URI", "no URL"],
 )
-@pytest.mark.parametrize(("sender", "burst"), [(STRANGER, 10), (FRIEND, 30)])
+@pytest.mark.parametrize(("sender", "burst"), [(STRANGER, 10), (FRIEND, 100)])
 @DIRECT
 def test_malformed_offers_are_answered_at_a_bounded_rate(direct, sender, burst, payload):
     served = Served(direct=direct)
@@ -185,21 +185,16 @@ def test_an_offer_that_is_cancelled_is_no_failure(log):
     assert len(served.responder._limits._failures) == 0
 
 
-def test_until_it_is_started_it_takes_no_offers():
+def test_it_takes_offers_as_soon_as_it_is_attached():
     served = Served(start=False)
-    assert served.offer() == ["resource-constraint"]
-    assert served.ask(REQUESTS["ping"]) == ["result"]
-    assert served.fetcher.urls == []
-    served.responder.startService()
     assert served.offer() == []
     assert served.fetcher.urls == [URL]
 
 
-def test_what_does_not_run_answers_at_a_bounded_rate_too():
-    served = Served(start=False)
-    assert served.offer(count=300) == ["resource-constraint"] * 100
-    served.responder.startService()
+def test_one_that_is_stopped_answers_at_a_bounded_rate_too():
+    served = Served()
     served.responder.stopService()
+    assert served.offer(count=300) == ["resource-constraint"] * 100
     assert served.offer(count=300) == []
 
 

@@ -16,9 +16,7 @@ def clock():
 
 @pytest.fixture
 def tally(clock):
-    made = Tally(clock)
-    made.start()
-    return made
+    return Tally(clock)
 
 
 def lines(log):

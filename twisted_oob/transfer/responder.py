@@ -7,7 +7,7 @@ step         what happens                               the answer, if it ends h
 ===========  =========================================  ===========================
 judged       an OfferGate looks its sender up, before   not-acceptable, or nothing
              anything else is done (see xmpp/gate.py)
-accepted     unless the responder does not run          resource-constraint
+accepted     unless the responder is being stopped      resource-constraint
 counted      unless its sender has its share already    resource-constraint
              (see shares.py)
 waiting      until its sender has a turn                (stopped)
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 CONCURRENCY: Final = 8
 """How many transfers run at once, by default."""
 
-_NOT_STARTED: Final = "the responder is not started; try again later"
 _STOPPING: Final = "the responder is stopping; try again later"
 _MOST_REASON: Final = 300
 
@@ -118,8 +117,7 @@ class OOBResponder(Service):
         self._most_open = concurrency * (1 + WAITING_PER_TRANSFER)
         self._grace = grace
         self._open: set[_Work] = set()
-        # Why it accepts no offers; None while it does.
-        self._closed: str | None = _NOT_STARTED
+        self._closed = False
         self._on_idle: Deferred[None] | None = None
         self._end_of_grace: Timer | None = None
 
@@ -178,7 +176,7 @@ class OOBResponder(Service):
         removed = self._fetcher.remove_leftovers()
         if removed:
             self._log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
-        self._closed = None
+        self._closed = False
         # Started again within the grace: what still runs may go on.
         self._cancel_end_of_grace()
         self._limits.tally.start()
@@ -194,7 +192,7 @@ class OOBResponder(Service):
             A Deferred that fires when no offer is left and every answer was sent.
         """
         Service.stopService(self)
-        self._closed = _STOPPING
+        self._closed = True
         self._limits.tally.stop()
         for work in list(self._open):
             if not work.fetching:
@@ -225,7 +223,7 @@ class OOBResponder(Service):
             work.done.cancel()
 
     def _has_room(self, name: str) -> bool:
-        return self._closed is None and self._shares.has_room(name)
+        return not self._closed and self._shares.has_room(name)
 
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
@@ -263,8 +261,8 @@ class OOBResponder(Service):
         )
 
     async def _retrieve(self, offer: Offer) -> FetchedFile:
-        if self._closed is not None:
-            raise ResourceConstraint(self._closed)
+        if self._closed:
+            raise ResourceConstraint(_STOPPING)
         # As the gate names it.
         name = "" if offer.sender is None else offer.sender.userhost()
         work = _Work(self._shares.enter(name))
@@ -275,8 +273,8 @@ class OOBResponder(Service):
             return await work.done
         except CancelledError:
             # Ours, as we stop; or that of OOBHandler, as the stream was lost.
-            if self._closed is not None:
-                raise ResourceConstraint(self._closed) from None
+            if self._closed:
+                raise ResourceConstraint(_STOPPING) from None
             raise
         finally:
             work.place.leave()
@@ -301,7 +299,7 @@ class OOBResponder(Service):
 
     async def _until_it_may_fail(self, name: str) -> None:
         wait = self._limits.wait_for_failure(name)
-        if not wait or self._closed is not None:
+        if not wait or self._closed:
             return
         # Cancelled as we stop, the answer is given at once; as the stream is lost, nobody hears it.
         waited: Deferred[None] = Deferred(lambda waited: waited.callback(None))

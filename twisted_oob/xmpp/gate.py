@@ -58,15 +58,19 @@ PER_SECOND: Final = 2.0
 """How many answers a second one sender gets in the long run, of each kind."""
 STRANGER_BURST: Final = 10
 """How many answers a stranger gets at once."""
-STRANGERS_PER_SECOND: Final = 20.0
-"""How many answers a second all strangers together get in the long run."""
-STRANGERS_BURST: Final = 100
+STRANGERS_PER_SECOND: Final = 4.0
+"""How many answers a second all strangers together get in the long run.
+
+The slowest server that is known, ejabberd with the limits that it comes with, reads 3,000 bytes a
+second from us: these are a quarter of that.
+"""
+STRANGERS_BURST: Final = 20
 """How many answers all strangers together get at once."""
 REQUEST_BURST: Final = 30
 """How many answers to disco, ping, version and other requests an allowed sender gets at once."""
 FAILURE_BURST: Final = 100
 """How many of its offers an allowed sender may see refused or failing at once."""
-MALFORMED_BURST: Final = 30
+MALFORMED_BURST: Final = 100
 """How many malformed offers of an allowed sender are answered at once."""
 
 _NOT_VALID: Final = "an address that is not valid"

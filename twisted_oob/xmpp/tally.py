@@ -23,7 +23,7 @@ MOST_SENDERS: Final = 1000
 class Tally:
     """Counts denied and dropped requests by their senders.
 
-    It has a timer only between ``start`` and ``stop``, and only while there is something to tell.
+    It has a timer only until ``stop``, and only while there is something to tell.
 
     Args:
         clock: Runs the timer.
@@ -33,13 +33,13 @@ class Tally:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._running = False
+        self._running = True
         self._timer: Timer | None = None
         self._denied = self._dropped = 0
         self._by_sender: dict[str, int] = {}
 
     def start(self) -> None:
-        """Begin to tell, also of what was counted before."""
+        """Tell again after a ``stop``, also of what was counted meanwhile."""
         self._running = True
         self._arm()
 
