@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import formatEvent
 from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.account_server import DOMAIN, ME, PASSWORD, Server
@@ -204,3 +207,35 @@ async def test_who_is_thrown_out_by_another_of_its_kind_stays_away(server, strea
     server.connections[-1].send(f"<stream:error>{error}</stream:error></stream:stream>")
     assert "another connection took over me@home.example/desk" in str(await in_time(refused))
     assert len(server.connections) == 1
+
+
+class Redirecting(Protocol):
+    """Sends each stream to another port of this machine."""
+
+    def dataReceived(self, data):
+        namespace = "urn:ietf:params:xml:ns:xmpp-streams"
+        error = (
+            f"<see-other-host xmlns='{namespace}'>127.0.0.1:{self.factory.port}</see-other-host>"
+        )
+        self.transport.write(
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
+            f" id='1' version='1.0' from='{DOMAIN}'><stream:error>{error}</stream:error>".encode()
+        )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stream_that_is_sent_elsewhere_is_up_there(server, streams, log):
+    from twisted.internet import reactor
+
+    factory = Factory.forProtocol(Redirecting)
+    factory.port = server.port
+    listen = reactor.listenTCP
+    if server.direct:
+        listen = partial(reactor.listenSSL, contextFactory=server.tls)
+    port = listen(0, factory, interface="127.0.0.1")
+    stream = streams(port=port.getHost().port)
+    stream.startService()
+    assert await in_time(stream.ready) == ME
+    assert len(server.connections) == 1
+    assert not any("next attempt" in (formatEvent(event) or "") for event in log)
+    await port.stopListening()
