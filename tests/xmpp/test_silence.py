@@ -8,9 +8,14 @@ import sys
 import time
 
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 
 from tests.support.stream_services import Transport
+from tests.support.waiting import in_time
 from twisted_oob.xmpp.silence import bound_silence, queued_output
 
 
@@ -38,6 +43,38 @@ def test_a_system_without_such_a_limit_probes_the_peer_all_the_same(monkeypatch)
 
 def test_what_is_not_tcp_stays_as_it_is():
     bound_silence(StringTransport(), 30)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_local_socket_stays_as_it_is_and_nothing_is_known_of_it(tmp_path):
+    from twisted.internet import reactor
+
+    accepted = Deferred()
+    factory = Factory.forProtocol(Protocol)
+    factory.buildProtocol = lambda _: Accepting(accepted)
+    path = str(tmp_path / "socket")
+    port = await UNIXServerEndpoint(reactor, path).listen(factory)
+    ours = await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(Protocol))
+    theirs = await in_time(accepted)
+    for end in (ours, theirs):
+        bound_silence(end.transport, 30)
+        assert queued_output(end.transport) == (0, 0)
+    ours.transport.abortConnection()
+    await in_time(theirs.lost)
+    await port.stopListening()
+
+
+class Accepting(Protocol):
+    """Fires ``accepted`` with itself, and ``lost`` at its end."""
+
+    def __init__(self, accepted):
+        self.accepted, self.lost = accepted, Deferred()
+
+    def connectionMade(self):
+        self.accepted.callback(self)
+
+    def connectionLost(self, reason=None):
+        self.lost.callback(None)
 
 
 # --- what the system still holds
