@@ -148,10 +148,11 @@ async def test_of_a_component_that_does_not_read_nothing_is_read_either(componen
 async def test_its_end_is_told_to_a_component_that_reads_again_in_time(components):
     inside = local(components.router, "inside.example")
     peer, _stream = await deaf(components)
-    await fill(inside)
+    sent = await fill(inside)
     components.clock.advance(FULL_PATIENCE)
     peer.transport.resumeProducing()
     assert await peer.error() == "resource-constraint"
+    assert len(peer.stanzas()) < sent / 2, "what it has not begun to read is dropped"
     inside.leave()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from hashlib import sha1
 
 import pytest
@@ -12,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel
 from twisted.words.xish.domish import Element
 
-from tests.support.components import SECRET, told
+from tests.support.components import SECRET, local, told
 from tests.support.waiting import in_time
 from twisted_oob.xmpp.challenge import PROBE_TIMEOUT
 
@@ -105,6 +106,27 @@ async def test_a_holder_that_shows_life_keeps_its_domain(components, events, lif
     await works(components, holder)
     assert told(events, LogLevel.warn) == [told(events)[1]]
     assert "refused: conflict" in told(events)[1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_holder_that_reads_what_waits_for_it_shows_life(components):
+    holder = await components.join(DOMAIN)
+    holder.transport.pauseProducing()
+    [stream] = components.factory.streams
+    stream.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    inside = local(components.router, "inside.example")
+    while len(inside.got) < 10:
+        refused = len(inside.got)
+        inside.send(element_to_holder("x" * 50_000))
+        if len(inside.got) > refused:
+            await deferLater(reactor, 0)
+    inside.leave()
+    newcomer = await knock(components)
+    holder.transport.resumeProducing()
+    assert await newcomer.error() == "conflict"
+    components.clock.advance(PROBE_TIMEOUT)
+    await holder.until("#info")
+    await works(components, holder)
 
 
 @pytest_twisted.ensureDeferred

@@ -290,6 +290,16 @@ def test_progress_gives_the_whole_patience_again():
     assert len(setting.stuck) == 1
 
 
+def test_patience_is_shorter_again_after_progress_and_another_refusal():
+    setting = Setting()
+    setting.block()
+    setting.fill()
+    setting.transport.peer_reads()
+    setting.fill()
+    setting.clock.advance(FULL_PATIENCE)
+    assert len(setting.stuck) == 1
+
+
 def test_release_writes_all_that_waits():
     setting = Setting()
     setting.queue.write(b"x" * 5 * PIECE)

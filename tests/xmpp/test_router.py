@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import LogLevel
 from twisted.words.protocols.jabber import component, xmlstream
-from twisted.words.protocols.jabber.error import StreamError
+from twisted.words.protocols.jabber.error import StanzaError, StreamError
 from twisted.words.xish import domish
 from twisted.words.xish.utility import EventDispatcher, XmlPipe
 
@@ -288,3 +288,39 @@ def test_no_payload_is_logged(events):
     assert lines[0] == "routed: message None from inside.example to inside.example"
     assert lines[1] == "no route: message None from inside.example to nobody.example"
     assert not [event for event in events if "private" in repr(event)]
+
+
+def test_addresses_are_logged_up_to_a_limit(events):
+    router = Router()
+    inside = local(router, "inside.example")
+    for kind in ("set", "x" * 5000):
+        for to in ("inside.example/" + "r" * 1000, "x" * 5000):
+            inside.send(domish.Element((None, "iq"), attribs={"to": to, "type": kind}))
+    lines = told(events, LogLevel.debug)
+    assert max(len(line) for line in lines) < 800
+
+
+def test_nothing_about_a_stanza_is_logged_above_debug(events):
+    router = Router()
+    inside = local(router, "inside.example")
+    for to in ("inside.example", "nobody.example", "a..b", ""):
+        inside.send(domish.Element((None, "iq"), attribs={"to": to}))
+    assert told(events) == []
+
+
+def test_a_holder_that_refuses_a_stanza_answers_it():
+    class Full(EventDispatcher):
+        def send(self, stanza):
+            raise StanzaError("resource-constraint", type="wait")
+
+    router = Router()
+    router.addRoute("full.example", Full())
+    inside = local(router, "inside.example")
+    for name, kind in (("iq", "get"), ("message", "chat"), ("presence", ""), ("iq", "error")):
+        stanza = domish.Element((None, name), attribs={"to": "full.example", "type": kind})
+        stanza.addElement(("urn:q", "q"))
+        inside.send(stanza)
+    for answer, name in zip(inside.got, ("iq", "message"), strict=True):
+        assert (answer.name, answer["type"], answer["from"]) == (name, "error", "full.example")
+        [error] = answer.elements()
+        assert error.firstChildElement().name == "resource-constraint"

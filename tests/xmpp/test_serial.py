@@ -105,6 +105,16 @@ def test_a_stanza_goes_out_in_the_namespace_of_the_stream():
     assert to_xml(Element((STREAM, "iq"))) == f"<iq xmlns='{STREAM}'/>"
 
 
+def test_a_child_without_a_namespace_is_in_the_default_of_what_holds_it():
+    element = Element(("urn:a", "a"), defaultUri="urn:d")
+    element.addChild(Element((None, "b"))).addChild(Element((None, "c")))
+    for namespace in ("urn:a", "urn:d", STREAM):
+        [again] = on_stream(to_xml(element, namespace), namespace)
+        [b] = again.children
+        [c] = b.children
+        assert [one.uri for one in (again, b, c)] == ["urn:a", "urn:d", "urn:d"]
+
+
 def test_depth_costs_no_recursion():
     depth = 20_000
     [element] = on_stream("<a>" * depth + "x" + "</a>" * depth)
