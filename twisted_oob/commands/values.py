@@ -78,8 +78,8 @@ def parse_allowed(text: str) -> str:
     """Check an entry for an AllowList; returns it as it was given."""
     try:
         AllowList([text])
-    except ValueError:
-        raise ValueError("expected a JID, a domain or * for everybody") from None
+    except ValueError as error:
+        raise ValueError(f"expected a JID, a domain or * for everybody: {error}") from None
     return text
 
 

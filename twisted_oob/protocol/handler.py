@@ -262,10 +262,15 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if isinstance(refused, StreamRefused) and self._stream is None:
             self.stream_refused(refused)
 
-    def stream_refused(self, error: StreamRefused) -> None:
-        """Fail what waits for a stream: the manager says that there won't be one."""
-        self._tracker.fail_waiting(error)
-        self._outbox.fail_waiting(error)
+    def stream_refused(self, error: StreamRefused) -> bool:
+        """Fail what waits for a stream: the manager says that there won't be one.
+
+        Returns:
+            Whether anything waited, so that the application hears of it.
+        """
+        requests = self._tracker.fail_waiting(error)
+        messages = self._outbox.fail_waiting(error)
+        return requests or messages
 
     def makeConnection(self, xs: Any) -> None:
         """Know of a stream, unless another handler took us off while its manager told us of it."""

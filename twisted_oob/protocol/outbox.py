@@ -101,12 +101,18 @@ class Outbox:
         """Let messages wait from now on."""
         self._stream = None
 
-    def fail_waiting(self, error: Exception) -> None:
-        """Fail every message that waits."""
+    def fail_waiting(self, error: Exception) -> bool:
+        """Fail every message that waits.
+
+        Returns:
+            Whether there was one.
+        """
         # Chosen before any is failed: an errback may send another, which is judged anew.
-        for unsent in list(self._unsent):
+        chosen = list(self._unsent)
+        for unsent in chosen:
             if unsent in self._unsent:
                 self.settle(unsent, Failure(error))
+        return bool(chosen)
 
     def forget(self, unsent: _Unsent) -> None:
         """Take a message out, if it still waits."""

@@ -36,7 +36,7 @@ def admits(gate: Gate, stream: BoundStream, attributes: Mapping[Any, str]) -> bo
         stream: What brought the request.
         attributes: Those of ``<iq/>``.
     """
-    verdict = gate.judge(attributes.get("from"))
+    verdict = gate.judge(attributes.get("from"), attributes.get("id"))
     if verdict is Verdict.DENY:
         stream.send(short_error(attributes, "not-acceptable", "modify"))
     return verdict is Verdict.ADMIT

@@ -153,7 +153,7 @@ class _StartTLS(TLSInitiatingInitializer):
         # Whatever came in the clear may be forged, and counts no more (RFC 6120
         # section 5.4.3.3): neither the features nor the name that the server gave itself.
         self.xmlstream.features = {}
-        self.xmlstream.otherEntity = JID(self.xmlstream.authenticator.otherHost)
+        self.xmlstream.otherEntity = parse_jid(self.xmlstream.authenticator.otherHost)
         TLSInitiatingInitializer.onProceed(self, obj)
 
 

@@ -50,15 +50,15 @@ class Buckets:
         """Count the senders that are remembered."""
         return len(self._full_at)
 
-    def take(self, sender: str) -> bool:
-        """Take a token, if there is one.
+    def take(self, sender: str, tokens: int = 1) -> bool:
+        """Take tokens, if there are as many.
 
         Returns:
-            Whether there was one.
+            Whether there were as many.
         """
         now = self._now()
         full_at = max(self._full_at.get(sender, now), now)
-        taken = full_at + self._interval
+        taken = full_at + tokens * self._interval
         enough = taken - now <= self._depth + _ROUNDING
         self._keep(sender, taken if enough else full_at, now)
         return enough
@@ -75,13 +75,14 @@ class Buckets:
         wait = taken - now - self._depth
         return wait if wait > _ROUNDING else 0.0
 
-    def give_back(self, sender: str) -> None:
-        """Give back a token that was taken and not used."""
+    def give_back(self, sender: str, tokens: int = 1) -> None:
+        """Give back tokens that were taken and not used."""
         full_at = self._full_at.get(sender)
         if full_at is None:
             return
-        if full_at - self._interval > self._now() + _ROUNDING:
-            self._full_at[sender] = full_at - self._interval
+        given = full_at - tokens * self._interval
+        if given > self._now() + _ROUNDING:
+            self._full_at[sender] = given
         else:
             self._full_at.pop(sender, None)
 

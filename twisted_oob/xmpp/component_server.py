@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
-from twisted.words.protocols.jabber import component, jid, xmlstream
+from twisted.words.protocols.jabber import component, xmlstream
 from twisted.words.protocols.jabber.error import StreamError
 from twisted.words.xish import domish
 from wokkel.disco import NS_DISCO_INFO
@@ -33,6 +33,7 @@ from wokkel.ping import NS_PING
 
 from twisted_oob.xmpp.accepted import NS_COMPONENT, AcceptedStream
 from twisted_oob.xmpp.deadlines import Clock
+from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.router import Router, only_domain
 from twisted_oob.xmpp.stanza import Payload
 
@@ -66,7 +67,7 @@ class _Authenticator(_ListenAuthenticator):  # type: ignore[misc]
         except ValueError:
             xs.sendStreamError(StreamError("improper-addressing", "'to' must be a domain"))
             return
-        xs.thisEntity = jid.JID(domain)
+        xs.thisEntity = parse_jid(domain)
         # Without these, Twisted has nothing to intern, and only the prefix that it must have.
         del root["to"]
         root.localPrefixes = {"stream": xmlstream.NS_STREAMS}

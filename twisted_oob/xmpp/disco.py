@@ -109,10 +109,10 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
             response = toResponse(iq, "result")
             response.addChild((await self._found(method, kind, iq)).toElement())
         except StanzaError as error:
-            response = error_response(iq, error)
+            response = error_response(iq, error, echo=False)
         except Exception:
             self._log.failure("A disco request failed")
-            response = error_response(iq, StanzaError("internal-server-error"))
+            response = error_response(iq, StanzaError("internal-server-error"), echo=False)
         # If the stream is gone by now, this reaches nobody, and another stream must not carry it.
         xmlstream.send(response)
 
@@ -145,18 +145,22 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
 
 
 class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Answers bad-request to IQ requests without exactly one child (RFC 6120 section 8.2.3).
+    """Answers bad-request to IQ requests that break the rules of RFC 6120 section 8.2.3.
 
-    If such a request had several children, several handlers would each answer their own.
+    Those are requests without exactly one child, and IQs of no type or an unknown one. If a request
+    had several children, several handlers would each answer their own.
     """
 
     def connectionInitialized(self) -> None:
         """Begin to check."""
-        self.xmlstream.addObserver(_ANY_REQUEST, self._check, 100)
+        self.xmlstream.addObserver("/iq", self._check, 100)
 
     def _check(self, iq: Any) -> None:
-        if sum(1 for _ in iq.elements()) != 1:
-            self.xmlstream.send(error_response(iq, StanzaError("bad-request")))
+        kind = iq.getAttribute("type")
+        if kind in ("result", "error"):
+            return
+        if kind not in ("get", "set") or sum(1 for _ in iq.elements()) != 1:
+            self.xmlstream.send(error_response(iq, StanzaError("bad-request"), echo=False))
             # Without children it matches no other observer, and FallbackHandler skips what is
             # handled.
             iq.children = []
@@ -172,4 +176,4 @@ class FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _answer(self, iq: Any) -> None:
         if iq.handled is not True:
-            self.xmlstream.send(error_response(iq, StanzaError("service-unavailable")))
+            self.xmlstream.send(error_response(iq, StanzaError("service-unavailable"), echo=False))

@@ -32,6 +32,9 @@ to provoke does:
 - What is not well-formed takes a token of the bucket of malformed offers. As that shows only after
   the verdict, each offer takes one, and gives it back when it is well-formed.
 
+The answer repeats the sender's address and the id, which may be long. So a stranger pays a token
+for each CHARACTERS of them.
+
 All buckets are bounded in number. A sender is a bare JID; all addresses that are not valid are one
 sender.
 """
@@ -73,6 +76,9 @@ FAILURE_BURST: Final = 100
 MALFORMED_BURST: Final = 100
 """How many malformed offers of an allowed sender are answered at once."""
 
+CHARACTERS: Final = 250
+"""How many characters of a stranger's address and id a token pays for."""
+
 _NOT_VALID: Final = "an address that is not valid"
 _EVERYBODY: Final = "everybody"
 
@@ -94,11 +100,12 @@ _ADMIT, _DENY, _DROP = Verdict
 class Gate(Protocol):
     """Judges the requests of one kind by their sender."""
 
-    def judge(self, sender: str | None) -> Verdict:
+    def judge(self, sender: str | None, id_: str | None = None) -> Verdict:
         """Judge the next request, and count it.
 
         Args:
             sender: Its ``from`` as it came, which may be no JID; None if it has no ``from``.
+            id_: Its ``id``; None if it has no ``id``.
         """
 
 
@@ -109,11 +116,13 @@ class Sender(NamedTuple):
         name: Its bare JID after stringprep; some other text if there is no valid one.
         allowed: Whether it may make offers.
         own: Whether it is our own server, or whoever else speaks for our account or domain.
+        tokens: What its request costs a stranger.
     """
 
     name: str
     allowed: bool
     own: bool
+    tokens: int = 1
 
 
 class Senders:
@@ -131,12 +140,14 @@ class Senders:
         self._allowed = allowed
         self.me: JID | None = None
 
-    def look_up(self, address: str | None) -> Sender:
+    def look_up(self, address: str | None, id_: str | None = None) -> Sender:
         """Tell who sent a request.
 
         Args:
             address: Its ``from`` as it came; None if there is no ``from``.
+            id_: Its ``id``; None if there is no ``id``.
         """
+        tokens = 1 + (len(address or "") + len(id_ or "")) // CHARACTERS
         me = self.me
         if address is None:
             # It comes from our own account (RFC 6120 section 8.1.2.1).
@@ -146,14 +157,14 @@ class Senders:
         try:
             jid = parse_jid(address)
         except ValueError:
-            return Sender(_NOT_VALID, allowed=False, own=False)
+            return Sender(_NOT_VALID, allowed=False, own=False, tokens=tokens)
         own = (
             me is not None
             and jid.host == me.host
             and jid.resource is None
             and jid.user in (None, me.user)
         )
-        return Sender(jid.userhost(), jid in self._allowed, own)
+        return Sender(jid.userhost(), jid in self._allowed, own, tokens)
 
 
 class Limits:
@@ -200,7 +211,7 @@ class Limits:
             bucket = self._malformed if has_room else self._failures
             if sender.own or bucket.take(name):
                 return _ADMIT
-        elif sender.own or self._take_as_stranger(name):
+        elif sender.own or self._take_as_stranger(sender):
             self.tally.denied(name)
             self._log.debug("Denied an offer of {sender}", sender=shown(name))
             return _DENY
@@ -211,19 +222,20 @@ class Limits:
         """Judge a request that is no offer."""
         name = sender.name
         if sender.own or (
-            self._requests.take(name) if sender.allowed else self._take_as_stranger(name)
+            self._requests.take(name) if sender.allowed else self._take_as_stranger(sender)
         ):
             return _ADMIT
         self.tally.dropped(name)
         return _DROP
 
-    def _take_as_stranger(self, name: str) -> bool:
+    def _take_as_stranger(self, sender: Sender) -> bool:
         # Its own bucket first: one who floods must not use up what is for all.
-        if not self._stranger.take(name):
+        name, tokens = sender.name, sender.tokens
+        if not self._stranger.take(name, tokens):
             return False
-        if self._strangers.take(_EVERYBODY):
+        if self._strangers.take(_EVERYBODY, tokens):
             return True
-        self._stranger.give_back(name)
+        self._stranger.give_back(name, tokens)
         return False
 
 
@@ -242,9 +254,9 @@ class OfferGate:
         self._limits = limits
         self._has_room = has_room
 
-    def judge(self, sender: str | None) -> Verdict:
+    def judge(self, sender: str | None, id_: str | None = None) -> Verdict:
         """Judge the next offer (see Gate)."""
-        known = self._senders.look_up(sender)
+        known = self._senders.look_up(sender, id_)
         has_room = known.allowed and self._has_room(known.name)
         return self._limits.judge_offer(known, has_room=has_room)
 
@@ -261,6 +273,6 @@ class RequestGate:
         self._senders = senders
         self._limits = limits
 
-    def judge(self, sender: str | None) -> Verdict:
+    def judge(self, sender: str | None, id_: str | None = None) -> Verdict:
         """Judge the next request (see Gate)."""
-        return self._limits.judge_request(self._senders.look_up(sender))
+        return self._limits.judge_request(self._senders.look_up(sender, id_))

@@ -43,7 +43,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.words.protocols.jabber.jid import JID
 from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
@@ -115,7 +114,7 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._queued, self._moved = None, self._clock.seconds()
         self._timer = self._clock.callLater(TICK, self._wait)
         if not self.xmlstream.blocked:
-            to = None if stream.me is None else JID(stream.me.host).full()
+            to = None if stream.me is None else stream.me.host
             stream.send_iq("get", new_id(), to, None, Payload(NS_PING, "ping"))
 
     def _wait(self) -> None:

@@ -54,10 +54,14 @@ class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             asks = kind not in _ANSWERS and not (kind in _REQUESTS and self._is_offer(stanza))
         else:
             asks = stanza.name == "presence" and kind in _ASKING
-        if asks and self._gate.judge(stanza.getAttribute("from")) is not Verdict.ADMIT:
+        if asks and self._dropped(stanza.attributes):
             stanza.handled = True
             # Not every handler looks at "handled". Without its name, no query of theirs fits it.
             stanza.name = "dropped"
+
+    def _dropped(self, attributes: Any) -> bool:
+        verdict = self._gate.judge(attributes.get("from"), attributes.get("id"))
+        return verdict is not Verdict.ADMIT
 
     def _is_offer(self, iq: Any) -> bool:
         # With another child beside it, it is none: others answer that.

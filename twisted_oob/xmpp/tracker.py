@@ -175,11 +175,15 @@ class RequestTracker:
         self._stream = None
         self._fail(reason, waiting=False)
 
-    def fail_waiting(self, error: Exception) -> None:
-        """Fail every request that waits for a stream; it is never sent."""
-        self._fail(Failure(error), waiting=True)
+    def fail_waiting(self, error: Exception) -> bool:
+        """Fail every request that waits for a stream; it is never sent.
 
-    def _fail(self, reason: Failure, *, waiting: bool) -> None:
+        Returns:
+            Whether there was one.
+        """
+        return self._fail(Failure(error), waiting=True)
+
+    def _fail(self, reason: Failure, *, waiting: bool) -> bool:
         # Chosen before any is failed: an errback may open the next stream, which sends the others.
         chosen = [
             request
@@ -195,6 +199,7 @@ class RequestTracker:
                     # The application has fired it itself. The others must fail all the same.
                     self._log.failure("A request was fired by somebody else")
         self.deadlines.stop_if_idle()
+        return bool(chosen)
 
     def take_answer(self, iq: domish.Element) -> bool:
         """Settle the request that this IQ result or error answers.
