@@ -92,7 +92,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
@@ -105,6 +105,7 @@ from twisted_oob.files.failures import explained
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.names import file_name
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import Target, read_url
 
 # Bytes a server may send in one hop before the body: TLS handshake, interim responses and headers.
@@ -140,12 +141,15 @@ class Fetcher:
         policy: What is accepted.
         directory: An existing folder for the files and their part files. Several processes may
             share it.
-        tls_policy: An IPolicyForHTTPS that verifies servers. The default is
-            BrowserLikePolicyForHTTPS, which trusts the platform's roots.
+        tls_policy: An IPolicyForHTTPS that verifies servers. The default trusts the platform's
+            authorities, and the certificates of the policy's ``ca_file``.
         clock: An IReactorTime for the two time limits. The default is the reactor.
 
     Raises:
         NotADirectoryError: The directory does not exist, or is not a directory.
+        OSError: The policy's ``ca_file`` can't be read.
+        ValueError: The ``ca_file`` contains no certificate, or there is a ``tls_policy``, which
+            would not know of it.
     """
 
     def __init__(
@@ -165,7 +169,9 @@ class Fetcher:
             raise NotADirectoryError(
                 f"the directory for fetched files must be an existing folder: {directory} is not"
             )
-        self._tls_policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
+        if tls_policy is not None and policy.ca_file is not None:
+            raise ValueError("give the policy's ca_file or a tls_policy, not both")
+        self._tls_policy = tls_policy or AlsoTrusting(policy.ca_file)
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory)
 

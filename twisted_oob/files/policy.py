@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
@@ -38,7 +39,10 @@ class FetchPolicy:
         max_redirects: How many redirects to follow; 0 to follow none.
         timeout: Seconds for the whole transfer, from resolving the name to committing the file.
         stall_timeout: Seconds without a single byte from the server; also for each attempt to
-        connect.
+            connect.
+        ca_file: A file of certificates in PEM format that https servers may be verified with,
+            beside the platform's: those of authorities, or of servers that have signed their own.
+            A Fetcher reads it when it is made.
 
     Raises:
         ValueError: A value is of the wrong type or out of range. The message names it.
@@ -49,6 +53,7 @@ class FetchPolicy:
     max_redirects: int = 5
     timeout: float = 600.0
     stall_timeout: float = 30.0
+    ca_file: str | Path | None = None
 
     def __post_init__(self) -> None:
         """Check the values, so that a mistake shows at the start and not at the first offer."""
@@ -60,6 +65,8 @@ class FetchPolicy:
             seconds = getattr(self, name)
             if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        if not isinstance(self.ca_file, str | Path | None):
+            raise ValueError(f"ca_file must be a path or None, not {self.ca_file!r}")
         networks = self.allow_networks
         if type(networks) is not tuple or not all(
             isinstance(network, IPv4Network | IPv6Network) for network in networks
