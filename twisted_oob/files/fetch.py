@@ -96,6 +96,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
+from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.body import Body
@@ -115,9 +116,11 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FetchedFile:
     """A file that is whole, on the disk, and under its final name.
+
+    Its ``repr`` shows the URL without its query, which may be as secret as a password.
 
     Attributes:
         path: The absolute path.
@@ -130,6 +133,12 @@ class FetchedFile:
     size: int
     sha256: str
     url: str
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(path={self.path!r}, size={self.size!r}, "
+            f"sha256={self.sha256!r}, url={shown_url(self.url)!r})"
+        )
 
 
 class Fetcher:

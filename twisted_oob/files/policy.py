@@ -18,12 +18,15 @@ from urllib.parse import urljoin
 
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
 from twisted_oob.files.addresses import is_global, isatap, stands_for
-from twisted_oob.files.urls import BAD_URL, Target, percent_encoded, quoted, read_url
+from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+NO_ANSWER: Final = "no proper answer from the server"
 _OK: Final = 200
+# Three digits (RFC 9110 section 15). Twisted lets through thousands, which no peer is to be sent.
+_STATUSES: Final = range(100, 1000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +126,8 @@ class FetchPolicy:
             FetchFailed: The file will not come, not as it is, or not whole.
             TooLarge: The file is larger than ``max_size``.
         """
+        if status not in _STATUSES:
+            raise FetchFailed(NO_ANSWER, detail=f"HTTP status {str(status)[:QUOTED]}")
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
         # Several header lines are one list (RFC 9110 section 5.3).
@@ -134,7 +139,7 @@ class FetchPolicy:
                 )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
-                raise FetchFailed("no proper answer from the server", detail=f"length {length}")
+                raise FetchFailed(NO_ANSWER, detail=f"length {str(length)[:QUOTED]}")
             self.check_size(length)
 
     def check_size(self, size: int) -> None:
