@@ -128,3 +128,15 @@ def test_a_clock_that_is_set_back_keeps_nobody_waiting():
     clock.rightNow -= 3600
     assert taken(made, 20) == 10
     assert made.reserve("a") == pytest.approx(0.5)
+
+
+def test_several_tokens_at_once_are_taken_together_or_not_at_all():
+    clock = Clock()
+    buckets = Buckets(clock, per_second=2, burst=10)
+    assert not buckets.take("a", 11)
+    assert len(buckets) == 0
+    assert [buckets.take("a", 4) for _ in range(3)] == [True, True, False]
+    buckets.give_back("a", 4)
+    assert [buckets.take("a", 6), buckets.take("a")] == [True, False]
+    clock.advance(2)
+    assert [buckets.take("a", 5), buckets.take("a", 4)] == [False, True]

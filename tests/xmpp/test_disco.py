@@ -247,10 +247,9 @@ def test_a_request_without_exactly_one_child_is_bad(children, type_):
 
 
 @pytest.mark.parametrize("type_", ["get", "set"])
-def test_what_nobody_answers_is_unavailable_and_comes_back(type_):
+def test_what_nobody_answers_is_unavailable_and_does_not_come_back(type_):
     (answer,) = End().ask("<query xmlns='urn:other'>of <a/> kind</query>", type_)
-    payload, error = answer
-    assert payload.tag == "{urn:other}query"
+    (error,) = answer
     assert error[0].tag.endswith("}service-unavailable")
 
 
@@ -258,7 +257,15 @@ def test_info_is_asked_for_with_get_only():
     assert End().condition(query(INFO), "set") == "service-unavailable"
 
 
-@pytest.mark.parametrize("type_", ["result", "error", "", None])
+@pytest.mark.parametrize("type_", ["offer", "GET", "", None])
+@pytest.mark.parametrize("children", ["", query(INFO), query(INFO) * 2, "<a/>"])
+def test_an_iq_of_no_type_or_an_unknown_one_is_bad(children, type_):
+    provider = Provider()
+    assert End(provider).condition(children, type_) == "bad-request"
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize("type_", ["result", "error"])
 @pytest.mark.parametrize("children", ["", query(INFO), query(INFO) * 2, "<a/>"])
 def test_what_is_no_request_is_not_answered(children, type_):
     assert End().ask(children, type_) == []

@@ -38,7 +38,7 @@ class Judge:
         self.verdict = verdict
         self.judged = []
 
-    def judge(self, sender):
+    def judge(self, sender, id_=None):
         self.judged.append(sender)
         return self.verdict
 

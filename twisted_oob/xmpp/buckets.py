@@ -98,9 +98,9 @@ class Buckets:
         kept = self._full_at
         kept[sender] = full_at
         kept.move_to_end(sender)
-        # Each call adds one at the most, so the loop removes one each time in the long run. It
-        # ends at the sender itself, whose bucket is not full.
-        oldest = next(iter(kept))
-        while kept[oldest] <= now or len(kept) > self._most:
-            del kept[oldest]
+        # Each call adds one at the most, so the loop removes one each time in the long run.
+        while kept:
             oldest = next(iter(kept))
+            if kept[oldest] > now and len(kept) <= self._most:
+                break
+            del kept[oldest]
