@@ -8,21 +8,20 @@ from pathlib import Path
 
 from twisted.application import service
 from twisted.internet import reactor
-from twisted.words.protocols.jabber.jid import JID
-from wokkel.client import XMPPClient
 
-from twisted_oob import Fetcher, FetchPolicy, OOBResponder, ServedStream
+from twisted_oob import AccountStream, Fetcher, FetchPolicy, OOBResponder, ServedStream
 
-ACCOUNT = JID("files@example.org/responder")
+ACCOUNT = "files@example.org/responder"
+ALLOWED = ["example.org"]
 
 downloads = Path("downloads")
 downloads.mkdir(exist_ok=True)
 
 application = service.Application("oob-client")
 
-client = XMPPClient(ACCOUNT, Path("password").read_text().strip())
+stream = AccountStream(ACCOUNT, Path("password").read_text().strip(), reactor=reactor)
 responder = OOBResponder(
-    Fetcher(reactor, FetchPolicy(), downloads), allow_from=[ACCOUNT.host], reactor=reactor
+    Fetcher(reactor, FetchPolicy(), downloads), allow_from=ALLOWED, reactor=reactor
 )
-responder.attach(client)
-ServedStream(responder, client).setServiceParent(application)
+responder.attach(stream)
+ServedStream(responder, stream).setServiceParent(application)

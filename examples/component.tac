@@ -8,9 +8,8 @@ from pathlib import Path
 
 from twisted.application import service
 from twisted.internet import reactor
-from wokkel.component import Component
 
-from twisted_oob import Fetcher, FetchPolicy, OOBResponder, ServedStream
+from twisted_oob import ComponentStream, Fetcher, FetchPolicy, OOBResponder, ServedStream
 
 HOST, PORT = "127.0.0.1", 5347
 DOMAIN = "files.example.org"
@@ -20,9 +19,10 @@ downloads.mkdir(exist_ok=True)
 
 application = service.Application("oob-component")
 
-component = Component(HOST, PORT, DOMAIN, Path("secret").read_text().strip())
+secret = Path("secret").read_text().strip()
+stream = ComponentStream(DOMAIN, secret, host=HOST, port=PORT, reactor=reactor)
 responder = OOBResponder(
     Fetcher(reactor, FetchPolicy(), downloads), allow_from=["example.org"], reactor=reactor
 )
-responder.attach(component)
-ServedStream(responder, component).setServiceParent(application)
+responder.attach(stream)
+ServedStream(responder, stream).setServiceParent(application)

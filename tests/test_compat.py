@@ -24,6 +24,41 @@ def test_wokkel_imports_after_twisted_oob(module):
     run(f"import twisted_oob, wokkel.{module}")
 
 
+WOKKEL = (
+    "client component data_form disco generic iwokkel muc ping pubsub server subprotocols xmppim"
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "ours"),
+    [
+        # These fail before.
+        ("disco", "import twisted_oob.errors"),
+        ("data_form", "from twisted_oob import testing"),
+        ("muc", "import twisted_oob"),
+        # These do not.
+        ("client", "import twisted_oob"),
+        ("generic", "import twisted_oob._version"),
+        ("xmppim", "from twisted_oob import OOBHandler"),
+    ],
+)
+def test_wokkel_imports_whatever_was_imported_or_failed_to_import_before(first, ours):
+    run(f"""
+import importlib
+try:
+    import wokkel.{first}
+except ImportError:
+    pass
+try:
+    from twisted.python import constants
+except ImportError:
+    pass
+{ours}
+for name in {WOKKEL!r}.split():
+    importlib.import_module("wokkel." + name)
+""")
+
+
 def test_names_that_are_there_stay_as_they_are():
     run("""
 import sys

@@ -53,6 +53,7 @@ def test_the_detail_is_for_the_log_and_never_for_the_peer(given, logged):
     [
         ("AlreadyAnswered", "OOBError"),
         ("OfferLost", "OOBError"),
+        ("QueueFull", "OOBError"),
         ("StreamRefused", "OOBError"),
         ("NoService", "StreamRefused"),
         ("Unencrypted", "StreamRefused"),
@@ -71,6 +72,8 @@ def test_errors_of_ours_are_no_answers_and_answers_are_no_errors_of_ours():
     assert not issubclass(errors.OOBError, StanzaError)
     assert not issubclass(errors.NotFound, errors.OOBError)
     assert issubclass(errors.InvalidOOBData, ValueError)
+    assert issubclass(errors.WrongType, TypeError)
+    assert issubclass(errors.WrongType, errors.InvalidOOBData)
 
 
 @pytest.mark.parametrize(
@@ -88,22 +91,55 @@ def test_a_failed_authentication_knows_what_the_server_said(condition):
     assert errors.AuthenticationFailed("why").condition is None
 
 
-@pytest.mark.parametrize(
-    ("condition", "word"),
-    [
-        ("item-not-found", "not-found"),
-        ("not-acceptable", "reject"),
-        ("service-unavailable", "reject"),
-        ("something-new", "reject"),
-        (None, "reject"),
-    ],
-)
-def test_a_condition_is_one_of_two_words_and_has_the_error_itself(condition, word):
-    error = StanzaError(condition, type="cancel")
+WORDS = [
+    ("item-not-found", "cancel", "not-found"),
+    ("item-not-found", "wait", "not-found"),
+    *(
+        (condition, type_, "unavailable")
+        for condition in (
+            "service-unavailable",
+            "feature-not-implemented",
+            "recipient-unavailable",
+            "gone",
+            "redirect",
+            "remote-server-not-found",
+            "remote-server-timeout",
+            "subscription-required",
+        )
+        for type_ in ("cancel", "wait")
+    ),
+    *(("resource-constraint", type_, "wait") for type_ in ("wait", "cancel", "modify")),
+    ("internal-server-error", "wait", "wait"),
+    ("internal-server-error", "cancel", "reject"),
+    ("undefined-condition", "wait", "wait"),
+    ("undefined-condition", "cancel", "reject"),
+    ("unexpected-request", "wait", "wait"),
+    ("something-new", "wait", "wait"),
+    ("something-new", "auth", "reject"),
+    ("not-acceptable", "modify", "reject"),
+    ("policy-violation", "wait", "wait"),
+    ("policy-violation", "modify", "reject"),
+    ("forbidden", "auth", "reject"),
+    ("not-allowed", "cancel", "reject"),
+    ("registration-required", "auth", "reject"),
+    ("bad-request", "modify", "reject"),
+    (None, "cancel", "reject"),
+    ("not-acceptable", "whatever", "reject"),
+]
+
+
+@pytest.mark.parametrize(("condition", "type_", "word"), WORDS)
+def test_a_condition_is_one_of_four_words_and_has_the_error_itself(condition, type_, word):
+    error = StanzaError(condition, type=type_)
     told = ErrorCondition(error)
     assert told == word
     assert told.error is error
     assert {told: 1}[word] == 1
+
+
+def test_the_four_words_have_names():
+    names = (errors.NOT_FOUND, errors.REJECT, errors.UNAVAILABLE, errors.WAIT)
+    assert sorted(names) == sorted({word for *_, word in WORDS})
 
 
 @pytest.mark.parametrize(("word", "kind"), [("not-found", "NotFound"), ("reject", "Rejected")])
@@ -113,7 +149,7 @@ def test_each_word_has_an_error(word, kind):
     assert ErrorCondition(error) == word
 
 
-@pytest.mark.parametrize("word", ["", "item-not-found", "Reject", None])
+@pytest.mark.parametrize("word", ["", "item-not-found", "Reject", "wait", "unavailable", None])
 def test_no_other_word_has_one(word):
     with pytest.raises(ValueError, match="'not-found' or 'reject', not"):
         error_from_condition(word)

@@ -1,8 +1,9 @@
 """Files by URL over XMPP, for Twisted: XEP-0066 Out of Band Data on Wokkel.
 
-Everything an application needs is here: add an ``OOBHandler`` to a Wokkel stream, offer files
-with ``send_url``, and take what others offer in ``on_offer``. Importing it installs no reactor,
-and makes all of Wokkel 18 importable on today's Twisted.
+Everything an application needs is here: add an ``OOBHandler`` to an ``AccountStream``, a
+``ComponentStream`` or any Wokkel stream, offer files with ``send_url``, and take what others offer
+in ``on_offer``. Importing it installs no reactor, and makes all of Wokkel 18 importable on today's
+Twisted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twisted_oob.errors import (
     OOBError,
     Rejected,
     ResourceConstraint,
+    StreamRefused,
     TooLarge,
 )
 from twisted_oob.files.fetch import FetchedFile, Fetcher
@@ -31,13 +33,17 @@ from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
 from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.account_stream import AccountStream
+from twisted_oob.xmpp.component_stream import ComponentStream
 
 __all__ = [
     "DISCO_FEATURES",
     "NS_IQ_OOB",
     "NS_X_OOB",
+    "AccountStream",
     "AllowList",
     "AlreadyAnswered",
+    "ComponentStream",
     "ErrorCondition",
     "FetchFailed",
     "FetchPolicy",
@@ -57,6 +63,7 @@ __all__ = [
     "Rejected",
     "ResourceConstraint",
     "ServedStream",
+    "StreamRefused",
     "TooLarge",
     "__version__",
     "url_from_element",

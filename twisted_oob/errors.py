@@ -17,6 +17,23 @@ from twisted.words.xish import domish
 
 NOT_FOUND: Final = "not-found"
 REJECT: Final = "reject"
+UNAVAILABLE: Final = "unavailable"
+WAIT: Final = "wait"
+
+_WORDS: Final = {
+    "item-not-found": NOT_FOUND,
+    "service-unavailable": UNAVAILABLE,
+    "feature-not-implemented": UNAVAILABLE,
+    "recipient-unavailable": UNAVAILABLE,
+    "gone": UNAVAILABLE,
+    "redirect": UNAVAILABLE,
+    "remote-server-not-found": UNAVAILABLE,
+    "remote-server-timeout": UNAVAILABLE,
+    "subscription-required": UNAVAILABLE,
+    "resource-constraint": WAIT,
+}
+"""What a condition (RFC 6120 section 8.3.3) means to who offers a file. Every other one is WAIT if
+its type is ``wait``, else REJECT."""
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 """System errors (errno) which mean that there is no room for another file at the moment."""
 
@@ -72,6 +89,18 @@ class AuthenticationFailed(StreamRefused):
 
 class InvalidOOBData(ValueError):
     """A URL, description or element can't be Out of Band Data. The message says why."""
+
+
+class WrongType(InvalidOOBData, TypeError):
+    """An argument has the wrong type. The message names the argument and what it must be.
+
+    It is a TypeError, and also an InvalidOOBData: who sends what somebody gave it catches one
+    error for all that can't be sent.
+    """
+
+
+class QueueFull(OOBError):
+    """Too many messages wait for a stream already. This one was not queued."""
 
 
 class _FixedStanzaError(StanzaError):
@@ -130,8 +159,16 @@ class NoRoom(ResourceConstraint):
 class ErrorCondition(str):
     """How a peer answered, if its answer was not "I have the file".
 
-    It is a ``str``, equal to ``'not-found'`` (the peer sent ``item-not-found``) or to ``'reject'``
-    (it sent any other stanza error).
+    It is a ``str``, equal to one of these:
+
+    ===============  ===========================================================================
+    ``not-found``    item-not-found: the peer could not retrieve it
+    ``unavailable``  nobody is there that takes it: service-unavailable, feature-not-implemented,
+                     recipient-unavailable, gone, redirect, remote-server-not-found,
+                     remote-server-timeout, subscription-required
+    ``wait``         try again later: resource-constraint, or any other error of type wait
+    ``reject``       every other error: not-acceptable, forbidden, not-allowed, ...
+    ===============  ===========================================================================
 
     Attributes:
         error: The StanzaError as the peer sent it, with ``condition``, ``type`` and ``text``.
@@ -141,7 +178,10 @@ class ErrorCondition(str):
 
     def __new__(cls, error: StanzaError) -> ErrorCondition:
         """Choose the string for a received stanza error."""
-        self = super().__new__(cls, NOT_FOUND if error.condition == "item-not-found" else REJECT)
+        word = _WORDS.get(error.condition)
+        if word is None:
+            word = WAIT if error.type == "wait" else REJECT
+        self = super().__new__(cls, word)
         self.error = error
         return self
 

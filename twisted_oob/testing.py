@@ -20,6 +20,7 @@ Importing this module installs no reactor.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Any, Final, TypeVar
 
@@ -85,16 +86,20 @@ class Peer:
         self._offers: deque[Offer] = deque()
         self._messages: deque[OOBMessage] = deque()
         self.oob = OOBHandler(
-            self._offers.append, self._messages.append, timeout=None, reactor=server.clock
+            self._offers.append,
+            self._messages.append,
+            timeout=None,
+            answer_timeout=None,
+            max_open_offers=sys.maxsize,
+            reactor=server.clock,
         )
-        self.oob.answer_timeout = None
         self.oob.setHandlerParent(self.end)
 
     def offer(self, url: str, desc: str | None = None) -> Deferred[ErrorCondition | None]:
         """Offer a URL to the application.
 
         Args:
-            url: An absolute URI. What is not one, let the application's end ``receive``.
+            url: As for ``send_url``. What gives no URI, let the application's end ``receive``.
             desc: What it is, for people.
 
         Returns:

@@ -35,7 +35,7 @@ def holding(room: int, *, direct: bool) -> OOBHandler:
             if oldest.url and oldest.desc:
                 oldest.reply_success()
 
-    return OOBHandler(keep, direct=direct)
+    return OOBHandler(keep, direct=direct, max_open_offers=room + 1)
 
 
 def fetcher(folder: str) -> Fetcher:

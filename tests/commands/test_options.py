@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from ipaddress import ip_network
 
 import pytest
 from twisted.words.protocols.jabber.jid import JID
 
+import twisted
+import twisted_oob
 from tests.support.options import NAMES, VALUED, parsed
 from twisted_oob import FetchPolicy
 from twisted_oob.commands.options import (
@@ -19,7 +22,9 @@ from twisted_oob.commands.options import (
     exit_with_error,
 )
 from twisted_oob.commands.report import REPORT_OBSERVER
-from twisted_oob.xmpp.account import PORT
+from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
+
+FLAGS = {"demo", "direct-tls"}
 
 
 def error_of(*words):
@@ -36,7 +41,7 @@ def error_of(*words):
 def test_defaults(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = parsed()
-    assert {name: options[name] for name in options if name != "demo"} == {
+    assert {name: options[name] for name in options if name not in FLAGS} == {
         "download-dir": tmp_path / "oob-downloads",
         "listen": "tcp:5347:interface=127.0.0.1",
         "domain": "oob.localhost",
@@ -135,7 +140,9 @@ def test_what_the_system_says_of_a_path_is_the_reason(option):
         (["--component", "a.b", "--jid", "a@b"], "--jid and --component exclude each other"),
         (["--jid", "a@b", "--listen", "tcp:0"], "--listen goes with the embedded router, not"),
         (["--jid", "a@b", "--secret-file", "s"], "--secret-file goes with the embedded router or"),
-        (["--component", "a.b", "--ca-file", __file__], "--ca-file goes with --jid, not"),
+        (["--component", "a.b", "--direct-tls"], "--direct-tls goes with --jid, not"),
+        (["--direct-tls"], "--direct-tls goes with --jid, not with the embedded router"),
+        (["--demo", "--direct-tls"], "--demo goes with no other option, not with --direct-tls"),
         (["--host", "a"], "--host goes with --jid or --component, not with the embedded router"),
         (
             ["--jid", "a@b", "--password-file", __file__, "--port", "5222"],
@@ -154,7 +161,6 @@ GOES_WITH = {
     "secret-file": {EMBEDDED, COMPONENT},
     "jid": {ACCOUNT},
     "password-file": {ACCOUNT},
-    "ca-file": {ACCOUNT},
     "host": {ACCOUNT, COMPONENT},
     "port": {ACCOUNT, COMPONENT},
     "component": {COMPONENT},
@@ -211,9 +217,9 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "stall-timeout": "30",
         "concurrency": "8",
         "grace": "30; 0 on the embedded router",
-        "ca-file": "the platform's",
+        "ca-file": "the platform's; for https, beside the platform's",
         "host": "found by SRV lookup with --jid, 127.0.0.1 with --component",
-        "port": f"{PORT} with --jid, 5347 with --component",
+        "port": f"{PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, 5347 with --component",
         "allow-from": "* on the embedded router, the account's domain with --jid;"
         " required with --component",
     }
@@ -269,4 +275,23 @@ def test_an_accounts_jid_keeps_its_resource(tmp_path):
 
 
 def test_every_option_has_a_value_here():
-    assert {*VALUED, "demo"} == set(NAMES)
+    assert {*VALUED, *FLAGS} == set(NAMES)
+
+
+def test_the_version_tells_ours_twisteds_and_wokkels(capsys):
+    with pytest.raises(SystemExit) as raised:
+        parsed("--version")
+    assert raised.value.code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"twisted_oob {twisted_oob.__version__}",
+        f"Twisted {twisted.__version__}",
+        f"Wokkel {version('wokkel')}",
+    ]
+
+
+def test_direct_tls_goes_with_an_account_alone_or_with_its_host(tmp_path):
+    (tmp_path / "password").touch()
+    words = ("--jid", "me@home.example", "--password-file", str(tmp_path / "password"))
+    assert not parsed(*words)["direct-tls"]
+    assert parsed(*words, "--direct-tls")["direct-tls"]
+    assert parsed(*words, "--direct-tls", "--host", "a")["direct-tls"]

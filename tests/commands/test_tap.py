@@ -12,14 +12,16 @@ from twisted.logger import formatEvent
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
+from tests.support.account_server import Server
+from tests.support.certificates import server_options
 from tests.support.hostile_http import answer, redirect
 from tests.support.network import DOMAIN
 from tests.support.options import parsed
+from twisted_oob import StreamRefused
 from twisted_oob.commands import tap
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.options import Options
 from twisted_oob.xmpp.disco import everything
-from twisted_oob.xmpp.failures import Refusal
 from twisted_oob.xmpp.presence import PresenceHandler
 
 from wokkel.disco import DiscoIdentity  # isort: skip
@@ -158,18 +160,17 @@ async def test_an_account_connects_again_when_it_is_started_again(services):
 
 
 @pytest.mark.parametrize(
-    ("options", "identity", "presence"),
+    ("options", "identity"),
     [
-        ({"jid": "me@home.example", "password_file": "secret"}, ("client", "bot"), True),
+        ({"jid": "me@home.example", "password_file": "secret"}, ("client", "bot")),
         (
             {"component": "x.y", "secret_file": "secret", "allow_from": "*"},
             ("component", "generic"),
-            False,
         ),
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_what_it_is_on_a_real_server(services, options, identity, presence):
+async def test_what_it_is_on_a_real_server(services, options, identity):
     server = services.server()
     services.write("secret", "hunter2")
     service = services.make(**options, host="127.0.0.1", port=str(server.port))
@@ -179,8 +180,7 @@ async def test_what_it_is_on_a_real_server(services, options, identity, presence
     assert [(one.category, one.type) for one in found if isinstance(one, DiscoIdentity)] == [
         identity
     ]
-    # A component has no roster; an account answers subscriptions.
-    assert any(isinstance(handler, PresenceHandler) for handler in stream) is presence
+    assert any(isinstance(handler, PresenceHandler) for handler in stream)
 
 
 @pytest_twisted.ensureDeferred
@@ -256,9 +256,89 @@ def test_what_fails_before_it_connects_is_one_line(services, ended, log):
 
 def test_a_refused_stream_is_one_line(services, ended, log):
     service = services.make(secret_file="secret")
-    service._refused(Refusal("the password is wrong", permanent=True))
+    service._refused(StreamRefused("the password is wrong"))
     assert ended == [1]
     assert critical(log) == ["Could not start: the password is wrong"]
+
+
+def test_a_stream_that_another_took_over_is_one_line(services, ended, log):
+    service = services.make(secret_file="secret")
+    service._bound("me@home.example/oob")
+    service._refused(StreamRefused("another connection took over"))
+    assert ended == [1]
+    assert critical(log) == ["Stopped: another connection took over"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"jid": "me@home.example", "password_file": "secret"},
+        {"component": "x.y", "secret_file": "secret", "allow_from": "*"},
+    ],
+    ids=["embedded", "account", "component"],
+)
+def test_a_ca_file_without_certificates_is_one_line_before_anything_starts(services, options):
+    services.write("secret", "hunter2")
+    services.write("ca", "")
+    line = error_of(services, ca_file="ca", **options)
+    assert line.endswith("/ca contains no certificate in PEM format")
+
+
+def told(log):
+    lines = [formatEvent(event) for event in log]
+    return [line for line in lines if line is not None and line.startswith("Offers to")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_embedded_router_tells_where_offers_land(services, log):
+    await services.start(domain="files.localhost")
+    assert told(log) == [f"Offers to files.localhost land in {services.folder / 'landed'}"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_tells_where_offers_land(services, log):
+    router, _sender = await services.start()
+    services.write("other", (services.folder / "secret").read_text().strip())
+    port = router._embedded._port.getHost().port
+    service = services.make(
+        component="x.localhost",
+        secret_file="other",
+        allow_from="*",
+        port=str(port),
+        download_dir="more",
+    )
+    service.startService()
+    await services.soon(service._served._stream.ready)
+    assert told(log)[1:] == [f"Offers to x.localhost land in {services.folder / 'more'}"]
+
+
+@pytest.mark.parametrize(
+    ("jid", "asked"),
+    [("me@home.example", "oob"), ("me@home.example/desk", "desk")],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_account_tells_the_address_that_it_was_given(
+    services, log, certificates, jid, asked
+):
+    server = Server(services.reactor, server_options(certificates.issue("home.example")))
+    await server.start()
+    server.bound = server.bound.replace("/desk", "/given")
+    services.write("password", "hunter2")
+    service = services.make(
+        jid=jid,
+        password_file="password",
+        ca_file=str(services.ca_file),
+        download_dir="landed",
+        host="127.0.0.1",
+        port=str(server.port),
+    )
+    service.startService()
+    await services.soon(service._served._stream.ready)
+    assert f"<resource>{asked}</resource>".encode() in server.safe
+    assert told(log) == [f"Offers to me@home.example/given land in {services.folder / 'landed'}"]
+    await services.soon(service.stopService())
+    await server.stop()
 
 
 # --- a process

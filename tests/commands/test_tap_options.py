@@ -124,14 +124,14 @@ async def _(services):
 @effect_of("concurrency")
 async def _(services):
     _, sender = await services.start(concurrency="1")
-    offers = [sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(10)]
-    told = await services.soon(offers[9])
+    offers = [sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(6)]
+    told = await services.soon(offers[5])
     assert (told.error.condition, told.error.type) == ("resource-constraint", "wait")
-    for number in range(9):
+    for number in range(5):
         connection = await services.soon(services.web.arrivals.get())
         assert len(services.web.connections) == number + 1
         connection.write(answer(b"file"))
-    assert await services.soon(gatherResults(offers[:9])) == [None] * 9
+    assert await services.soon(gatherResults(offers[:5])) == [None] * 5
 
 
 @effect_of("grace")
@@ -184,12 +184,13 @@ async def _(services):
 # --- a real server
 
 
-def account(services, server, **options):
+def account(services, server, *flags, **options):
     services.write("password", "hunter2")
     return services.make(
+        *flags,
         **{"jid": "me@home.example", "password_file": "password", "ca_file": str(services.ca_file)}
         | {"host": "127.0.0.1", "port": str(server.port), "download_dir": "landed"}
-        | options
+        | options,
     )
 
 
@@ -216,6 +217,22 @@ async def _(services):
     server = services.server()
     account(services, server).startService()
     await services.soon(server.login)
+    # Downloads trust it, too, in every mode.
+    ca_file = str(services.ca_file)
+    for service in (
+        account(services, server),
+        component(services, server.port, ca_file=ca_file),
+        services.make(secret_file="secret", ca_file=ca_file),
+    ):
+        assert service._policy.ca_file == services.ca_file
+
+
+@effect_of("direct-tls")
+async def _(services):
+    server = services.server(direct_tls=True)
+    account(services, server, "--direct-tls").startService()
+    user, _ = await services.soon(server.login)
+    assert user == "me"
 
 
 def component(services, port, **options):

@@ -8,9 +8,11 @@ import os
 
 import pytest
 import pytest_twisted
+from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from tests.support.certificates import Authority
 from tests.support.fetching import Gate, Net, descriptors_in, end, names
 from tests.support.hostile_http import HostileServer
 from twisted_oob.files import fetch
@@ -87,6 +89,29 @@ async def web(net):
     web = HostileServer(net)
     yield web
     await end(web)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority that the platform does not know."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest_twisted.async_yield_fixture
+async def serve(net, authority):
+    """Begins a server with a certificate for the names, or with what else it is given."""
+    servers = []
+
+    def begin(*names, interface="127.0.0.1", issuer=authority, file=None, **options):
+        file = str(file or issuer.issue("server", names=names, **options))
+        tls = ssl.DefaultOpenSSLContextFactory(file, file)
+        servers.append(HostileServer(net, tls=tls, interface=interface))
+        return servers[-1]
+
+    net.hosts.update({name: ["127.0.0.1"] for name in ("files.test", "wrong.test", "a.b.test")})
+    yield begin
+    for server in servers:
+        await end(server)
 
 
 @pytest.fixture

@@ -141,6 +141,11 @@ def test_a_long_cause_is_told_in_part(error):
     assert len(explained(wrapped(ResponseFailed, error)).detail) == 300
 
 
+def test_bytes_that_a_server_sent_are_not_told():
+    error = wrapped(ResponseFailed, ValueError("no status line", b"GET /?sig=secret"))
+    assert causes(error) == "ValueError: no status line"
+
+
 def test_what_only_looks_wrapped_is_the_cause_itself():
     error = ValueError("mine")
     error.reasons = ["no failure", None]

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import pytest
-import pytest_twisted
 from twisted.internet import ssl
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from tests.support.certificates import Authority
-from tests.support.fetching import end, failure_of, names, step
-from tests.support.hostile_http import HostileServer, answer, first_connection, redirect
+from tests.support.fetching import failure_of, names, step, tls_url
+from tests.support.hostile_http import answer, first_connection, redirect
 from twisted_oob.errors import FetchFailed, Forbidden
 
 NO_TLS = "no secure connection to the server"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -25,27 +19,6 @@ def trusting(authority):
     """A policy that trusts the authority, and nobody else."""
     root = ssl.Certificate.loadPEM(authority.file.read_bytes())
     return BrowserLikePolicyForHTTPS(trustRoot=root)
-
-
-@pytest_twisted.async_yield_fixture
-async def serve(net, authority):
-    """Begins a server with a certificate for the names, or with what else it is given."""
-    servers = []
-
-    def begin(*names, interface="127.0.0.1", issuer=authority, **options):
-        file = str(issuer.issue("server", names=names, **options))
-        tls = ssl.DefaultOpenSSLContextFactory(file, file)
-        servers.append(HostileServer(net, tls=tls, interface=interface))
-        return servers[-1]
-
-    net.hosts.update({name: ["127.0.0.1"] for name in ("files.test", "wrong.test", "a.b.test")})
-    yield begin
-    for server in servers:
-        await end(server)
-
-
-def tls_url(web, host="files.test"):
-    return f"https://{host}:{web.port}/file.bin"
 
 
 @step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ def test_defaults():
     assert policy.max_redirects == 5
     assert policy.timeout == 600.0
     assert policy.stall_timeout == 30.0
+    assert policy.ca_file is None
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,9 @@ def test_defaults():
         ("timeout", "5"),
         ("stall_timeout", 0),
         ("stall_timeout", None),
+        ("ca_file", 5),
+        ("ca_file", b"ca.pem"),
+        ("ca_file", ["ca.pem"]),
         ("allow_networks", "127.0.0.0/8"),
         ("allow_networks", ("127.0.0.0/8",)),
         ("allow_networks", [ipaddress.ip_network("127.0.0.0/8")]),
@@ -66,6 +71,8 @@ def test_a_policy_that_cannot_be_meant_is_denied(name, value):
         ("timeout", 0.001),
         ("stall_timeout", 5),
         ("stall_timeout", 1e9),
+        ("ca_file", "ca.pem"),
+        ("ca_file", Path("ca.pem")),
         ("allow_networks", ()),
         ("allow_networks", (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::/0"))),
     ],

@@ -231,3 +231,8 @@ def test_a_target_never_changes():
 def test_each_part_of_a_target_is_named():
     with pytest.raises(TypeError):
         Target("http", "a.example", 80, "/")
+
+
+def test_the_repr_has_neither_credentials_nor_query():
+    shown = repr(read_url("https://juliet:capulet@a.example:444/dir/file?sig=secret#key"))
+    assert shown == "Target('https://a.example:444/dir/file')"

@@ -29,6 +29,7 @@ HALL = BELOW | set(ABOVE)
 # Values and decisions, which know neither a reactor nor a stream.
 PURE = {
     "xmpp.jid",
+    "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
     "files.names",
@@ -36,7 +37,11 @@ PURE = {
     "files.urls",
     "protocol.data",
 }
-PURE_MAY_IMPORT = ("twisted.words.xish", "twisted.words.protocols.jabber.jid")
+PURE_MAY_IMPORT = (
+    "twisted.words.xish",
+    "twisted.words.protocols.jabber.jid",
+    "twisted.words.protocols.jabber.xmpp_stringprep",
+)
 
 
 def imports(source, package="twisted_oob"):

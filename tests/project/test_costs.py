@@ -205,7 +205,7 @@ def test_memory_of_a_pending_request():
 
 
 def test_memory_of_an_open_offer():
-    _handler, wire = connected(lambda offer: None)
+    _handler, wire = connected(lambda offer: None, max_open_offers=10_000)
     xml = {count: offers(wire, count, first=count) for count in (100, 2000)}
     wire.receive(xml[100])
     assert kept(2000, lambda count: wire.receive(xml[count])) <= OPEN

@@ -39,6 +39,7 @@ PRIVATES = [
     Private("xmpp.parser_tap", "parser", "ExpatElementStream", "whose five handlers are borrowed"),
     Private("xmpp.parser_tap", "stanzaSize", "ExpatElementStream", "bytes counted for the limit"),
     Private("xmpp.accepted", "parser", "ExpatElementStream", "forbidden markup"),
+    Private("xmpp.own_stream", "parser", "ExpatElementStream", "what XMPP forbids"),
     Private("xmpp.prompt", "parser", "ExpatElementStream", "expat's reparse deferral"),
     Private("xmpp.memory", "ElementEvent", "ExpatElementStream", "who gets each stanza"),
     Private("xmpp.memory", "parser", "ExpatElementStream", "forbidden markup"),

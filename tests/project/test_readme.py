@@ -13,14 +13,12 @@ from twisted.application import service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.words.protocols.jabber.xmlstream import STREAM_END_EVENT
 
+import twisted_oob
 from tests.support.hostile_http import answer
 from tests.support.network import DOMAIN, LOOPBACK, SECRET
 from tests.support.options import NAMES, VALUED
-from twisted_oob import FetchPolicy
+from twisted_oob import AccountStream, ComponentStream, FetchPolicy
 from twisted_oob.commands.options import DEFAULTS, Options
-
-from wokkel.client import XMPPClient  # isort: skip
-from wokkel.component import Component  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.rst").read_text()
@@ -29,14 +27,13 @@ README = (ROOT / "README.rst").read_text()
 def example(name, folder, monkeypatch, port, domain):
     """Run an example of README, and give the names that it defines.
 
-    Its client is a component on the test's own router, which has no accounts.
+    Its account is a component on the test's own router, which has no accounts.
     """
 
-    def client(jid, password):
-        assert password == SECRET
-        return Component("127.0.0.1", port, domain, password)
+    def account(_jid, password):
+        return ComponentStream(domain, password, port=port)
 
-    monkeypatch.setattr("wokkel.client.XMPPClient", client)
+    monkeypatch.setattr(twisted_oob, "AccountStream", account)
     monkeypatch.chdir(folder)
     (folder / "password").write_text(SECRET + "\n")
     block = re.search(rf"^   :name: {name}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE)
@@ -55,8 +52,14 @@ async def test_sending(network, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "the peer has the whole file\n"
     assert network.files() == {"file.bin": b"file"}
 
-    await names["main"](network.reactor, DOMAIN, network.web.url())
-    assert capsys.readouterr().out == "not-found HTTP status 404\n"
+    # As a status, such a line is printed to stderr, and the process exits with 1.
+    with pytest.raises(SystemExit, match=r"^not received: not-found, HTTP status 404$"):
+        await names["main"](network.reactor, DOMAIN, network.web.url())
+
+    (tmp_path / "password").write_text("another secret\n")
+    with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, "):
+        await names["main"](network.reactor, DOMAIN, network.web.url())
+    assert capsys.readouterr().out == ""
 
 
 @pytest_twisted.ensureDeferred
@@ -76,7 +79,8 @@ async def test_receiving(network, tmp_path, monkeypatch, capsys):
         assert fired.error.condition == "remote-server-not-found"
     landed = tmp_path / "downloads" / "file.bin"
     assert landed.read_bytes() == b"file"
-    assert capsys.readouterr().out == f"example.org gave us {landed}\n"
+    told = capsys.readouterr().out
+    assert told == f"waiting for offers to {receiver}\nexample.org gave us {landed}\n"
 
     fired = await stranger.oob.send_url(receiver, network.web.url())
     assert (fired, fired.error.text) == ("reject", "members only")
@@ -84,6 +88,16 @@ async def test_receiving(network, tmp_path, monkeypatch, capsys):
     running.cancel()
     with pytest.raises(CancelledError):
         await running
+
+
+@pytest_twisted.ensureDeferred
+async def test_receiving_says_why_it_can_not(network, tmp_path, monkeypatch):
+    await network.start()
+    names = example("receiving", tmp_path, monkeypatch, network.port, "receiver.localhost")
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "password").write_text("another secret\n")
+    with pytest.raises(SystemExit, match=r"^the secret is wrong, "):
+        await names["main"](network.reactor)
 
 
 def test_both_commands_are_there():
@@ -129,7 +143,8 @@ def test_the_clients_tac_loads(tmp_path, monkeypatch):
     (tmp_path / "password").write_text("secret\n")
     services = load("client.tac", tmp_path, monkeypatch)
     [served] = services
-    assert isinstance(served._stream, XMPPClient)
+    assert isinstance(served._stream, AccountStream)
+    assert "secret" not in repr(served._stream)
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import fail
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, formatEvent
+from twisted.logger import LogLevel, eventAsJSON, formatEvent
 from twisted.words.protocols.jabber.ijabber import IXMPPHandler
 from twisted.words.protocols.jabber.jid import JID
 from wokkel.disco import DiscoHandler
@@ -29,10 +29,12 @@ from tests.support.streams import (
     Direct,
     canonical,
     connected,
+    outcome,
     query,
     stanza,
 )
 from twisted_oob import OOBHandler
+from twisted_oob.xmpp.stanza import Payload
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -151,20 +153,39 @@ def test_component_answers_from_the_address_that_was_asked():
     assert wire.sent_one().get("from") == "alice@" + COMPONENT
 
 
+def test_offer_with_prefixes_is_seen():
+    offers = []
+    _handler, wire = connected(offers.append)
+    wire.offer(payload=f"<o:query xmlns:o='jabber:iq:oob'><o:url>{URL}</o:url></o:query>")
+    assert [offer.url for offer in offers] == [URL]
+
+
 @pytest.mark.parametrize(
     "payload",
     [
         query() + "<other xmlns='urn:x'/>",
         "<other xmlns='urn:x'/>" + query(),
         query() + "<handled/>",
-        f"<o:query xmlns:o='jabber:iq:oob'><o:url>{URL}</o:url></o:query>",
+        query() + query(),
+        "<query xmlns='jabber:iq:oob'/>" + query(),
     ],
 )
-def test_offer_among_unknown_children_is_seen(payload):
-    offers = []
-    _handler, wire = connected(offers.append)
-    wire.offer(payload=payload)
-    assert [offer.url for offer in offers] == [URL]
+@pytest.mark.parametrize("handler", [OOBHandler, Direct])
+@pytest.mark.parametrize("on_offer", [never, None])
+@pytest.mark.parametrize("type_", ["set", "get"])
+def test_request_with_several_children_is_a_bad_request(payload, handler, on_offer, type_):
+    _handler, wire = connected(on_offer, handler=handler)
+    wire.offer(payload=payload, type=type_)
+    assert_error(wire.sent_one(), "bad-request")
+
+
+@pytest.mark.parametrize("type_", [None, "", "SET", "offer", "unsubscribe"])
+@pytest.mark.parametrize("handler", [OOBHandler, Direct])
+@pytest.mark.parametrize("on_offer", [never, None])
+def test_request_of_an_unknown_type_is_a_bad_request(type_, handler, on_offer):
+    _handler, wire = connected(on_offer, handler=handler)
+    wire.offer(type=type_)
+    assert_error(wire.sent_one(), "bad-request")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +193,7 @@ def test_offer_among_unknown_children_is_seen(payload):
     [
         stanza("iq", query(), type="result", id="o1", from_=PEER),
         stanza("iq", query(), type="error", id="o1", from_=PEER),
-        stanza("iq", query(), id="o1", from_=PEER),
+        stanza("iq", "<query xmlns='urn:x'/>", id="o1", from_=PEER),
         stanza("iq", f"<x xmlns='jabber:x:oob'><url>{URL}</url></x>", type="set", id="o1"),
         stanza("iq", f"<query xmlns='urn:x'><url>{URL}</url></query>", type="set", id="o1"),
         stanza("message", query(), from_=PEER),
@@ -221,8 +242,8 @@ def test_handler_provides_its_interfaces():
     assert verifyObject(IXMPPHandler, handler)
 
 
-def disco(namespace, node=None):
-    _handler, wire = connected()
+def disco(namespace, node=None, callbacks=(never, never), handler=OOBHandler):
+    _handler, wire = connected(*callbacks, handler=handler)
     DiscoHandler().setHandlerParent(wire.manager)
     given = "" if node is None else f" node='{node}'"
     wire.receive(
@@ -235,11 +256,35 @@ INFO = "http://jabber.org/protocol/disco#info"
 ITEMS = "http://jabber.org/protocol/disco#items"
 
 
-def test_both_features_are_discovered_over_the_wire():
-    sent = disco(INFO)
+class TakesOffers(OOBHandler):
+    """Has its callback as a method."""
+
+    def on_offer(self, offer):
+        never(offer)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "handler", "wanted"),
+    [
+        ((never, never), OOBHandler, ["jabber:iq:oob", "jabber:x:oob"]),
+        ((never, None), OOBHandler, ["jabber:iq:oob"]),
+        ((None, never), OOBHandler, ["jabber:x:oob"]),
+        ((None, None), OOBHandler, []),
+        ((None, None), TakesOffers, ["jabber:iq:oob"]),
+    ],
+)
+def test_features_of_what_is_taken_are_discovered_over_the_wire(callbacks, handler, wanted):
+    sent = disco(INFO, callbacks=callbacks, handler=handler)
     assert sent.get("type") == "result"
     features = sent.findall(f"{{{INFO}}}query/{{{INFO}}}feature")
-    assert [feature.get("var") for feature in features] == ["jabber:iq:oob", "jabber:x:oob"]
+    assert [feature.get("var") for feature in features] == wanted
+
+
+def test_feature_of_a_callback_that_is_set_later_is_discovered():
+    handler = OOBHandler(reactor=Clock())
+    assert handler.getDiscoInfo(None, None) == []
+    handler.on_offer = never
+    assert handler.getDiscoInfo(None, None) == ["jabber:iq:oob"]
 
 
 def test_node_has_no_features():
@@ -278,19 +323,74 @@ def test_error_of_a_request_is_logged_at_debug(log):
     assert "bad-request" in formatEvent(event)
 
 
+SECRETS = [
+    "https://user:s3cr3t@h/",
+    "https://h/a?token=s3cr3t",
+    "aesgcm://h/a#s3cr3t",
+    "https://a@user:s3cr3t@h/",
+    "https://user:sec/s3cr3t@h/",
+    "https://user:s3cr3t@h b/?s3cr3t",
+    "https:/user:s3cr3t@h/",
+    "s3cr3t bad",
+]
+
+
+def shows_secret(event):
+    """Whether anything of an event of the log does, as text or as a value."""
+    held = [formatEvent(event), eventAsJSON(event)]
+    held += [f"{value!r} {value}" for key, value in event.items() if key != "log_failure"]
+    if event.get("log_failure"):
+        held.append(event["log_failure"].getTraceback())
+    return any("s3cr3t" in text for text in held)
+
+
+@pytest.mark.parametrize("url", SECRETS)
 @pytest.mark.parametrize("kind", [OOBHandler, Direct])
-def test_log_shows_no_secret_of_a_url(kind, log):
-    secret = "https://user:secret@h/"
-    handler, wire = connected(
-        lambda offer: fail(ValueError("mine")), lambda message: None, handler=kind
-    )
-    for payload in [query(secret), query(secret + " "), query("secret bad")]:
+def test_log_shows_no_secret_of_a_url(kind, url, log):
+    def failing(_given):
+        raise ValueError("mine")
+
+    handler, wire = connected(failing, failing, handler=kind)
+    for payload in [query(url), query(f"\x7f{url}"), query(url, url), query(URL, url)]:
         wire.offer(payload=payload)
-    wire.receive(stanza("message", x(secret) + x(secret + " "), from_=PEER))
-    handler.send_url(PEER, secret)
-    wire.answer(wire.sent()[-1], from_="evil@evil.example")
-    assert not [event for event in log if "secret" in formatEvent(event)]
-    assert len(log.failures()) == 1
+        wire.offer(payload=payload, type="get")
+        wire.offer(payload=payload * 2)
+    for returned in (url, [url], url.encode()):
+        handler.on_offer = handler.on_message = lambda _, it=returned: it
+        wire.offer(payload=query(URL, url))
+        wire.receive(stanza("message", x(url) + x(URL) + f"<body>{url}</body>", from_=PEER))
+    handler.send_url(PEER, url, url).addErrback(lambda _: None)
+    handler.send_message(PEER, url, url).addErrback(lambda _: None)
+    for sent in wire.sent():
+        wire.answer(sent, from_="evil@evil.example")
+    assert len(log) > 5
+    assert not [event for event in log if shows_secret(event)]
+    log.clear()
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_error_shows_a_secret_of_a_url(url):
+    handler, _wire = connected()
+    for sent in [(PEER, f"\x7f{url}"), (PEER, [url]), (PEER, URL, [url]), (PEER, URL, f"{url}\0")]:
+        for send in (handler.send_url, handler.send_message):
+            assert "s3cr3t" not in str(outcome(send(*sent)))
+    assert "s3cr3t" not in str(outcome(handler.send_message(PEER, URL, body=[url])))
+    with pytest.raises(TypeError) as caught:
+        OOBHandler(url)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [OOBHandler, Direct])
+def test_no_repr_shows_a_secret_of_a_url(kind):
+    found = []
+    _handler, wire = connected(found.append, found.append, handler=kind)
+    for url in SECRETS[:3]:
+        wire.offer(payload=query(url, url))
+        wire.receive(stanza("message", x(url) + f"<body>{url}</body>", from_=PEER))
+    assert len(found) == 6
+    held = [*found, *(one.data for one in found)]
+    held += [Payload.from_element(next(one.element.elements())) for one in found]
+    assert "s3cr3t" not in repr(held)
 
 
 @pytest.mark.parametrize("kind", [OOBHandler, Direct])

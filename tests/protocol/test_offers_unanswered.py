@@ -169,25 +169,36 @@ def test_stream_lost_inside_on_offer_cancels_what_it_returns(log):
 def test_work_is_cancelled_even_if_the_late_answer_cannot_be_written(log):
     cancelled = []
     handler, wire, _offer = offered(Deferred(cancelled.append))
-
-    def broken(_stanza):
-        raise OSError("no way out")
-
     wire.xmlstream.send = broken
     clock_of(handler).advance(3600)
     assert len(cancelled) == 1
     assert [type(error) for error in log.failures()] == [OSError]
 
 
+def broken(_stanza):
+    raise OSError("no way out")
+
+
 def test_answer_that_cannot_be_written_is_logged(log):
-    _handler, wire, _offer = offered(done := Deferred())
-
-    def broken(_stanza):
-        raise OSError("no way out")
-
+    _handler, wire, offer = offered(done := Deferred())
     wire.xmlstream.send = broken
     done.callback(None)
     assert [type(error) for error in log.failures()] == [OSError]
+    assert repr(offer).startswith("<Offer lost ")
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_offer_whose_answer_could_not_be_written_is_lost_and_not_answered(reply):
+    handler, wire, offer = offered()
+    send, wire.xmlstream.send = wire.xmlstream.send, broken
+    with pytest.raises(OSError, match="no way out"):
+        reply(offer)
+    assert offer.settled
+    wire.xmlstream.send = send
+    with pytest.raises(OfferLost):
+        reply(offer)
+    assert wire.sent() == []
+    assert clock_of(handler).getDelayedCalls() == []
 
 
 def test_work_that_cannot_be_cancelled_leaves_other_offers_cancelled(log):

@@ -19,6 +19,7 @@ from tests.support.streams import (
 from tests.support.wire_page import PAGE, page
 from twisted_oob import NotFound, OOBHandler, Rejected, ResourceConstraint
 from twisted_oob.protocol import rules
+from twisted_oob.xmpp.gate import Verdict
 
 STRANGER = "mallory@evil.example/x"
 
@@ -52,8 +53,29 @@ ON_OFFER = {
     rules.FAILS: [raises(KeyError("x")), lambda _: fail(KeyError("x"))],
     rules.SILENT: [lambda _: None, lambda _: Deferred()],
     rules.ABSENT: [None],
+    rules.TOO_MANY: [lambda _: None],
+    rules.DENIES: [pytest.fail],
+    rules.DROPS: [pytest.fail],
     rules.NEVER_SEES_IT: [pytest.fail],
     rules.SEES_IT: [pytest.fail],
+}
+
+
+class Judge:
+    """A gate with one verdict."""
+
+    def __init__(self, verdict):
+        self.verdict = verdict
+
+    def judge(self, sender):
+        assert sender == PEER
+        return self.verdict
+
+
+OPTIONS = {
+    rules.TOO_MANY: {"max_open_offers": 1},
+    rules.DENIES: {"gate": Judge(Verdict.DENY)},
+    rules.DROPS: {"gate": Judge(Verdict.DROP)},
 }
 CASES = [(rule, way) for rule in rules.REQUESTS for way in ON_OFFER[rule.application]]
 
@@ -67,8 +89,11 @@ def test_request(rule, on_offer, handler, wire, log):
     if "a..b" in rule.answer and wire is InternalWire:
         pytest.skip("a router has no way back to what is not an address")
     messages = []
-    made, end = connected(on_offer, messages.append, wire=wire, handler=handler)
+    options = OPTIONS.get(rule.application, {})
+    made, end = connected(on_offer, messages.append, wire=wire, handler=handler, **options)
     names = {"peer": PEER, "me": end.me}
+    if rule.application == rules.TOO_MANY:
+        end.offer("o0")
     # Twice, as a component is direct only from its second stanza on.
     for _ in range(2):
         end.receive(rule.stanza.format(**names))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 
@@ -23,7 +22,7 @@ from tests.support.streams import (
     query,
     stanza,
 )
-from twisted_oob import ErrorCondition, OOBHandler
+from twisted_oob import ErrorCondition
 
 from wokkel.generic import FallbackHandler  # isort: skip
 
@@ -90,33 +89,38 @@ def test_ids_are_unique_and_cannot_be_guessed():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "kind", "told"),
     [
-        ({"url": "files.example"}, "scheme"),
-        ({"url": ""}, "blank"),
-        ({"url": URL + " "}, "U\\+0020"),
-        ({"url": None}, "url"),
-        ({"desc": "\x00"}, "desc"),
-        ({"desc": 1}, "desc"),
-        ({"sid": "\x00"}, "sid"),
-        ({"recipient": ""}, "JID"),
-        ({"recipient": "a@"}, "JID"),
-        ({"recipient": "a..b"}, "JID"),
-        ({"recipient": None}, "JID"),
-        ({"sender": "a@"}, "JID"),
-        ({"sender": 1}, "JID"),
-        ({"timeout": 0}, "timeout"),
-        ({"timeout": -1}, "timeout"),
-        ({"timeout": float("nan")}, "timeout"),
-        ({"timeout": "5"}, "timeout"),
+        ({"url": "files.example"}, ValueError, "scheme"),
+        ({"url": ""}, ValueError, "blank"),
+        ({"url": URL + "\x7f"}, ValueError, "U\\+007F"),
+        ({"url": None}, TypeError, "^url must be a str, not NoneType"),
+        ({"url": URL.encode()}, TypeError, "^url must be a str, not bytes"),
+        ({"desc": "\x00"}, ValueError, "desc"),
+        ({"desc": 1}, TypeError, "^desc must be a str, not int"),
+        ({"sid": "\x00"}, ValueError, "sid"),
+        ({"sid": b"s1"}, TypeError, "^sid must be a str, not bytes"),
+        ({"recipient": ""}, ValueError, "JID"),
+        ({"recipient": "a@"}, ValueError, "JID"),
+        ({"recipient": "a..b"}, ValueError, "JID"),
+        ({"recipient": None}, TypeError, "^recipient must be a JID or a str, not NoneType"),
+        ({"recipient": PEER.encode()}, TypeError, "^recipient must be .*, not bytes"),
+        ({"sender": "a@"}, ValueError, "JID"),
+        ({"sender": 1}, TypeError, "^sender must be a JID, a str or None, not int"),
+        ({"timeout": 0}, ValueError, "^timeout "),
+        ({"timeout": -1}, ValueError, "^timeout "),
+        ({"timeout": float("nan")}, ValueError, "^timeout "),
+        ({"timeout": "5"}, TypeError, "^timeout must be a number of seconds or None, not str"),
+        ({"timeout": True}, TypeError, "^timeout .* not bool"),
     ],
 )
 @pytest.mark.parametrize("online", [True, False])
-def test_invalid_argument_fails_with_value_error_and_sends_nothing(arguments, told, online):
+def test_invalid_argument_fails_and_sends_nothing(arguments, kind, told, online):
     handler, wire = connected()
     if not online:
         wire.lose()
     result = outcome(handler.send_url(**({"recipient": PEER, "url": URL} | arguments)))
+    assert isinstance(result, kind)
     assert isinstance(result, ValueError)
     assert re.search(told, str(result))
     if not online:
@@ -125,10 +129,11 @@ def test_invalid_argument_fails_with_value_error_and_sends_nothing(arguments, to
     assert clock_of(handler).getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5"])
-def test_timeout_of_the_handler_must_be_above_zero(timeout):
-    with pytest.raises(ValueError, match="timeout"):
-        OOBHandler(timeout=timeout, reactor=Clock())
+def test_a_url_as_people_write_it_is_sent_as_its_uri():
+    handler, wire = connected()
+    handler.send_url(PEER, " https://b\u00fccher.example/a b|[1].png\n")
+    uri = "https://xn--bcher-kva.example/a%20b%7C%5B1%5D.png"
+    assert wire.sent_one().findtext("*/{jabber:iq:oob}url") == uri
 
 
 # Answers
@@ -163,14 +168,14 @@ def test_result_means_the_peer_has_the_file():
         ),
         (
             f"<error type='cancel'><service-unavailable {STANZAS}/></error>",
-            "reject",
+            "unavailable",
             "service-unavailable",
             "cancel",
             None,
         ),
         (
             f"<error type='wait'><resource-constraint {STANZAS}/><mine xmlns='urn:x'/></error>",
-            "reject",
+            "wait",
             "resource-constraint",
             "wait",
             None,
@@ -192,11 +197,11 @@ def test_result_means_the_peer_has_the_file():
         ("<error code='404'>Not Found</error>", "not-found", "item-not-found", "cancel", None),
         ("<error code='406'/>", "reject", "not-acceptable", "modify", None),
         ("<error code='999'/>", "reject", "undefined-condition", "cancel", None),
-        ("<error code='x' type='wait'/>", "reject", "undefined-condition", "wait", None),
+        ("<error code='x' type='wait'/>", "wait", "undefined-condition", "wait", None),
         ("<error/>", "reject", "undefined-condition", "cancel", None),
         (
             f"<error type='wait'><text {STANZAS}>busy</text></error>",
-            "reject",
+            "wait",
             "undefined-condition",
             "wait",
             "busy",

@@ -14,6 +14,7 @@ from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutEr
 from tests.support.offers import NOT_FOUND
 from tests.support.streams import PEER, URL, ClientWire, clock_of, connected, outcome
 from twisted_oob import OOBHandler
+from twisted_oob.errors import StreamRefused
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -24,16 +25,17 @@ pytestmark = pytest.mark.usefixtures("log")
 @pytest.mark.parametrize(
     ("of_handler", "own", "due"),
     [
-        ({}, None, 900),
-        ({"timeout": 5}, None, 5),
-        ({"timeout": 0.5}, None, 0.5),
-        ({}, 7.5, 7.5),
-        ({"timeout": 5}, 5000, 5000),
+        ({}, {}, 900),
+        ({"timeout": 5}, {}, 5),
+        ({"timeout": 0.5}, {}, 0.5),
+        ({}, {"timeout": 7.5}, 7.5),
+        ({"timeout": 5}, {"timeout": 5000}, 5000),
+        ({"timeout": None}, {"timeout": 3}, 3),
     ],
 )
 def test_fails_with_timeout_error_exactly_at_its_time(of_handler, own, due):
     handler, wire = connected(**of_handler)
-    answer = handler.send_url(PEER, URL, timeout=own)
+    answer = handler.send_url(PEER, URL, **own)
     sent = wire.sent_one()
     clock_of(handler).advance(due - 0.001)
     assert not answer.called
@@ -43,9 +45,13 @@ def test_fails_with_timeout_error_exactly_at_its_time(of_handler, own, due):
     assert wire.sent() == []
 
 
-def test_handler_without_timeout_waits_for_ever():
-    handler, wire = connected(timeout=None)
-    answer = handler.send_url(PEER, URL)
+@pytest.mark.parametrize(
+    ("of_handler", "own"),
+    [({"timeout": None}, {}), ({}, {"timeout": None}), ({"timeout": 5}, {"timeout": None})],
+)
+def test_request_without_a_timeout_waits_for_ever(of_handler, own):
+    handler, wire = connected(**of_handler)
+    answer = handler.send_url(PEER, URL, **own)
     assert clock_of(handler).getDelayedCalls() == []
     wire.answer(wire.sent_one())
     assert outcome(answer) is None
@@ -239,3 +245,61 @@ def test_request_that_the_application_fired_leaves_others_failed_when_the_stream
     wire.lose()
     assert isinstance(outcome(second), ConnectionLost)
     assert [type(error) for error in log.failures()] == [AlreadyCalledError]
+
+
+# A stream that can't be had
+
+
+def refuse(wire, error):
+    """Let the stream manager say that there won't be a stream, as ours does."""
+    wire.manager.refused = error
+    for handler in wire.manager:
+        handler.stream_refused(error)
+
+
+def test_requests_that_wait_fail_if_the_stream_is_refused():
+    handler = OOBHandler(reactor=Clock())
+    requests = [handler.send_url(PEER, URL) for _ in range(3)]
+    again = []
+    requests[0].addErrback(lambda _: again.append(handler.send_url(PEER, URL)))
+    wire = ClientWire()
+    handler.setHandlerParent(wire.manager)
+    refuse(wire, refused := StreamRefused("the password is wrong"))
+    assert [outcome(request) for request in (*requests[1:], *again)] == [refused] * 3
+    assert clock_of(handler).getDelayedCalls() == []
+    wire.open()
+    assert wire.sent() == []
+
+
+@pytest.mark.parametrize("send", ["send_url", "send_message"])
+def test_what_is_sent_on_a_refused_stream_fails_at_once(send):
+    handler = OOBHandler(reactor=Clock())
+    wire = ClientWire()
+    handler.setHandlerParent(wire.manager)
+    refuse(wire, refused := StreamRefused("the password is wrong"))
+    assert outcome(getattr(handler, send)(PEER, URL)) is refused
+    assert isinstance(outcome(getattr(handler, send)(PEER, "no URL")), ValueError)
+    wire.manager.refused = None
+    waits = getattr(handler, send)(PEER, URL)
+    assert not waits.called
+    wire.open()
+    assert len(wire.sent()) == 1
+
+
+@pytest.mark.parametrize("send", ["send_url", "send_message"])
+def test_what_waits_fails_when_its_handler_joins_a_refused_stream(send):
+    handler = OOBHandler(reactor=Clock())
+    waits = getattr(handler, send)(PEER, URL)
+    wire = ClientWire()
+    wire.manager.refused = refused = StreamRefused("the password is wrong")
+    handler.setHandlerParent(wire.manager)
+    assert outcome(waits) is refused
+
+
+def test_refusal_leaves_alone_what_was_sent():
+    handler, wire = connected()
+    sent = handler.send_url(PEER, URL)
+    refuse(wire, StreamRefused("another of ours took over"))
+    assert not sent.called
+    assert not handler.send_url(PEER, URL).called
+    assert len(wire.sent()) == 2

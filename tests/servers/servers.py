@@ -42,13 +42,18 @@ def _free_ports(count):
 
 
 class Server:
-    """A server program; ``client_port`` and ``component_port`` stay the same over restarts."""
+    """A server program; its ports stay the same over restarts.
+
+    ``client_port``: for clients, with STARTTLS. ``direct_port``: the same, with direct TLS.
+    ``component_port``: for components. ``newest_tls``: 1.2 or 1.3.
+    """
 
     name: str
     ready: str
-    """What it prints once both of its ports listen."""
+    """What it prints once all of its ports listen."""
     port_taken: str
     """What it prints if another program has one of them."""
+    newest_tls = "1.3"
     _environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self, reactor, folder, certificate, ca_file):
@@ -67,7 +72,7 @@ class Server:
     async def start(self):
         """Choose ports and start; an AssertionError holds what it printed, if it fails."""
         for attempt in range(_ATTEMPTS):
-            self.client_port, self.component_port = _free_ports(2)
+            self.client_port, self.direct_port, self.component_port = _free_ports(3)
             self._command = self._configure()
             try:
                 return await self._run()
@@ -121,6 +126,7 @@ class Server:
             certificate=self._certificate,
             ca_file=self.ca_file,
             client_port=self.client_port,
+            direct_port=self.direct_port,
             component_port=self.component_port,
         )
         path = self.folder / template
@@ -133,11 +139,11 @@ class PortTakenError(Exception):
 
 
 class Prosody(Server):
-    """Prosody: accounts in files, SCRAM-SHA-256."""
+    """Prosody: accounts in files, with SCRAM-SHA-256."""
 
     name = "prosody"
     # "on no ports" is no success.
-    ready = r"(Activated service '(c2s|component)' on \[(.|\n)*){2}"
+    ready = r"(Activated service '(c2s|c2s_direct_tls|component)' on \[(.|\n)*){3}"
     port_taken = "Failed to open server port"
 
     def _find(self):
@@ -149,7 +155,8 @@ class Prosody(Server):
         components = "".join(
             f'Component "{domain}"\n  component_secret = "{SECRET}"\n' for domain in COMPONENTS
         )
-        configuration = self._write("prosody.cfg.lua", components=components)
+        protocol = {"1.2": "tlsv1_2", "1.3": "tlsv1_2+"}[self.newest_tls]
+        configuration = self._write("prosody.cfg.lua", components=components, protocol=protocol)
         accounts = self.folder / "data" / DOMAIN.replace(".", "%2e") / "accounts"
         accounts.mkdir(parents=True, exist_ok=True)
         for user, password in ACCOUNTS.items():
@@ -159,13 +166,14 @@ class Prosody(Server):
 
 
 class Ejabberd(Server):
-    """Ejabberd: accounts in Mnesia, SCRAM-SHA-1.
+    """Ejabberd: accounts in Mnesia, by default with SCRAM-SHA-1.
 
     Started with erl, and not by ejabberdctl: so it is no Erlang node, which would need epmd and
     a port for a cluster, and it runs as whoever runs the tests.
     """
 
     name = "ejabberd"
+    scram_hash = "sha"
     ready = "^ready for accounts$"
     port_taken = "address already in use"
 
@@ -182,7 +190,12 @@ class Ejabberd(Server):
         components = "".join(
             f'      "{domain}": {{password: "{SECRET}"}}\n' for domain in COMPONENTS
         )
-        configuration = self._write("ejabberd.yml", components=components)
+        configuration = self._write(
+            "ejabberd.yml",
+            components=components,
+            scram_hash=self.scram_hash,
+            newest={"1.2": "no_tlsv1_3", "1.3": "no_tlsv1"}[self.newest_tls],
+        )
         accounts = "".join(
             f'ejabberd_auth:try_register(<<"{user}">>, <<"{DOMAIN}">>, <<"{password}">>).\n'
             for user, password in ACCOUNTS.items()

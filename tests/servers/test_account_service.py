@@ -11,6 +11,8 @@ from tests.servers.accounts import RESOURCE, USER, sender_on
 from tests.servers.servers import ACCOUNTS, DOMAIN
 from tests.support.hostile_http import HostileServer, answer
 from tests.support.responders import Responder
+from tests.support.waiting import in_time
+from twisted_oob import AccountStream
 
 ACCOUNT = f"{USER}@{DOMAIN}"
 
@@ -71,7 +73,7 @@ def presence_from(stream, kind, sender):
 async def test_an_account_serves_and_stops_gracefully(run, sender, web, tmp_path):
     me = sender.jid
     process = run(ACCOUNTS[USER], "--allow-from", me, "--grace", "20")
-    await process.printed("connected")
+    await process.printed(f"Offers to {ACCOUNT}/{RESOURCE} land in {tmp_path / 'landed'}$")
     stream = sender.service.xmlstream
 
     # Those who may make offers may see that the account is online, and are asked to be seen.
@@ -108,3 +110,27 @@ async def test_a_wrong_password_is_one_line_and_status_1(run):
     assert "not-authorized" in line
     assert "not the password" not in process.output
     assert "Traceback" not in process.output
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_with_the_same_address_ends_it_with_one_line_and_status_1(run, server):
+    process = run(ACCOUNTS[USER])
+    await process.printed("Offers to")
+    other = AccountStream(
+        f"{ACCOUNT}/{RESOURCE}",
+        ACCOUNTS[USER],
+        host="127.0.0.1",
+        port=server.client_port,
+        ca_file=server.ca_file,
+    )
+    other.startService()
+    await in_time(other.ready)
+    assert await process.finished() == 1
+    [line] = [line for line in process.output.splitlines() if "#critical" in line]
+    assert f"Stopped: another connection took over {ACCOUNT}/{RESOURCE} (conflict)" in line
+    assert "next attempt" not in process.output
+    assert "Traceback" not in process.output
+    # It does not take the address back.
+    assert other.refused is None
+    assert other.xmlstream is not None
+    await other.stopService()

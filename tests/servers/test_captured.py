@@ -152,7 +152,7 @@ async def test_a_refused_secret_is_told_to_nobody(capture, mode, log):
     await stream.ours.stop()
 
     assert refusal.permanent
-    assert WRONG not in refusal.text
+    assert WRONG not in str(refusal)
     assert WRONG.encode() not in stream.clear
     logged = everything_logged(log)
     assert WRONG not in logged

@@ -87,7 +87,8 @@ async def fleet_on(tmp_path):
 @pytest_twisted.ensureDeferred
 async def test_each_offer_is_answered_once_by_one_of_three(ejabberd, fleet_on):
     fleet = fleet_on(ejabberd)
-    await fleet.start(3)
+    # There is one sender, which has at most half of the places of each.
+    await fleet.start(3, "--concurrency", "16")
     # Ten neighbours have one name, so that the processes want it at the same time.
     paths = [f"/{number}/name-{number % OFFERS // 10}.txt" for number in range(OFFERS)]
     assert len({path.rpartition("/")[2] for path in paths}) == NAMES
@@ -115,7 +116,7 @@ async def test_each_offer_is_answered_once_by_one_of_three(ejabberd, fleet_on):
 async def test_what_a_killed_one_had_stays_unanswered_and_the_others_go_on(own_ejabberd, fleet_on):
     await own_ejabberd.start()
     fleet = fleet_on(own_ejabberd)
-    await fleet.start(3, "--concurrency", "16")
+    await fleet.start(3, "--concurrency", "24")
     held = numbered("held", 12)
     holding = fleet.web.holding(len(held))
     for path in held:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-from scramp import ScramMechanism
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.python.failure import Failure
@@ -12,6 +11,7 @@ from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.xmlstream import STREAM_CONNECTED_EVENT
 
+from tests.support.scram_server import ScramServer, WrongProofError
 from tests.support.waiting import in_time
 
 DOMAIN = "home.example"
@@ -26,15 +26,20 @@ SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN")
 class Server:
     """An XMPP server on loopback, as small as can be. What it heard is in ``clear`` and ``safe``.
 
-    ``first``, ``bind``: its features outside TLS and after authentication. ``bound``: what it
-    answers to the binding of a resource. ``versioned``: whether it is XMPP 1.0 inside TLS, too.
+    ``first``, ``inside``, ``bind``: its features outside TLS, those beside the mechanisms inside,
+    and those after authentication. ``bound``: what it answers to the binding of a resource.
+    ``versioned``: whether it is XMPP 1.0 inside TLS, too. ``direct``: whether TLS begins with the
+    first byte. ``chosen``: what a client said of the channel.
     """
 
     def __init__(self, reactor, tls):
         self._reactor = reactor
         self.tls = tls
         self.clear, self.safe = b"", b""
-        self.first, self.bind, self.mechanisms = STARTTLS, BIND, SCRAM
+        self.first, self.inside, self.bind = STARTTLS, "", BIND
+        self.mechanisms = SCRAM
+        self.direct = False
+        self.chosen = None
         self.password = PASSWORD
         self.bound = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{ME.full()}</jid></bind>"
         self.bound_type = "result"
@@ -66,6 +71,8 @@ class _Listener(xmlstream.ListenAuthenticator):
         xs.rawDataInFn = self.heard_clear
         for name in ("starttls", "auth", "response", "iq"):
             xs.addObserver(f"/{name}", getattr(self, name))
+        if self.server.direct:
+            self.begin_tls()
 
     def heard_clear(self, data):
         self.server.clear += data
@@ -85,28 +92,34 @@ class _Listener(xmlstream.ListenAuthenticator):
         xs = self.xmlstream
         xs.send(self.server.proceed)
         xs.reset()
+        self.begin_tls()
+
+    def begin_tls(self):
+        xs = self.xmlstream
         xs.rawDataInFn = self.heard_safe
         xs.transport.startTLS(self.server.tls)
         offered = "".join(f"<mechanism>{name}</mechanism>" for name in self.server.mechanisms)
-        self.features = f"<mechanisms xmlns='{NS_SASL}'>{offered}</mechanisms>"
+        self.features = f"<mechanisms xmlns='{NS_SASL}'>{offered}</mechanisms>{self.server.inside}"
 
     def auth(self, element):
         if element["mechanism"] == "PLAIN":
             return self.success("")
-        mechanism = ScramMechanism(element["mechanism"])
-        info = mechanism.make_auth_info(self.server.password)
-        self.scram = mechanism.make_server(lambda _user: info)
-        self.scram.set_client_first(decoded(element))
-        self.say("challenge", encoded(self.scram.get_server_first()))
+        connection = self.xmlstream.transport.getHandle()
+        exported = connection.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
+        self.scram = ScramServer(
+            element["mechanism"], self.server.password, bindings={"tls-exporter": exported}
+        )
+        self.say("challenge", encoded(self.scram.first(decoded(element))))
+        self.server.chosen = self.scram.flag
         return None
 
     def response(self, element):
         try:
-            self.scram.set_client_final(decoded(element))
-        except Exception:
+            final = self.scram.final(decoded(element))
+        except WrongProofError:
             self.say("failure", "<not-authorized/>")
         else:
-            self.success(encoded(self.scram.get_server_final()))
+            self.success(encoded(final))
 
     def success(self, data):
         self.say("success", data)
@@ -130,8 +143,8 @@ def encoded(text):
     return b64encode(text.encode()).decode()
 
 
-async def log_in(server, factory):
-    """Connect; gives the stream once it is ready, or else a Failure."""
+async def log_in(server, factory, endpoint=None):
+    """Connect, by default with TCP alone; gives the stream once it is ready, or else a Failure."""
     from twisted.internet import reactor
 
     ended = in_time(Deferred())
@@ -147,7 +160,8 @@ async def log_in(server, factory):
         xmlstream.STREAM_END_EVENT,
     ):
         factory.addBootstrap(event, end)
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+    if endpoint is None:
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
     xs = await in_time(endpoint.connect(factory))
     try:
         return (await ended)[0]

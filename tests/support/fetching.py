@@ -114,6 +114,11 @@ def descriptors_in(folder):
     return [int(fd.name) for fd in links if str(folder) in str(fd.readlink())]
 
 
+def tls_url(web, host="files.test"):
+    """Give an https URL at a server that ``serve`` began."""
+    return f"https://{host}:{web.port}/file.bin"
+
+
 async def end(web):
     """Stop the server. The client closed every connection by itself: nobody had to help it."""
     gone = DeferredList([connection.lost for connection in web.connections])

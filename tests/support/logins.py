@@ -25,9 +25,12 @@ class _Connection(Protocol):
 
     def connectionMade(self):
         self.received = ""
-        self.encrypted = False
+        self.encrypted = self.factory.direct_tls
         self.factory.connections.append(self)
         self.factory.arrivals.put(self.transport.getHost().host)
+
+    def connectionLost(self, reason=None):
+        self.connected = 0
 
     def dataReceived(self, data):
         self.received += data.decode()
@@ -49,20 +52,24 @@ class _Connection(Protocol):
 class LoginServer(Factory):
     """Listens on loopback.
 
-    ``login``: fires with the user and password that a client gives, once it has verified the
-    certificate.
+    ``direct_tls``: whether TLS begins with the first byte. ``login``: fires with the user and
+    password that a client gives, once it has verified the certificate.
     """
 
     protocol = _Connection
     noisy = False
 
-    def __init__(self, reactor, certificate, *, interface="127.0.0.1"):
+    def __init__(self, reactor, certificate, *, interface="127.0.0.1", direct_tls=False):
         self.reactor = reactor
+        self.direct_tls = direct_tls
         self.tls = ssl.DefaultOpenSSLContextFactory(str(certificate), str(certificate))
         self.connections = []
         self.arrivals = DeferredQueue()
         self.login = Deferred()
-        self._port = reactor.listenTCP(0, self, interface=interface)
+        if direct_tls:
+            self._port = reactor.listenSSL(0, self, self.tls, interface=interface)
+        else:
+            self._port = reactor.listenTCP(0, self, interface=interface)
         self.port = self._port.getHost().port
 
     def next(self):
@@ -72,4 +79,5 @@ class LoginServer(Factory):
     async def stop(self):
         await maybeDeferred(self._port.stopListening)
         for connection in self.connections:
-            connection.transport.abortConnection()
+            if connection.connected:
+                connection.transport.abortConnection()

@@ -15,7 +15,7 @@ _COMPONENT = ("--component", "a.b", "--secret-file", "file", "--allow-from", "c"
 VALUED = {
     "allow-from": ("a@b.c", "a@b.c", ()),
     "allow-network": ("10.0.0.0/8", ip_network("10.0.0.0/8"), ()),
-    "ca-file": ("file", "file", ("--jid", "a@b.c", "--password-file", "file")),
+    "ca-file": ("file", "file", ()),
     "component": ("x.y", "x.y", _COMPONENT[2:]),
     "concurrency": ("3", 3, ()),
     "domain": ("x.y", "x.y", ()),

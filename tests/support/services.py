@@ -43,12 +43,12 @@ class Services:
         (self.folder / name).write_text(f"{text}\n")
         (self.folder / name).chmod(0o600)
 
-    def make(self, **options):
+    def make(self, *flags, **options):
         """Make a service, which is not started yet; ``_`` in a name stands for ``-``."""
         words = [
             word for name, text in options.items() for word in (f"--{name.replace('_', '-')}", text)
         ]
-        service = tap.makeService(parsed(*words))
+        service = tap.makeService(parsed(*flags, *words))
         self._made.append(service)
         return service
 

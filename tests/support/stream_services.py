@@ -8,10 +8,13 @@ from xml.sax.saxutils import escape
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.component import componentFactory
 from twisted.words.protocols.jabber.jid import JID
+from twisted.words.protocols.jabber.xmlstream import XmlStreamFactory
+from zope.interface import implementer
 
 from tests.support.streams import COMPONENT
 from tests.support.waiting import BoundedClock
@@ -31,6 +34,7 @@ def stream_error(condition, text=""):
     return f"<stream:error><{condition} xmlns='{namespace}'/>{said}</stream:error>"
 
 
+@implementer(ITCPTransport)
 class Transport(StringTransport):
     """A transport in memory; ``aborted`` tells whether it was cut."""
 
@@ -42,6 +46,9 @@ class Transport(StringTransport):
 
     def getHandle(self):
         return self.socket
+
+    def fileno(self):
+        return self.socket.fileno()
 
     def setTcpKeepAlive(self, on):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, on)
@@ -55,15 +62,19 @@ class Server:
     """The other end of every connection, and the endpoint that makes them.
 
     ``down``: whether nothing listens there. ``silent``: whether no attempt ever ends.
+    ``asked``: the second connections, on which it was asked whether it lives.
     """
 
     def __init__(self):
         self.attempts = 0
+        self.asked = []
         self.down = False
         self.silent = False
         self.xmlstream = None
 
     def connect(self, factory):
+        if not isinstance(factory, XmlStreamFactory):
+            return self._ask(factory)
         self.attempts += 1
         if self.silent:
             # As HostnameEndpoint does: what it says of a cancelled attempt is not CancelledError.
@@ -74,6 +85,14 @@ class Server:
         self.xmlstream = factory.buildProtocol(None)
         self.xmlstream.makeConnection(self.transport)
         return succeed(self.xmlstream)
+
+    def _ask(self, factory):
+        if self.down:
+            return fail(Failure(error.ConnectionRefusedError()))
+        question = factory.buildProtocol(None)
+        question.makeConnection(Transport())
+        self.asked.append(question)
+        return succeed(question)
 
     def send(self, xml):
         self.xmlstream.dataReceived(xml.encode())
@@ -97,7 +116,7 @@ class Server:
 class World:
     """A StreamService, its clock, and the server that its endpoint connects to."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.clock = BoundedClock()
         self.clock.advance(1_000_000)  # a clock does not begin with the service
         self.server = Server()
@@ -108,6 +127,7 @@ class World:
             name=COMPONENT,
             reactor=self.clock,
             on_refused=self.refusals.append,
+            **options,
         )
 
     def next_pause(self):

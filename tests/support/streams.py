@@ -237,3 +237,13 @@ def logged():
     finally:
         globalLogPublisher.removeObserver(events.append)
     assert events.failures() == []
+
+
+class DeferringParser:
+    """As that of a Python whose expat defers."""
+
+    def __init__(self):
+        self.deferral = []
+
+    def SetReparseDeferralEnabled(self, enabled):
+        self.deferral.append(enabled)

@@ -1,4 +1,4 @@
-"""Fixtures for tests of components."""
+"""Fixtures for tests of streams and of the way to a server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import pytest_twisted
 
 from tests.support.components import SECRET, Server
+from tests.support.locating import Attempts, Names
 from tests.support.streams import logged
 
 
@@ -26,3 +27,17 @@ async def components(events):
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def names():
+    from twisted.internet import reactor
+
+    made = Names(reactor)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    return Attempts(monkeypatch)

@@ -7,6 +7,7 @@ from base64 import b64decode
 import pytest
 import pytest_twisted
 from twisted.internet.address import IPv4Address
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.account_server import (
@@ -16,12 +17,13 @@ from tests.support.account_server import (
     NS_SASL,
     PASSWORD,
     SCRAM,
+    STARTTLS,
     Server,
     log_in,
 )
-from tests.support.certificates import server_options
+from tests.support.certificates import server_options, srv_id, xmpp_address
 from twisted_oob.errors import Unencrypted
-from twisted_oob.xmpp.account import client_factory
+from twisted_oob.xmpp.account import client_endpoint, client_factory
 from twisted_oob.xmpp.failures import explain
 
 SESSION = "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'>{}</session>"
@@ -155,7 +157,7 @@ async def test_inside_tls_the_domain_is_named_anew(server, certificates):
     assert f"to='{DOMAIN}'".encode() in header
 
 
-@pytest.mark.parametrize(
+BAD = pytest.mark.parametrize(
     ("domain", "options", "text"),
     [
         ("other.example", {}, "certificate is for another name"),
@@ -163,10 +165,20 @@ async def test_inside_tls_the_domain_is_named_anew(server, certificates):
         ("127.0.0.1", {}, "contains no usable host name"),
         ("home.*.example", {}, "contains no usable host name"),
         (DOMAIN, {"names": []}, "contains no usable host name"),
+        (
+            DOMAIN,
+            {"names": [srv_id(f"_xmpp-client.x.{DOMAIN}")]},
+            "certificate is for another name",
+        ),
+        (DOMAIN, {"names": [srv_id(f"_xmpp-server.{DOMAIN}")]}, "certificate is for another name"),
+        (DOMAIN, {"names": [xmpp_address(f"me@{DOMAIN}")]}, "contains no usable host name"),
         (DOMAIN, {"expired": True}, "is not trusted, or has expired"),
         (DOMAIN, {"self_signed": True}, "is not trusted, or has expired"),
     ],
 )
+
+
+@BAD
 @pytest_twisted.ensureDeferred
 async def test_a_bad_certificate_ends_it_before_anything_secret_is_said(
     server, certificates, domain, options, text
@@ -179,6 +191,112 @@ async def test_a_bad_certificate_ends_it_before_anything_secret_is_said(
     assert explain(failure).permanent
     assert nothing_secret(server.clear)
     assert nothing_secret(server.safe)
+
+
+@BAD
+@pytest_twisted.ensureDeferred
+async def test_direct_tls_verifies_the_same(server, certificates, domain, options, text):
+    server.direct = True
+    server.tls = server_options(certificates.issue(domain, **options))
+    factory = client_factory(ME, PASSWORD, ca_file=certificates.file)
+
+    try:
+        await directly(server, certificates).connect(factory)
+    except Exception:
+        refusal = explain(Failure())
+    assert text in refusal.text
+    assert refusal.permanent
+    assert server.safe == server.clear == b""
+
+
+def directly(server, certificates, **options):
+    """Give the endpoint of the server, with direct TLS."""
+    from twisted.internet import reactor
+
+    options = {"host": "127.0.0.1", "port": server.port, "direct_tls": True, **options}
+    return client_endpoint(reactor, DOMAIN, ca_file=certificates.file, **options)
+
+
+@pytest_twisted.ensureDeferred
+async def test_with_direct_tls_nothing_is_said_in_the_clear(server, certificates):
+    server.direct = True
+    server.inside = STARTTLS  # which must not be used
+    factory = client_factory(ME, PASSWORD, ca_file=certificates.file)
+
+    xs = await log_in(server, factory, directly(server, certificates))
+
+    assert xs.authenticator.jid == ME
+    assert server.clear == b""
+    assert b"<starttls" not in server.safe
+    assert server.safe.count(b"<auth") == 1
+
+
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize(
+    "name", [srv_id(f"_xmpp-client.{DOMAIN}"), xmpp_address(DOMAIN)], ids=["SRV-ID", "address"]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_the_service_alone_is_enough(server, certificates, direct, name):
+    server.tls = server_options(certificates.issue(DOMAIN, names=[name]))
+    server.direct = direct
+    factory = client_factory(ME, PASSWORD, ca_file=certificates.file)
+    xs = await log_in(server, factory, directly(server, certificates, direct_tls=direct))
+    assert xs.authenticator.jid == ME
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_direct_tls_alone_is_for_no_other(server, certificates):
+    names = [srv_id(f"_xmpps-client.{DOMAIN}")]
+    server.tls = server_options(certificates.issue(DOMAIN, names=names))
+    factory = client_factory(ME, PASSWORD, ca_file=certificates.file)
+    failure = await log_in(server, factory)
+    assert explain(failure).text == "the server's certificate is for another name"
+    server.direct = True
+    xs = await log_in(server, factory, directly(server, certificates))
+    assert xs.authenticator.jid == ME
+
+
+CHANNEL_BINDING = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{}</sasl-channel-binding>"
+PLUS = ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN")
+
+
+@pytest.mark.parametrize(
+    ("mechanisms", "types", "chosen"),
+    [
+        (PLUS, ["tls-exporter", "tls-server-end-point"], "p=tls-exporter"),
+        (PLUS, ["tls-unique"], "n"),
+        (PLUS, None, "n"),
+        (SCRAM, None, "y"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_the_channel_is_bound_where_the_server_announces_how(
+    server, certificates, mechanisms, types, chosen
+):
+    server.mechanisms = mechanisms
+    if types is not None:
+        server.inside = CHANNEL_BINDING.format(
+            "".join(f"<channel-binding type='{each}'/>" for each in types)
+        )
+    xs = await log_in(server, client_factory(ME, PASSWORD, ca_file=certificates.file))
+    assert xs.authenticator.jid == ME
+    assert server.chosen == chosen
+
+
+@pytest_twisted.ensureDeferred
+async def test_beside_a_scram_that_we_do_not_know_the_password_is_not_sent(server, certificates):
+    server.mechanisms = ("SCRAM-SHA3-512", "PLAIN")
+    failure = await log_in(server, client_factory(ME, PASSWORD, ca_file=certificates.file))
+    assert "the password itself is never sent" in explain(failure).text
+    assert nothing_secret(server.safe)
+
+
+@pytest.mark.parametrize("password", ["hunter2 😀", "hunter2 ẞ"])
+@pytest_twisted.ensureDeferred
+async def test_a_password_may_have_any_new_character(server, certificates, password):
+    server.password = password
+    xs = await log_in(server, client_factory(ME, password, ca_file=certificates.file))
+    assert xs.authenticator.jid == ME
 
 
 @pytest_twisted.ensureDeferred

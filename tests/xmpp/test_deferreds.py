@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -50,9 +52,87 @@ def test_cancelling_reaches_what_is_awaited(kind):
 
 
 @pytest.mark.parametrize("value", [None, True, "done", 0, [], object(), ValueError()])
-def test_anything_else_is_a_type_error(value):
-    with pytest.raises(TypeError, match="awaitable"):
+def test_anything_else_is_a_type_error_that_tells_the_type(value):
+    told = f"^an awaitable or None must be returned, not {type(value).__name__}$"
+    with pytest.raises(TypeError, match=told):
         as_deferred(value)
+
+
+# The loop turns only while a test runs it, as it does for the asyncio reactor.
+
+
+def in_a_loop(check):
+    """Run a coroutine on an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(check(loop))
+    finally:
+        loop.close()
+
+
+def test_an_asyncio_future_ends_as_it_does():
+    async def check(loop):
+        future = loop.create_future()
+        made = as_deferred(future)
+        assert not made.called
+        future.set_result("result")
+        assert await made.asFuture(loop) == "result"
+        future = loop.create_future()
+        made = as_deferred(future)
+        future.set_exception(ValueError("mine"))
+        with pytest.raises(ValueError, match="mine"):
+            await made.asFuture(loop)
+
+    in_a_loop(check)
+
+
+def test_an_asyncio_task_is_one():
+    async def work():
+        await asyncio.sleep(0)
+        return "result"
+
+    async def check(loop):
+        assert await as_deferred(loop.create_task(work())).asFuture(loop) == "result"
+
+    in_a_loop(check)
+
+
+def test_cancelling_reaches_an_asyncio_future():
+    async def check(loop):
+        future = loop.create_future()
+        made = as_deferred(future)
+        made.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await future
+        await asyncio.sleep(0)
+        return made
+
+    assert isinstance(outcome(in_a_loop(check)), CancelledError)
+
+
+def test_an_asyncio_future_that_is_cancelled_is_a_cancelled_deferred():
+    async def check(loop):
+        future = loop.create_future()
+        made = as_deferred(future)
+        future.cancel()
+        await asyncio.sleep(0)
+        return made
+
+    assert isinstance(outcome(in_a_loop(check)), CancelledError)
+
+
+def test_an_asyncio_future_of_another_loop_is_an_error_that_says_what_to_do():
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+
+    async def check(_running):
+        with pytest.raises(RuntimeError, match="--reactor asyncio"):
+            as_deferred(future)
+
+    with pytest.raises(RuntimeError, match="--reactor asyncio"):
+        as_deferred(future)
+    in_a_loop(check)
+    loop.close()
 
 
 def test_deferred_has_succeeded_once_its_last_callback_has():

@@ -138,7 +138,7 @@ def test_it_gathers_what_all_handlers_provide_in_their_order():
 
 
 def test_handlers_hear_who_asks_whom_about_what():
-    provider = Provider()
+    provider = Provider((), [DiscoItem(JID("a.example"))])
     end = End(provider)
     end.ask(query(INFO))
     end.ask(query(ITEMS, "of/this"), to=f"user@{COMPONENT}")
@@ -161,10 +161,35 @@ def test_an_identity_alone_makes_a_node_known():
     assert len(found(end.ask(query(INFO, "known")))) == 1
 
 
-def test_a_node_that_nobody_knows_is_not_found_but_may_have_no_items():
-    end = End()
-    assert end.condition(query(INFO, "unknown")) == "item-not-found"
-    assert found(end.ask(query(ITEMS, "unknown"))) == []
+@pytest.mark.parametrize("namespace", [INFO, ITEMS])
+@pytest.mark.parametrize("target", [COMPONENT, f"user@{COMPONENT}/r"])
+def test_a_node_that_nobody_knows_is_not_found(namespace, target):
+    assert End(Provider()).condition(query(namespace, "unknown"), to=target) == "item-not-found"
+
+
+def test_a_node_that_tells_of_itself_may_have_no_items():
+    class Known(Provider):
+        def getDiscoInfo(self, requestor, target, nodeIdentifier=""):
+            return [DiscoFeature("urn:of-node")] if nodeIdentifier == "known" else []
+
+    end = End(Known())
+    (answer,) = answers = end.ask(query(ITEMS, "known"))
+    assert found(answers) == []
+    assert answer[0].get("node") == "known"
+    assert end.condition(query(ITEMS, "unknown")) == "item-not-found"
+
+
+def test_a_node_with_items_is_answered_and_named():
+    (answer,) = answers = End(Provider((), [DiscoItem(JID("a.example"))])).ask(query(ITEMS, "of"))
+    assert found(answers) == [("item", None, None, None, "a.example")]
+    assert answer[0].get("node") == "of"
+
+
+@pytest.mark.parametrize("namespace", [INFO, ITEMS])
+@pytest.mark.parametrize("asker", ["asker@far.example/😀", "asker@xn--bcher-kva.example/\u1e9e"])
+def test_whoever_asks_gets_an_answer(namespace, asker):
+    (answer,) = End().ask(query(namespace), **{"from": asker})
+    assert (answer.get("type"), answer.get("to")) == ("result", asker)
 
 
 @pytest.mark.parametrize("name", ["from", "to"])

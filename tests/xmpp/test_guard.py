@@ -7,17 +7,8 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import InvalidFormat
-from twisted.words.protocols.jabber.xmlstream import (
-    STREAM_ERROR_EVENT,
-    Authenticator,
-    ConnectAuthenticator,
-    XmlStream,
-)
 from twisted.words.xish import domish
-from twisted.words.xish.domish import ExpatElementStream
 
 from tests.support.streams import WIRES, ClientWire, ComponentWire, connected
 from twisted_oob import OOBResponder
@@ -28,7 +19,7 @@ from twisted_oob.xmpp.guard import (
     forbid_markup,
     is_bounded,
 )
-from twisted_oob.xmpp.prompt import PromptXmlStream, parse_promptly, without_deferral
+from twisted_oob.xmpp.prompt import without_deferral
 
 from wokkel.generic import parseXml  # isort: skip
 
@@ -91,7 +82,7 @@ def same(element):
 )
 def test_responder_echoes_no_hostile_payload(request_, hostile):
     class NoFetcher:
-        pass
+        fetch = pytest.fail
 
     end = ComponentWire()
     OOBResponder(NoFetcher(), allow_from=[], reactor=Clock()).attach(end.manager)
@@ -194,90 +185,6 @@ def test_error_of_an_application_keeps_its_own_condition():
 
 
 # Parsers.
-
-
-class Parser:
-    """As that of a Python whose expat defers."""
-
-    def __init__(self):
-        self.deferral = []
-
-    def SetReparseDeferralEnabled(self, enabled):
-        self.deferral.append(enabled)
-
-
-def test_any_stream_without_such_a_parser_stays_as_it_is():
-    for stream in (None, object(), XmlStream(Authenticator())):
-        parse_promptly(stream)
-
-
-def test_parser_gives_stanzas_at_once_from_each_beginning(monkeypatch):
-    parsers = []
-
-    def element_stream():
-        made = ExpatElementStream()
-        made.parser = Parser()
-        parsers.append(made.parser)
-        return made
-
-    monkeypatch.setattr(domish, "elementStream", element_stream)
-    stream = PromptXmlStream(Authenticator())
-    stream.makeConnection(StringTransport())
-    stream.reset()
-    assert [parser.deferral for parser in parsers] == [[False], [False]]
-
-
-class Failing(Authenticator):
-    """Fails at the header of the stream."""
-
-    def __init__(self, error):
-        Authenticator.__init__(self)
-        self.error = error
-
-    def streamStarted(self, rootElement):
-        raise self.error
-
-
-def started(authenticator):
-    """Give an open PromptXmlStream, and the failures that its observers hear of."""
-    stream, failures = PromptXmlStream(authenticator), []
-    stream.makeConnection(StringTransport())
-    stream.addObserver(STREAM_ERROR_EVENT, failures.append)
-    return stream, failures
-
-
-HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-
-
-@pytest.mark.parametrize(
-    "error", [InvalidFormat("not a JID"), IndexError("no label"), KeyError("no attribute")]
-)
-def test_header_that_twisted_cannot_handle_ends_the_stream_as_malformed_xml_does(error):
-    stream, failures = started(Failing(error))
-    stream.dataReceived(HEADER)
-    assert [failure.value for failure in failures] == [error]
-    assert stream.transport.disconnecting
-
-    malformed, failures = started(Authenticator())
-    malformed.dataReceived(b"</a>")
-    assert [failure.type for failure in failures] == [domish.ParserError]
-    assert malformed.transport.disconnecting
-
-
-@pytest.mark.parametrize("address", ["@", "a..b"])
-def test_header_from_what_is_not_an_address_ends_the_stream(address):
-    stream, failures = started(ConnectAuthenticator("home.example"))
-    stream.dataReceived(HEADER.replace(b">", f" from='{address}'>".encode()))
-    assert len(failures) == 1
-    assert stream.transport.disconnecting
-
-
-def test_any_other_exception_reaches_the_transport():
-    stream, failures = started(Failing(RuntimeError("a fault of ours")))
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        stream.dataReceived(HEADER)
-    assert failures == []
-    assert not stream.transport.disconnecting
 
 
 MARKUP = {

@@ -165,7 +165,7 @@ def test_a_peer_that_goes():
     pending = setting.oob.send_url(PEER, URL)
     setting.peer.end.lose()
     assert not pending.called
-    assert result_of(setting.oob.send_url(PEER, URL)) == "reject"
+    assert result_of(setting.oob.send_url(PEER, URL)) == "unavailable"
 
 
 def test_stanza_parser_gives_each_child_of_the_root_and_tells_of_its_end():

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha1
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.words.protocols.jabber.jid import JID
 from zope.interface.verify import verifyObject
 
-from tests.support.streams import ME, ClientWire, canonical, stanza
+from tests.support.streams import (
+    COMPONENT,
+    ME,
+    ClientWire,
+    ComponentWire,
+    InternalWire,
+    canonical,
+    stanza,
+)
 from twisted_oob import AllowList
 from twisted_oob.xmpp.presence import NODE, PresenceHandler, verification_string
 
@@ -64,6 +75,21 @@ def test_the_standards_own_verification_string():
     ]
     assert verification_string(info) == "QgayPKawpkPSDYmwT/WM94uAlu0="
     assert verification_string(reversed(info)) == "QgayPKawpkPSDYmwT/WM94uAlu0="
+
+
+def test_identities_are_sorted_by_category_then_by_type_and_features_as_bytes():
+    info = [
+        DiscoIdentity("client-x", "a", "1"),
+        DiscoIdentity("client", "pc-x", "2"),
+        DiscoIdentity("client", "pc", "3"),
+        DiscoIdentity("client", "pc", "2"),
+        DiscoFeature("urn:\uff5e"),
+        DiscoFeature("urn:😀"),
+        DiscoFeature("urn:a"),
+    ]
+    text = "client/pc//2<client/pc//3<client/pc-x//2<client-x/a//1<urn:a<urn:\uff5e<urn:😀<"
+    expected = b64encode(sha1(text.encode(), usedforsecurity=False).digest()).decode()
+    assert verification_string(info) == verification_string(reversed(info)) == expected
 
 
 def test_what_the_string_would_leave_out_is_an_error():
@@ -169,7 +195,11 @@ def test_others_are_denied_one(allowed):
 @pytest.mark.parametrize("allowed", [(), ("*",)])
 def test_who_leaves_is_let_go(allowed):
     wire, _ = online(*allowed)
-    assert asked(wire, "unsubscribe", FRIEND) == [("presence", "unsubscribed", FRIEND, 0)]
+    for _ in range(2):  # it is the server that knows whether it is over already
+        assert asked(wire, "unsubscribe", FRIEND) == [
+            ("presence", "unsubscribed", FRIEND, 0),
+            ("presence", "unsubscribe", FRIEND, 0),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -184,3 +214,118 @@ def test_nothing_else_is_answered(kind):
 def test_who_has_no_address_gets_no_answer(sender):
     wire, _ = online("*")
     assert asked(wire, "subscribe", sender) == []
+
+
+# A component, which is its own server.
+
+
+@pytest.fixture(params=[ComponentWire, InternalWire])
+def component(request):
+    """Give a function that makes a component's stream, with whom it allows."""
+
+    def made(*allowed):
+        wire = request.param()
+        for handler in (Bot(AllowList(allowed)), DiscoHandler()):
+            handler.setHandlerParent(wire.manager)
+        wire.open()
+        return wire
+
+    return made
+
+
+def answers_to(wire, kind, sender, to=COMPONENT):
+    """Give what a component sends for a presence: types, with None for its own presence."""
+    wire.receive(stanza("presence", type=kind, from_=sender, to=to))
+    return [
+        (one.get("type"), one.get("to"), one.get("from"), len(one))
+        for one in wire.sent()
+        if one.tag.endswith("presence")
+    ]
+
+
+def test_a_component_broadcasts_no_presence(component):
+    assert component("*").sent() == []
+
+
+@pytest.mark.parametrize(
+    "to", [COMPONENT, f"bot@{COMPONENT}", f"bot@{COMPONENT}/r", f"Bot@{COMPONENT}"]
+)
+@pytest.mark.parametrize("sender", [FRIEND, f"{FRIEND}/phone"])
+@pytest.mark.parametrize("allowed", [FRIEND, "home.example", "*"])
+def test_a_component_answers_from_the_address_that_was_asked(component, allowed, sender, to):
+    wire, me = component(allowed), JID(to).userhost()
+    assert answers_to(wire, "subscribe", sender, to) == [
+        ("subscribed", FRIEND, me, 0),
+        ("subscribe", FRIEND, me, 0),
+        (None, FRIEND, me, 1),
+    ]
+    assert answers_to(wire, "probe", sender, to) == [(None, sender, me, 1)]
+    assert answers_to(wire, "unsubscribe", sender, to) == [
+        ("unsubscribed", FRIEND, me, 0),
+        ("unsubscribe", FRIEND, me, 0),
+        ("unavailable", FRIEND, me, 0),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "probe"])
+def test_a_component_denies_others(component, kind):
+    wire = component("far.example")
+    assert answers_to(wire, kind, FRIEND) == [("unsubscribed", FRIEND, COMPONENT, 0)]
+
+
+@pytest.mark.parametrize("kind", [None, "subscribed", "unsubscribed", "unavailable", "error"])
+def test_a_component_answers_nothing_else(component, kind):
+    assert answers_to(component("*"), kind, FRIEND) == []
+
+
+@pytest.mark.parametrize(("sender", "to"), [(None, COMPONENT), ("@", COMPONENT), (FRIEND, "a@@b")])
+def test_a_component_answers_nobody_without_an_address(sender, to):
+    wire = ComponentWire()
+    Bot(AllowList(["*"])).setHandlerParent(wire.manager)
+    wire.open()
+    assert answers_to(wire, "subscribe", sender, to) == []
+
+
+def test_the_presence_of_a_component_tells_what_disco_answers():
+    wire = ComponentWire()
+    for handler in (Bot(AllowList(["*"])), DiscoHandler(), VersionHandler("x", "1")):
+        handler.setHandlerParent(wire.manager)
+    wire.open()
+    wire.receive(stanza("presence", type="probe", from_=FRIEND, to=COMPONENT))
+    ver = ver_of(wire.sent_one())
+    for node in (None, f"{NODE}#{ver}"):
+        attributes = {} if node is None else {"node": node}
+        asking = stanza("query", xmlns=INFO, **attributes)
+        wire.receive(stanza("iq", asking, type="get", id="d1", from_=FRIEND, to=COMPONENT))
+        (answer,) = wire.sent_one()
+        told = [DiscoIdentity("client", "bot", "A bot")]
+        told += [DiscoFeature(one.get("var")) for one in answer.iter(f"{{{INFO}}}feature")]
+        assert verification_string(told) == ver
+
+
+def test_two_components_stop_answering_each_other():
+    """Each gets all that the other sent: there is no server between them that keeps any back."""
+    ends = {}
+    for domain in (COMPONENT, "other.example"):
+        ends[domain] = ComponentWire()
+        Bot(AllowList(["*"])).setHandlerParent(ends[domain].manager)
+        ends[domain].open()
+    for kind in ("subscribe", "unsubscribe", "subscribe"):
+        waiting, passed = [(kind, "other.example", COMPONENT)], []
+        while waiting:
+            passed.append(waiting.pop(0))
+            assert len(passed) < 20
+            one, sender, to = passed[-1]
+            waiting += [
+                (answer, me, back) for answer, back, me, _ in answers_to(ends[to], one, sender, to)
+            ]
+        # Both have asked for it, and both have answered.
+        assert {sender for one, sender, _ in passed if one == kind} == set(ends)
+
+
+def test_what_a_component_remembers_is_bounded(component):
+    wire = component()
+    for number in range(1100):
+        answers_to(wire, "unsubscribe", f"stranger{number}@home.example")
+    (handler,) = (one for one in wire.manager if isinstance(one, PresenceHandler))
+    assert len(handler._asked) == 1000

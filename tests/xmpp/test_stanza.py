@@ -282,3 +282,10 @@ def test_each_character_that_xml_cannot_hold_is_replaced_and_no_other():
         held = any(first <= code <= last for first, last in XML_RANGES)
         wanted = chr(code) if held else "\ufffd"
         assert replace_non_xml(f"a{chr(code)}{chr(code)}b") == f"a{wanted}{wanted}b", hex(code)
+
+
+def test_repr_of_a_payload_shows_nothing_of_what_it_holds():
+    payload = Payload(
+        "jabber:iq:oob", "query", (("url", "https://u:secret@h/"),), {"sid": "secret"}
+    )
+    assert repr(payload) == "Payload(namespace='jabber:iq:oob', name='query')"

@@ -13,7 +13,7 @@ from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT
 
 from tests.support.stream_services import HEADER, SECRET, World, stream_error
 from tests.support.streams import COMPONENT
-from twisted_oob import OOBHandler
+from twisted_oob import OOBHandler, StreamRefused
 from twisted_oob.xmpp.stream_service import LONGEST_PAUSE, NEGOTIATION_LIMIT
 
 
@@ -86,9 +86,10 @@ def test_a_lasting_refusal_of_the_first_stream_is_final(world, condition):
     world.server.send(HEADER)
     world.server.send(stream_error(condition))
     world.server.hang_up(ConnectionDone)
-    [refusal] = world.refusals
-    assert refusal.permanent
-    assert "\n" not in refusal.text
+    [refused] = world.refusals
+    assert isinstance(refused, StreamRefused)
+    assert refused.permanent
+    assert "\n" not in str(refused)
     assert world.clock.getDelayedCalls() == []
     assert world.server.attempts == 1
 
@@ -254,9 +255,84 @@ def test_a_failure_of_the_service_itself_is_logged(world, log):
     def fail(refusal):
         raise RuntimeError("on_refused is broken")
 
-    world.stream._on_refused = fail
+    world.stream.on_refused = fail
     world.stream.startService()
     world.server.send(HEADER)
     world.server.send(stream_error("host-unknown"))
     world.server.hang_up(ConnectionDone)
     assert [str(error) for error in log.failures()] == ["on_refused is broken"]
+
+
+@pytest.mark.parametrize("markup", ["<!-- -->", "<?a b?>", "<message><!-- --></message>"])
+def test_what_xmpp_forbids_is_told_and_tried_again(world, log, markup):
+    world.stream.startService()
+    world.server.accept()
+    world.server.send(markup)
+    assert "<restricted-xml " in world.server.received()
+    assert world.server.transport.disconnecting
+    world.server.hang_up(ConnectionDone)
+    (line,) = lines_of(log, "next attempt")
+    assert "the server sent a comment" in line
+    assert "restricted-xml" in line
+    world.next_pause()
+    assert world.server.attempts == 2
+
+
+def test_what_xmpp_forbids_in_the_first_stream_is_final(world):
+    world.stream.startService()
+    world.server.send(HEADER + "<!-- -->")
+    world.server.hang_up(ConnectionDone)
+    assert "restricted-xml" in str(world.refusals[0])
+
+
+# --- redirects
+
+
+def redirected(world):
+    """Let the server send the next stream elsewhere."""
+    namespace = "urn:ietf:params:xml:ns:xmpp-streams"
+    error = f"<see-other-host xmlns='{namespace}'>other.example:5223</see-other-host>"
+    world.server.send(f"{HEADER}<stream:error>{error}</stream:error>")
+    world.server.hang_up(ConnectionDone)
+
+
+def test_a_redirect_that_the_endpoint_follows_is_no_failure(world, log):
+    asked = []
+    world.server.see_other_host = lambda text: asked.append(text) or True
+    world.stream.startService()
+    redirected(world)
+    assert asked == ["other.example:5223"]
+    assert world.server.attempts == 2
+    assert world.clock.getDelayedCalls() == [world.stream._negotiation]
+    assert lines_of(log, "next attempt") == []
+
+
+def test_a_redirect_that_it_does_not_follow_is_a_failure(world, log):
+    world.server.see_other_host = lambda _text: False
+    world.stream.startService()
+    redirected(world)
+    assert world.next_pause() == 1
+    (line,) = lines_of(log, "next attempt")
+    assert "(see-other-host)" in line
+    # A failure that follows is not taken for a redirect, too.
+    world.server.see_other_host = lambda _text: True
+    world.server.hang_up()
+    assert world.next_pause() == 2
+
+
+def test_an_endpoint_that_knows_no_redirects_gets_none(world):
+    world.stream.startService()
+    redirected(world)
+    assert world.next_pause() == 1
+
+
+def test_the_endpoint_hears_of_each_stream_that_is_up(world):
+    heard = []
+    world.server.stream_up = lambda: heard.append(world.server.attempts)
+    world.stream.startService()
+    assert heard == []
+    world.server.accept()
+    world.server.hang_up()
+    world.next_pause()
+    world.server.accept()
+    assert heard == [1, 2]

@@ -18,6 +18,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent
 from twisted.python.failure import Failure
+from twisted.words.protocols.jabber import jid as words_jid
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
@@ -157,13 +158,44 @@ def test_answer_counts_from_whom_the_standard_says(of_stream, of_request, take):
         (BARE, DOMAIN.upper()),
         (JID(PEER), PEER),
         (None, BARE.upper()),
+        ("peer@b\u00fccher.example/😀", "peer@xn--bcher-kva.example./😀"),
+        ("peer@XN--bcher-KVA.example", "peer@b\u00fccher.example"),
+        (JID("peer@xn--bcher-kva.example."), "peer@B\u00dcCHER\u3002example"),
+        (JID("peer@xn--bcher-kva.example."), "peer@xn--bcher-kva.example."),
+        ("[0::1]", "[::1]"),
     ],
 )
-def test_addresses_are_compared_after_stringprep(to, sender, take):
+def test_addresses_are_compared_as_prepared(to, sender, take):
     tracker, stream = opened(JID(ME))
     answer = ask(tracker, to)
     assert take(tracker, stream.sent[0]["id"], sender)
     assert answer.called
+
+
+@both_ways
+@pytest.mark.parametrize("me", ["a@b\u00fccher.example/r", "a@xn--bcher-kva.example./r"])
+@pytest.mark.parametrize("to", [None, "a@b\u00fccher.example", "a@xn--bcher-kva.example"])
+@pytest.mark.parametrize("own", ["a@{}/r", "a@{}", "{}"])
+@pytest.mark.parametrize(
+    "domain", ["b\u00fccher.example", "xn--bcher-kva.example", "B\u00dcCHER.example."]
+)
+def test_our_own_address_is_the_same_however_it_is_written(me, to, own, domain, take):
+    tracker, stream = opened(JID(me))
+    answer = ask(tracker, to)
+    assert take(tracker, stream.sent[0]["id"], own.format(domain))
+    assert answer.called
+
+
+@both_ways
+def test_no_address_is_kept_for_ever(take):
+    interned = set(words_jid.__internJIDs)
+    tracker, stream = opened(JID("bot@files.example/r"))
+    for sender in (None, "one@files.example/a"):
+        answer = ask(tracker, JID("peer@home.example/b"), sender=sender)
+        assert not take(tracker, stream.sent[-1]["id"], "evil@evil.example/c")
+        assert take(tracker, stream.sent[-1]["id"], "Peer@home.example/b")
+        assert answer.called
+    assert set(words_jid.__internJIDs) == interned
 
 
 @both_ways
@@ -455,3 +487,22 @@ def test_a_line_of_the_log_shows_the_beginning_of_a_long_address(log):
     # Others may log meanwhile.
     (sender,) = [event["sender"] for event in log if "sender" in event]
     assert len(sender) == 200
+
+
+def test_requests_that_wait_may_be_failed_and_those_that_were_sent_go_on():
+    tracker, stream = opened()
+    sent = ask(tracker)
+    tracker.stream_lost(Failure(ConnectionLost()))
+    assert isinstance(outcome(sent), ConnectionLost)
+    waiting = [ask(tracker, timeout=5) for _ in range(3)]
+    again = []
+    waiting[0].addErrback(lambda _: waiting[1].cancel() or again.append(ask(tracker)))
+    tracker.fail_waiting(error := ValueError("there is no way"))
+    assert isinstance(outcome(waiting[1]), CancelledError)
+    assert outcome(waiting[2]) is error
+    tracker.stream_opened(stream)
+    assert len(stream.sent) == 2
+    tracker.fail_waiting(error)
+    assert not again[0].called
+    take_element(tracker, stream.sent[1]["id"], PEER)
+    assert outcome(again[0]) is None

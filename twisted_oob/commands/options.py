@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 from twisted.python import usage
 
+from twisted_oob._version import __version__
 from twisted_oob.commands.report import REPORT_OBSERVER
 from twisted_oob.commands.values import (
     format_size,
@@ -26,9 +29,10 @@ from twisted_oob.commands.values import (
     parse_size,
 )
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.transfer.responder import CONCURRENCY, WAITING_PER_TRANSFER
+from twisted_oob.transfer.responder import CONCURRENCY
+from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY
-from twisted_oob.xmpp.account import PORT
+from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
 
 EMBEDDED: Final = "embedded"
 """Mode: the responder has an XMPP router of its own, in the same process."""
@@ -36,6 +40,10 @@ ACCOUNT: Final = "account"
 """Mode: the responder logs in to an account on a server."""
 COMPONENT: Final = "component"
 """Mode: the responder is an external component (XEP-0114) of a server."""
+
+RESOURCE: Final = "oob"
+"""The resource of an account, unless its JID has one. Others can know it beforehand, and so make
+offers without a subscription: those need the full JID."""
 
 _CHOSEN_BY: Final = {EMBEDDED: "the embedded router", ACCOUNT: "--jid", COMPONENT: "--component"}
 
@@ -46,7 +54,7 @@ _MODES: Final = {
     "--secret-file": (EMBEDDED, COMPONENT),
     "--jid": (ACCOUNT,),
     "--password-file": (ACCOUNT,),
-    "--ca-file": (ACCOUNT,),
+    "--direct-tls": (ACCOUNT,),
     "--host": (ACCOUNT, COMPONENT),
     "--port": (ACCOUNT, COMPONENT),
     "--component": (COMPONENT,),
@@ -71,7 +79,9 @@ DEFAULTS: Final = {
     "grace": f"{_GRACE[ACCOUNT]:g}",
     "grace_embedded": f"{_GRACE[EMBEDDED]:g}",
     "everybody": EVERYBODY,
+    "resource": RESOURCE,
     "account_port": str(PORT),
+    "direct_tls_port": str(DIRECT_TLS_PORT),
     "component_host": _COMPONENT_HOST,
     "component_port": str(_COMPONENT_PORT),
 }
@@ -89,6 +99,11 @@ class Options(usage.Options):
 
     optFlags: Final = [
         ["demo", None, "Run a demonstration of four offers on loopback, then exit."],
+        [
+            "direct-tls",
+            None,
+            "Begin TLS with the first byte (XEP-0368), and never by STARTTLS.",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -136,7 +151,8 @@ class Options(usage.Options):
         self._set("secret-file", value, parse_file)
 
     def opt_jid(self, value: str) -> None:
-        """Log in to this account, instead of running the embedded router."""
+        """Log in to this account, instead of running the embedded router. Without a resource,
+        /{resource} is bound."""
         self._set("jid", value, parse_account)
 
     def opt_password_file(self, value: str) -> None:
@@ -144,7 +160,8 @@ class Options(usage.Options):
         self._set("password-file", value, parse_existing_file)
 
     def opt_ca_file(self, value: str) -> None:
-        """Certificates (PEM) to verify the server's with. [default: the platform's]"""
+        """Certificates (PEM) to verify the XMPP server's with, and those of https downloads.
+        [default: the platform's; for https, beside the platform's]"""
         self._set("ca-file", value, parse_existing_file)
 
     def opt_component(self, value: str) -> None:
@@ -157,8 +174,8 @@ class Options(usage.Options):
         self._set("host", value, parse_host)
 
     def opt_port(self, value: str) -> None:
-        """The server's port. [default: {account_port} with --jid, {component_port} with
-        --component]"""
+        """The server's port. [default: {account_port} with --jid, {direct_tls_port} with
+        --direct-tls, {component_port} with --component]"""
         self._set("port", value, parse_port)
 
     def opt_allow_from(self, value: str) -> None:
@@ -194,6 +211,13 @@ class Options(usage.Options):
         [default: {grace}; {grace_embedded} on the embedded router]"""
         self._set("grace", value, parse_grace)
 
+    def opt_version(self) -> NoReturn:
+        """Show the versions of twisted_oob, Twisted and Wokkel, then exit."""
+        sys.stdout.write(
+            f"twisted_oob {__version__}\nTwisted {version('Twisted')}\nWokkel {version('wokkel')}\n"
+        )
+        raise SystemExit(0)
+
     def parseArgs(self, *args: str) -> None:
         """Accept no arguments besides the options."""
         if args:
@@ -211,6 +235,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check the options against each other, and fill in the defaults that depend on others."""
+        if self["direct-tls"]:
+            self._given.add("--direct-tls")
         if self["demo"]:
             self._prepare_demo()
         if self._given >= {"--jid", "--component"}:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.words.protocols.jabber.component import componentFactory
+from twisted.words.protocols.jabber.jid import JID
+from wokkel.subprotocols import XMPPHandler
 
+from twisted_oob._tls import read_certificates
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
-from twisted_oob.commands.options import ACCOUNT, COMPONENT, EMBEDDED, Options, exit_with_error
+from twisted_oob.commands.options import ACCOUNT, EMBEDDED, RESOURCE, Options, exit_with_error
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
+from twisted_oob.errors import StreamRefused
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.account import client_endpoint, client_factory
-from twisted_oob.xmpp.failures import Refusal
+from twisted_oob.xmpp.account_stream import AccountStream
+from twisted_oob.xmpp.component_stream import ComponentStream
 from twisted_oob.xmpp.presence import PresenceHandler
-from twisted_oob.xmpp.stream_service import StreamService
+from twisted_oob.xmpp.stream import BoundStream
 
 __all__ = ["Options", "makeService"]
 
@@ -83,18 +87,18 @@ class ResponderService(Service):
         self._reactor = reactor
         self._embedded: EmbeddedResponder | None = None
         self._served: ServedStream | None = None
+        self._was_up = False
         self._policy = FetchPolicy(
             max_size=options["max-size"],
             allow_networks=tuple(options["allow-network"]),
             timeout=options["timeout"],
             stall_timeout=options["stall-timeout"],
+            ca_file=options["ca-file"],
         )
-        # Made here, so that what is wrong with an account shows before twistd daemonizes.
-        self._factory: Any = None
-        if options.mode == ACCOUNT:
-            self._factory = client_factory(options["jid"], secret, ca_file=options["ca-file"])
-        elif options.mode == COMPONENT:
-            self._factory = componentFactory(options["component"], secret)
+        # Here, so that what is wrong with them shows before twistd daemonizes.
+        if options["ca-file"] is not None:
+            read_certificates(options["ca-file"])
+        self._stream = None if options.mode == EMBEDDED else self._make_stream()
 
     def startService(self) -> None:
         """Begin to serve; if that fails, log why and end the process with status 1."""
@@ -139,48 +143,63 @@ class ResponderService(Service):
         )
         port = await embedded.start()
         self._embedded = embedded
+        self._log_place(options["domain"])
         self._log.info(
-            "{domain} saves files to {folder}; components connect to {address}",
+            "{domain}: components connect to {address}",
             domain=options["domain"],
-            folder=options["download-dir"],
             address=port.getHost(),
         )
 
     async def _connect(self) -> None:
         # A coroutine, so that what it raises ends up where the errors of _listen do.
         responder = self._responder()
-        stream = self._account() if self._options.mode == ACCOUNT else self._component()
+        stream, self._stream = self._stream or self._make_stream(), None
         identity = ("client", "bot") if self._options.mode == ACCOUNT else ("component", "generic")
+        PresenceHandler(AllowList(self._options["allow-from"])).setHandlerParent(stream)
         responder.attach(stream, identity=identity, direct=True)
+        _Bound(self._bound).setHandlerParent(stream)
+        stream.on_refused = self._refused
         self._served = ServedStream(responder, stream)
         self._served.startService()
 
-    def _account(self) -> StreamService:
+    def _make_stream(self) -> AccountStream | ComponentStream:
         options = self._options
-        jid = options["jid"]
-        stream = StreamService(
-            self._factory,
-            client_endpoint(self._reactor, jid.host, host=options["host"], port=options["port"]),
-            name=jid.full(),
+        if options.mode == ACCOUNT:
+            jid = options["jid"]
+            return AccountStream(
+                JID(tuple=(jid.user, jid.host, jid.resource or RESOURCE)),
+                self._secret,
+                host=options["host"],
+                port=options["port"],
+                ca_file=options["ca-file"],
+                direct_tls=options["direct-tls"],
+                reactor=self._reactor,
+            )
+        return ComponentStream(
+            options["component"],
+            self._secret,
+            host=options["host"],
+            port=options["port"],
             reactor=self._reactor,
-            on_refused=self._refused,
-        )
-        PresenceHandler(AllowList(options["allow-from"])).setHandlerParent(stream)
-        return stream
-
-    def _component(self) -> StreamService:
-        options = self._options
-        # No presence: a component has no roster, and its server is trusted to know it is there.
-        return StreamService(
-            self._factory,
-            HostnameEndpoint(self._reactor, options["host"], options["port"]),
-            name=options["component"],
-            reactor=self._reactor,
-            on_refused=self._refused,
         )
 
-    def _refused(self, refusal: Refusal) -> None:
-        self._log.critical("Could not start: {reason}", reason=refusal.text)
+    def _bound(self, address: str) -> None:
+        self._was_up = True
+        self._log_place(address)
+
+    def _log_place(self, address: str) -> None:
+        self._log.info(
+            "Offers to {address} land in {folder}",
+            address=address,
+            folder=self._options["download-dir"],
+        )
+
+    def _refused(self, error: StreamRefused) -> None:
+        self._log.critical(
+            "{what}: {reason}",
+            what="Stopped" if self._was_up else "Could not start",
+            reason=str(error),
+        )
         stop_with_status(self._reactor, 1)
 
     def _give_up(self, failure: Failure) -> None:
@@ -190,3 +209,23 @@ class ResponderService(Service):
         else:
             self._log.failure("Could not start", failure=failure)
         stop_with_status(self._reactor, 1)
+
+
+class _Bound(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Tells, for each stream that is up, the address that was bound.
+
+    Args:
+        tell: Called with the full JID of an account, or the domain of a component.
+    """
+
+    parent: Any
+    xmlstream: Any
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        XMPPHandler.__init__(self)
+        self._tell = tell
+
+    def connectionInitialized(self) -> None:
+        me = BoundStream(self.xmlstream, self.parent).me
+        if me is not None:
+            self._tell(me.full())

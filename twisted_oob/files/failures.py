@@ -17,6 +17,7 @@ from twisted.internet.error import (
 from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+from twisted_oob.files.policy import NO_ANSWER
 
 NO_TLS: Final = "no secure connection to the server"
 # Characters of a foreign error in our own log: it can quote what the server sent, without end.
@@ -48,7 +49,7 @@ def explained(error: Exception) -> Exception:
     elif among(ConnectError):
         text = "the server could not be reached"
     else:
-        text = "no proper answer from the server"
+        text = NO_ANSWER
     return FetchFailed(text, detail=causes(error))
 
 
@@ -77,4 +78,11 @@ def _roots(error: BaseException) -> Iterator[BaseException]:
 
 def causes(error: BaseException) -> str:
     """Describe an error for our own log, in at most 300 characters."""
-    return "; ".join(f"{type(root).__name__}: {root}" for root in _roots(error))[:_DETAIL]
+    return "; ".join(f"{type(root).__name__}: {_told(root)}" for root in _roots(error))[:_DETAIL]
+
+
+def _told(error: BaseException) -> str:
+    # Bytes are what the server sent and Twisted could not parse. A server that speaks another
+    # protocol may send our request back, with the secrets of its URL.
+    words = [str(arg) for arg in error.args if not isinstance(arg, bytes)]
+    return str(error) if len(words) == len(error.args) else ", ".join(words)

@@ -92,10 +92,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
+from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.body import Body
@@ -105,6 +106,7 @@ from twisted_oob.files.failures import explained
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.names import file_name
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import Target, read_url
 
 # Bytes a server may send in one hop before the body: TLS handshake, interim responses and headers.
@@ -114,9 +116,11 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FetchedFile:
     """A file that is whole, on the disk, and under its final name.
+
+    Its ``repr`` shows the URL without its query, which may be as secret as a password.
 
     Attributes:
         path: The absolute path.
@@ -130,6 +134,12 @@ class FetchedFile:
     sha256: str
     url: str
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(path={self.path!r}, size={self.size!r}, "
+            f"sha256={self.sha256!r}, url={shown_url(self.url)!r})"
+        )
+
 
 class Fetcher:
     """Fetches files from strangers' URLs into one folder.
@@ -140,12 +150,15 @@ class Fetcher:
         policy: What is accepted.
         directory: An existing folder for the files and their part files. Several processes may
             share it.
-        tls_policy: An IPolicyForHTTPS that verifies servers. The default is
-            BrowserLikePolicyForHTTPS, which trusts the platform's roots.
+        tls_policy: An IPolicyForHTTPS that verifies servers. The default trusts the platform's
+            authorities, and the certificates of the policy's ``ca_file``.
         clock: An IReactorTime for the two time limits. The default is the reactor.
 
     Raises:
         NotADirectoryError: The directory does not exist, or is not a directory.
+        OSError: The policy's ``ca_file`` can't be read.
+        ValueError: The ``ca_file`` contains no certificate, or there is a ``tls_policy``, which
+            would not know of it.
     """
 
     def __init__(
@@ -165,7 +178,9 @@ class Fetcher:
             raise NotADirectoryError(
                 f"the directory for fetched files must be an existing folder: {directory} is not"
             )
-        self._tls_policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
+        if tls_policy is not None and policy.ca_file is not None:
+            raise ValueError("give the policy's ca_file or a tls_policy, not both")
+        self._tls_policy = tls_policy or AlsoTrusting(policy.ca_file)
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory)
 

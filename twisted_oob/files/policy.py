@@ -12,17 +12,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
 from twisted_oob.files.addresses import is_global, isatap, stands_for
-from twisted_oob.files.urls import BAD_URL, Target, percent_encoded, quoted, read_url
+from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+NO_ANSWER: Final = "no proper answer from the server"
 _OK: Final = 200
+# Three digits (RFC 9110 section 15). Twisted lets through thousands, which no peer is to be sent.
+_STATUSES: Final = range(100, 1000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +42,10 @@ class FetchPolicy:
         max_redirects: How many redirects to follow; 0 to follow none.
         timeout: Seconds for the whole transfer, from resolving the name to committing the file.
         stall_timeout: Seconds without a single byte from the server; also for each attempt to
-        connect.
+            connect.
+        ca_file: A file of certificates in PEM format that https servers may be verified with,
+            beside the platform's: those of authorities, or of servers that have signed their own.
+            A Fetcher reads it when it is made.
 
     Raises:
         ValueError: A value is of the wrong type or out of range. The message names it.
@@ -49,6 +56,7 @@ class FetchPolicy:
     max_redirects: int = 5
     timeout: float = 600.0
     stall_timeout: float = 30.0
+    ca_file: str | Path | None = None
 
     def __post_init__(self) -> None:
         """Check the values, so that a mistake shows at the start and not at the first offer."""
@@ -60,6 +68,8 @@ class FetchPolicy:
             seconds = getattr(self, name)
             if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        if not isinstance(self.ca_file, str | Path | None):
+            raise ValueError(f"ca_file must be a path or None, not {self.ca_file!r}")
         networks = self.allow_networks
         if type(networks) is not tuple or not all(
             isinstance(network, IPv4Network | IPv6Network) for network in networks
@@ -116,6 +126,8 @@ class FetchPolicy:
             FetchFailed: The file will not come, not as it is, or not whole.
             TooLarge: The file is larger than ``max_size``.
         """
+        if status not in _STATUSES:
+            raise FetchFailed(NO_ANSWER, detail=f"HTTP status {str(status)[:QUOTED]}")
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
         # Several header lines are one list (RFC 9110 section 5.3).
@@ -127,7 +139,7 @@ class FetchPolicy:
                 )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
-                raise FetchFailed("no proper answer from the server", detail=f"length {length}")
+                raise FetchFailed(NO_ANSWER, detail=f"length {str(length)[:QUOTED]}")
             self.check_size(length)
 
     def check_size(self, size: int) -> None:

@@ -8,36 +8,40 @@ here and another one there, so it is forbidden.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from twisted_oob._urls import shown_url
 from twisted_oob.errors import Forbidden
 
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Target:
     """One URL, judged and taken apart, ready to be asked for.
+
+    Its ``repr`` has neither the query nor the credentials.
 
     Attributes:
         scheme: ``http`` or ``https``.
         host: ASCII, lower case; an IPv6 address without its brackets.
         port: The TCP port, also if the URL does not name it.
         path: The path and the query, without the fragment; never empty.
-        authorization: The value of an Authorization header for this origin, or None. It is secret,
-            so it is not in the ``repr``.
+        authorization: The value of an Authorization header for this origin, or None.
     """
 
     scheme: str
     host: str
     port: int
     path: str
-    authorization: bytes | None = dataclasses.field(default=None, repr=False)
+    authorization: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown_url(self.url)!r})"
 
     @property
     def url(self) -> str:
@@ -53,7 +57,8 @@ class Target:
 
 
 BAD_URL: Final = "this is not a URL that can be fetched"
-_QUOTED: Final = 100
+QUOTED: Final = 100
+"""How much of what a stranger wrote our own log quotes, in characters or bytes."""
 _NOT_IN_URLS: Final = re.compile(rb"[^\x21-\x7e]|\\")
 # Labels of at most 63 characters, at most 253 together and a final dot (RFC 1035 section 2.3.4), of
 # letters, digits and hyphens (RFC 1123 section 2.1), and underscores, which some hosts have.
@@ -94,8 +99,8 @@ def read_url(url: str) -> Target:
 
 
 def quoted(text: str | bytes) -> str:
-    """Quote what a stranger wrote for our own log, cut to its first 100 characters or bytes."""
-    return repr(text[:_QUOTED])
+    """Quote what a stranger wrote for our own log, cut to its first QUOTED characters or bytes."""
+    return repr(text[:QUOTED])
 
 
 def percent_encoded(raw: bytes) -> str:

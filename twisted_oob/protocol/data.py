@@ -8,54 +8,21 @@ message or presence and is not answered (section 3). Both hold a ``<url/>`` and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Final
 
 from twisted.words.xish import domish
 
-from twisted_oob._urls import shown_url
-from twisted_oob.errors import InvalidOOBData
+from twisted_oob._urls import MAX_URL_LENGTH, URI, shown_text, shown_url, to_uri
+from twisted_oob.errors import InvalidOOBData, WrongType
 from twisted_oob.xmpp.stanza import NON_XML, Payload
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"
 DISCO_FEATURES: Final = (NS_IQ_OOB, NS_X_OOB)
 
-MAX_URL_LENGTH: Final = 8192
-"""The longest URL that is parsed or sent, in characters (a URI is ASCII, so also in bytes)."""
-
 _ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
-
-# RFC 3986 appendix A; http and https need a host (RFC 9110 section 4.2). A percent sign is let
-# through here and judged by _BAD_PERCENT, as an IPv6 address is by IPv6Address, so that no
-# alternation repeats and the match stays linear. Most URLs have no userinfo, and are not searched
-# for its end.
-_SUB = r"A-Za-z0-9\-._~!$&'()*+,;=%"
-_USER = rf"(?:[{_SUB}:]*@)?"
-_IP_LITERAL = rf"\[ (?: [0-9A-Fa-f:.]+ | [vV][0-9A-Fa-f]+\.[{_SUB}:]+ ) \]"
-_PORT_AND_PATH = rf"(?: :[0-9]* )? (?: /[{_SUB}:@/]* )?"
-_URI: Final = re.compile(
-    rf"""
-    (?: [hH][tT][tT][pP][sS]? :
-        // (?: [{_SUB}]+ {_PORT_AND_PATH}
-             | {_USER} (?: {_IP_LITERAL} | [{_SUB}]+ ) {_PORT_AND_PATH} )
-      | (?! [hH][tT][tT][pP][sS]?: ) [A-Za-z][A-Za-z0-9+.\-]* :
-        (?: // {_USER} (?: {_IP_LITERAL} | [{_SUB}]* ) {_PORT_AND_PATH}
-          | (?!//)[{_SUB}:@/]* ) )
-    (?: \?[{_SUB}:@/?]* )?
-    (?: \#[{_SUB}:@/?]* )?
-    """,
-    re.VERBOSE,
-)
-_NOT_A_URI: Final = "url is not an absolute URI (RFC 3986): "
-_NO_HOST: Final = re.compile(
-    r"https?:(?!//)|https?://(?:[^/?#\[\]]*@)?(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE
-)
-_IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
-_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -63,13 +30,19 @@ class OOBData:
     """A URL offered out of band (XEP-0066 sections 2 and 3). Valid once made.
 
     Args:
-        url: An absolute URI (RFC 3986) of at most 8 KiB, of any scheme.
+        url: A URL of any scheme. It is made an absolute URI (RFC 3986; RFC 3987 section 3.1) of at
+            most 8 KiB: white space around it is cut, the host becomes A-labels, and what else a
+            URI can't hold is percent-encoded.
         desc: A description, for people. An empty one is the same as None.
         sid: The stream identifier that version 1.5 of the standard had. An empty one is the same
             as None.
 
     Raises:
         InvalidOOBData: One of them can't be sent. It is a ValueError.
+        WrongType: One of them is not a str. It is a TypeError and InvalidOOBData.
+
+    Attributes:
+        url: The URI.
     """
 
     url: str
@@ -77,14 +50,15 @@ class OOBData:
     sid: str | None = None
 
     def __init__(self, url: str, desc: str | None = None, sid: str | None = None) -> None:
-        _check(url, desc, sid)
         put = object.__setattr__  # it is frozen to everybody else
-        put(self, "url", url)
+        put(self, "url", _checked(url, desc, sid))
         put(self, "desc", desc or None)
         put(self, "sid", sid or None)
 
     def __repr__(self) -> str:
-        return f"OOBData({shown_url(self.url)!r}, {self.desc!r}, {self.sid!r})"
+        # Many clients put the URL into the description, too.
+        desc, sid = (text and shown_text(text) for text in (self.desc, self.sid))
+        return f"OOBData({shown_url(self.url)!r}, {desc!r}, {sid!r})"
 
     def to_element(self, namespace: str) -> domish.Element:
         """Build ``<query/>`` or ``<x/>``.
@@ -145,7 +119,7 @@ def oob_payload(
     name = _ELEMENT_NAMES.get(namespace)
     if name is None:
         raise ValueError(f"Out of Band Data has no namespace {namespace!r}: {DISCO_FEATURES}")
-    _check(url, desc, sid)
+    url = _checked(url, desc, sid)
     parts = (("url", url), ("desc", desc)) if desc else (("url", url),)
     return Payload(namespace, name, parts, {"sid": sid}) if sid else Payload(namespace, name, parts)
 
@@ -189,10 +163,11 @@ def check_text(name: str, text: object) -> None:
         text: What is checked.
 
     Raises:
-        InvalidOOBData: It is not.
+        WrongType: It is not a str.
+        InvalidOOBData: XML can't hold it.
     """
     if not isinstance(text, str):
-        raise InvalidOOBData(f"{name} must be a str, not {type(text).__name__}")
+        raise WrongType(f"{name} must be a str, not {type(text).__name__}")
     # All that is printable can be in XML, and isprintable() is the faster check.
     bad = None if text.isprintable() else NON_XML.search(text)
     if bad is not None:
@@ -201,47 +176,19 @@ def check_text(name: str, text: object) -> None:
         )
 
 
-def _check(url: object, desc: object, sid: object) -> None:
-    """Raise InvalidOOBData if one of them can't be sent."""
+def _checked(url: object, desc: object, sid: object) -> str:
+    """Give the URI; raise InvalidOOBData if one of them can't be sent."""
     # What is printable needs no closer look, and that is nearly all there is.
     if desc is not None and not (isinstance(desc, str) and desc.isprintable()):
         check_text("desc", desc)
     if sid is not None:
         check_text("sid", sid)
     if not isinstance(url, str):
-        raise InvalidOOBData(f"url must be a str, not {type(url).__name__}")
-    if len(url) > MAX_URL_LENGTH:
-        raise InvalidOOBData(f"url has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
-    if _URI.fullmatch(url) is None:
-        raise InvalidOOBData(_why_not_uri(url))
-    if "%" in url:
-        bad = _BAD_PERCENT.search(url)
-        if bad is not None:
-            raise InvalidOOBData(
-                f"{_NOT_A_URI}'%' at {bad.start()} needs two hexadecimal digits after it"
-            )
-    if "[" in url:
-        address = _IPV6.search(url)
-        try:
-            if address is not None:
-                IPv6Address(address[1])
-        except ValueError:
-            raise InvalidOOBData(
-                f"{_NOT_A_URI}there is no IPv6 address between '[' and ']'"
-            ) from None
-
-
-def _why_not_uri(url: str) -> str:
-    if not url.strip():
-        return "url is blank; it must be an absolute URI (RFC 3986)"
-    for position, character in enumerate(url):
-        if not "!" <= character <= "~" or character in '"<>\\^`{|}':
-            return (
-                f"{_NOT_A_URI}the character U+{ord(character):04X} at {position} "
-                "must be percent-encoded"
-            )
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
-        return f"{_NOT_A_URI}it must begin with a scheme such as 'https:'"
-    if _NO_HOST.match(url):
-        return "url has no host, which http and https need (RFC 9110 section 4.2)"
-    return f"{_NOT_A_URI}'[', ']', ':', '@' or '#' stands where it may not"
+        raise WrongType(f"url must be a str, not {type(url).__name__}")
+    # Nearly all are URIs already, for which this spares a call.
+    if "%" not in url and "[" not in url and len(url) <= MAX_URL_LENGTH and URI.fullmatch(url):
+        return url
+    try:
+        return to_uri(url)
+    except ValueError as error:
+        raise InvalidOOBData(str(error)) from None

@@ -49,7 +49,8 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from twisted_oob.protocol.data import MAX_URL_LENGTH, NS_IQ_OOB
+from twisted_oob._urls import MAX_URL_LENGTH
+from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.xmpp.parser_tap import Handlers, ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 
@@ -69,7 +70,8 @@ class Intake:
         tap: The stream's parser.
         awaited: The ids of results that may be for us.
         take_result: Takes an empty IQ result with these attributes; False if it is not for us.
-        take_offer: Takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``.
+        take_offer: Takes an IQ set that holds a ``<query xmlns='jabber:iq:oob'/>``; False to leave
+            it to others.
     """
 
     _log = Logger()
@@ -79,7 +81,7 @@ class Intake:
         tap: ParserTap,
         awaited: Container[str | None],
         take_result: Callable[[dict[str, str]], bool],
-        take_offer: Callable[[IQ], None],
+        take_offer: Callable[[IQ], bool],
     ) -> None:
         self._tap = tap
         self._stanza_taken = tap.stanza_taken
@@ -200,15 +202,23 @@ class Intake:
                     self._end(name)
         elif state == _IN_OFFER and self._query is not None:
             # The end of the IQ: it had one query, and nothing else.
-            payload = Payload(NS_IQ_OOB, "query", tuple(self._parts), self._query)
-            offer = IQ(self._attributes, payload, namespace=self._namespace)
+            attributes, query, parts = self._attributes, self._query, self._parts
+            payload = Payload(NS_IQ_OOB, "query", tuple(parts), query)
+            offer = IQ(attributes, payload, namespace=self._namespace)
             # Before the handler has it: what it does may close us, or bring the next stanza.
             self._forget()
             self._stanza_taken()
             try:
-                self._take_offer(offer)
+                taken = self._take_offer(offer)
             except BaseException:
                 self._log.failure("An offer could not be handled")
+            else:
+                if not taken:
+                    self._state = _IN_OFFER
+                    self._attributes, self._query = attributes, query
+                    self._parts = parts
+                    self._pass_on()
+                    self._end(name)
         else:
             self._pass_on()
             self._end(name)

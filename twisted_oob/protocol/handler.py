@@ -11,7 +11,8 @@ part               lives                       when the stream is lost
 =================  ==========================  ===================================================
 RequestTracker     with the handler            requests that were sent fail; those that were not
                                                wait for the next stream
-unsent messages    with the handler            they wait for the next stream
+Outbox             with the handler            messages that were not written wait for the next
+                                               stream
 DeadlineQueue      with the handler            stays; it has one timer for requests and offers
 BoundStream        with the stream             dropped
 OpenOffers         with the stream             offers are lost, and their work is cancelled
@@ -26,10 +27,13 @@ detached  made; ``connectionLost``; ``disownHandlerParent``       attached
 attached  ``connectionInitialized``                               detached
 ========  ======================================================  ===============================
 
+A stream that is refused for good (its manager calls ``stream_refused``) fails what waits for it.
+
 Stanzas come in on two ways. Our observer sees those that Twisted has built an element of; with
 ``direct``, an Intake takes the usual ones at the parser before. Both end in ``_take_request`` and
-in the tracker, so that only the cost differs. Which answer each request gets is a table: see
-``protocol/rules.py``.
+in the tracker, so that only the cost differs. A handler without ``on_offer`` takes no request then,
+but its second observer, which is called after everybody else's, answers those that nobody took.
+Which answer each request gets is a table: see ``protocol/rules.py``.
 
 Everything may happen while anything happens: what we send may lose the stream, an application's
 callback may send, cancel, or take the handler off its manager. So each step leaves the handler in a
@@ -38,47 +42,49 @@ state that is whole before it calls anything that is not its own.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
-from twisted.words.xish import domish
 from wokkel.disco import DiscoFeature
 from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
-from twisted_oob.errors import ErrorCondition, InvalidOOBData
-from twisted_oob.protocol.data import (
-    DISCO_FEATURES,
-    NS_IQ_OOB,
-    OOBData,
-    oob_elements,
-    oob_payload,
+from twisted_oob.errors import ErrorCondition, Rejected, StreamRefused
+from twisted_oob.protocol.arguments import (
+    Timeout,
+    check_addresses,
+    check_callable,
+    check_gate,
+    checked_count,
+    checked_seconds,
 )
+from twisted_oob.protocol.data import NS_IQ_OOB, NS_X_OOB, oob_elements, oob_payload
 from twisted_oob.protocol.direct import Intake
-from twisted_oob.protocol.messages import OOBMessage, build_message, messages_in
+from twisted_oob.protocol.messages import MessageCallback, build_message, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
+from twisted_oob.protocol.outbox import Outbox
+from twisted_oob.protocol.requests import admits, read_request
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
-from twisted_oob.xmpp.deferreds import as_deferred
-from twisted_oob.xmpp.jid import normalized_jid, shown
+from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker
 
-MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
+# An enum's members are looked up by its metaclass, which costs more than the comparison.
+_OF_HANDLER: Final = Timeout.OF_HANDLER
 
 # One query that is quickly matched, and a look at the stanza: each query more costs every stanza on
 # the stream as much as that look.
 _ANY_STANZA: Final = "/*"
-_REQUESTS: Final = frozenset(("get", "set"))
+_ANY_IQ: Final = "/iq"
+# After every handler, and before FallbackHandler, ours and Wokkel's, which has -1.
+_AFTER_OTHERS: Final = -0.5
 _ANSWERS: Final = frozenset(("result", "error"))
 _CARRIERS: Final = frozenset(("message", "presence"))
 
@@ -95,29 +101,36 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             awaitable, the end of that is the answer: success is a result; NotFound, Rejected or any
             other StanzaError is that error; anything else is logged, and answered with
             internal-server-error. If it returns None, the application answers later by the offer's
-            methods. Without it, every offer is answered with not-acceptable.
+            methods. An asyncio Future is an awaitable, too, on the asyncio reactor. Without
+            ``on_offer``, offers are left to other handlers of the stream, and answered with
+            not-acceptable if nobody takes them.
         on_message: Called with an OOBMessage for each usable ``jabber:x:oob`` element in an
             incoming message or presence.
-        timeout: Seconds until ``send_url`` fails without an answer; None for never.
+        timeout: Seconds until ``send_url`` fails without an answer, and ``send_message`` without a
+            stream; None for never.
+        answer_timeout: Seconds until an offer that nobody answered gets internal-server-error; None
+            for never.
+        max_open_offers: How many offers may be without an answer at once. One more gets
+            resource-constraint, type wait.
         direct: Whether nobody else on the stream needs to see these stanzas: neither those that
             come (its observers) nor those that go (whoever wrapped its ``send``). Then offers and
             results are taken at the XML parser, and requests and results go to the transport as
             text, which saves more than half of the time that they take.
+        gate: Judges each request by its sender, before anything of it is read or logged. One that
+            is denied gets a short not-acceptable, one that is dropped no answer. None admits all.
         reactor: An IReactorTime; None for the global reactor.
 
     Raises:
-        ValueError: ``timeout`` is not a number above 0.
+        TypeError: An argument has the wrong type. The message names it.
+        ValueError: A timeout or ``max_open_offers`` is not above 0.
     """
-
-    _log = Logger()
 
     parent: Any
     xmlstream: Any
     on_offer: OfferCallback | None = None
     on_message: MessageCallback | None = None
     timeout: float | None
-    answer_timeout: float | None = 3600.0
-    """Seconds until an offer that nobody answered gets internal-server-error; None for never."""
+    answer_timeout: float | None
 
     def __init__(
         self,
@@ -125,27 +138,37 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         on_message: MessageCallback | None = None,
         *,
         timeout: float | None = 900.0,
+        answer_timeout: float | None = 3600.0,
+        max_open_offers: int = 1000,
         direct: bool = False,
+        gate: Gate | None = None,
         reactor: Clock | None = None,
     ) -> None:
         XMPPHandler.__init__(self)
+        check_callable("on_offer", on_offer)
+        check_callable("on_message", on_message)
         # A subclass may have them as methods.
         if on_offer is not None:
             self.on_offer = on_offer
         if on_message is not None:
             self.on_message = on_message
-        self.timeout = _checked_timeout(timeout)
+        self.timeout = checked_seconds("timeout", timeout)
+        self.answer_timeout = checked_seconds("answer_timeout", answer_timeout)
+        self._max_open_offers = checked_count("max_open_offers", max_open_offers)
         self._direct = direct
+        check_gate(gate)
+        self._gate = gate
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
             reactor = cast("Clock", installed)
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
+        self._disowned = False
         self._stream: BoundStream | None = None
         self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
-        self._unsent: deque[domish.Element] = deque()
+        self._outbox = Outbox(self._deadlines)
 
     def send_url(
         self,
@@ -155,7 +178,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         *,
         sid: str | None = None,
         sender: JID | str | None = None,
-        timeout: float | None = None,
+        timeout: float | Timeout | None = Timeout.OF_HANDLER,
     ) -> Deferred[ErrorCondition | None]:
         """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 2).
 
@@ -164,31 +187,33 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
         Args:
             recipient: The full JID of a client, or the JID of a component.
-            url: An absolute URI (RFC 3986) of at most 8 KiB.
+            url: A URL of any scheme. It is sent as a URI (see OOBData) of at most 8 KiB.
             desc: A description, for people.
             sid: A stream identifier, only for peers of version 1.5 of the standard.
             sender: The address to send from, for a component with several; None for the stream's.
-            timeout: Seconds until it fails without an answer; None for the handler's.
+            timeout: Seconds until it fails without an answer; None for never. By default, it is
+                the handler's.
 
         Returns:
             A Deferred. It fires with None once the peer has the whole file, or with the
             ErrorCondition that it answered. It fails if nobody answered: with TimeoutError (of
             twisted.words.protocols.jabber.xmlstream), with ConnectionLost or ConnectionDone, with
-            CancelledError after ``cancel()``, or with ValueError if the URL, an address or the
-            timeout is not valid; nothing is sent then.
+            StreamRefused if there can't be a stream, or with CancelledError after ``cancel()``. It
+            fails with ValueError if the URL, an address or the timeout is not valid, and with
+            TypeError if an argument has the wrong type; nothing is sent then.
         """
         try:
-            if recipient is None:
-                raise ValueError("recipient must be a JID or a str, not None")
+            seconds = self.timeout
+            if timeout is not _OF_HANDLER:
+                seconds = checked_seconds("timeout", timeout)
+            payload = oob_payload(NS_IQ_OOB, url, desc, sid)
+            check_addresses(recipient, sender)
+            if self._stream is None:
+                self._check_not_refused()
             return self._tracker.request(
-                "set",
-                oob_payload(NS_IQ_OOB, url, desc, sid),
-                recipient,
-                sender=sender,
-                timeout=self.timeout if timeout is None else _checked_timeout(timeout),
-                on_error=ErrorCondition,
+                "set", payload, recipient, sender=sender, timeout=seconds, on_error=ErrorCondition
             )
-        except ValueError:
+        except (ValueError, StreamRefused):
             return fail(Failure())
 
     def send_message(
@@ -200,52 +225,75 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         body: str | None = None,
         message_type: str = "chat",
         sender: JID | str | None = None,
-    ) -> None:
+    ) -> Deferred[None]:
         """Send a URL inside a message (XEP-0066 section 3). Nobody acknowledges it.
 
-        Without a stream, it waits for the next one.
+        Without a stream, it waits for the next one, as long as the handler's ``timeout``. At most
+        1,000 messages wait.
 
         Args:
             recipient: Any JID.
             url: As for ``send_url``; so are ``desc`` and ``sender``.
-            body: The text beside it. By default it is exactly the URL, which clients need to show
+            body: The text beside it. By default it is exactly the URI, which clients need to show
                 the file inline.
             message_type: chat, groupchat, headline or normal.
 
-        Raises:
-            ValueError: One of them can't be sent. Nothing is sent then.
+        Returns:
+            A Deferred. It fires with None once the message is written to the stream. It fails with
+            what the stream raised; and if there is none, with TimeoutError, QueueFull,
+            StreamRefused or CancelledError, as ``send_url`` does. It fails with ValueError or
+            TypeError if an argument is not valid; nothing is sent then.
         """
-        message = build_message(
-            recipient, url, desc, body=body, message_type=message_type, sender=sender
-        )
-        if self._stream is None:
-            self._unsent.append(message)
-        else:
-            self._stream.send(message)
+        try:
+            message = build_message(
+                recipient, url, desc, body=body, message_type=message_type, sender=sender
+            )
+            if self._stream is None:
+                self._check_not_refused()
+        except (ValueError, StreamRefused):
+            return fail(Failure())
+        return self._outbox.send(message, self.timeout)
+
+    def setHandlerParent(self, parent: Any) -> None:
+        """Join a stream manager. What waits fails if its stream is refused for good."""
+        self._disowned = False
+        XMPPHandler.setHandlerParent(self, parent)
+        refused = getattr(parent, "refused", None)
+        if isinstance(refused, StreamRefused) and self._stream is None:
+            self.stream_refused(refused)
+
+    def stream_refused(self, error: StreamRefused) -> None:
+        """Fail what waits for a stream: the manager says that there won't be one."""
+        self._tracker.fail_waiting(error)
+        self._outbox.fail_waiting(error)
+
+    def makeConnection(self, xs: Any) -> None:
+        """Know of a stream, unless another handler took us off while its manager told us of it."""
+        if not self._disowned:
+            XMPPHandler.makeConnection(self, xs)
 
     def connectionInitialized(self) -> None:
         """Begin to observe the stream, and send what has been waiting for it."""
-        if self.xmlstream is None:
-            # Twisted Words shows no stream to a handler that was added while one negotiated.
-            self.xmlstream = self.parent.xmlstream
+        # Another handler may have taken us off in the same round of calls, or put us on, so that
+        # this is the second call. Twisted Words shows no stream to a handler that was added while
+        # one negotiated.
+        self.xmlstream = getattr(self.parent, "xmlstream", self.xmlstream)
+        if self.xmlstream is None or (
+            self._stream is not None and self._stream.xmlstream is self.xmlstream
+        ):
+            return
         stream = BoundStream(self.xmlstream, self.parent, direct=self._direct)
         self._stream = stream
-        self._open_offers = OpenOffers(stream, self._deadlines)
+        self._open_offers = OpenOffers(stream, self._deadlines, self._max_open_offers)
         self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza, 0, self.xmlstream)
+        self.xmlstream.addObserver(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, self.xmlstream)
         tap = ParserTap.of(self.xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
                 tap, self._tracker.ids, self._tracker.take_empty_result, self._take_request
             )
         # What is sent may lose the stream, and even open the next: the rest is for that one.
-        while self._unsent and self._stream is stream:
-            message = self._unsent.popleft()
-            try:
-                stream.send(message)
-            except Exception:
-                self._unsent.appendleft(message)
-                self._log.failure("Messages could not be sent: they wait for the next stream")
-                break
+        self._outbox.stream_opened(stream)
         if self._stream is stream:
             self._tracker.stream_opened(stream)
 
@@ -256,6 +304,12 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def disownHandlerParent(self, parent: Any) -> None:
         """Leave a stream manager; to the handler, that is the loss of its stream."""
+        handlers = getattr(self.parent, "handlers", None)
+        if isinstance(handlers, list):
+            # Twisted Words and InternalComponent may be going through this very list, and would
+            # leave out the handler after us.
+            self.parent.handlers = handlers.copy()
+        self._disowned = True
         XMPPHandler.disownHandlerParent(self, parent)
         self.xmlstream = None
         self._detach(Failure(ConnectionDone("the handler was taken from its stream")))
@@ -263,8 +317,13 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
-        """Give the features of Out of Band Data (XEP-0066 section 4), and none for a node."""
-        return [] if nodeIdentifier else [DiscoFeature(feature) for feature in DISCO_FEATURES]
+        """Give the features of what we take (XEP-0066 section 4), and none for a node."""
+        taken = ((NS_IQ_OOB, self.on_offer), (NS_X_OOB, self.on_message))
+        return [
+            DiscoFeature(feature)
+            for feature, callback in taken
+            if callback is not None and not nodeIdentifier
+        ]
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
         """Give no items: Out of Band Data has none."""
@@ -277,8 +336,10 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if stream is None or open_offers is None:
             return
         stream.xmlstream.removeObserver(_ANY_STANZA, self._on_stanza)
+        stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
         if intake is not None:
             intake.close()
+        self._outbox.stream_lost()
         self._tracker.stream_lost(reason)
         open_offers.stream_lost()
 
@@ -292,73 +353,56 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if name == "iq":
             if vars(stanza).get("handled") is True:
                 return
-            kind = stanza.attributes.get("type")
-            if kind in _ANSWERS:
-                if self._tracker.take_answer(stanza):
-                    stanza.handled = True
-            elif kind in _REQUESTS:
-                self._on_request(stanza)
+            if stanza.attributes.get("type") not in _ANSWERS:
+                if self.on_offer is not None:
+                    self._on_request(stanza)
+            elif self._tracker.take_answer(stanza):
+                stanza.handled = True
         elif name in _CARRIERS and self.on_message is not None:
-            self._on_message(stanza, self.on_message)
+            deliver(stanza, self.on_message)
+
+    def _on_leftover(self, xmlstream: Any, iq: Any) -> None:
+        if self._stream is None or self._stream.xmlstream is not xmlstream:
+            return
+        if vars(iq).get("handled") is not True and iq.attributes.get("type") not in _ANSWERS:
+            self._on_request(iq)
 
     def _on_request(self, iq: Any) -> None:
         query = next(oob_elements(iq, NS_IQ_OOB), None)
-        if query is not None:
-            iq.handled = True
-            self._take_request(IQ(iq.attributes, Payload.from_element(query), element=iq))
+        if query is None:
+            return
+        iq.handled = True
+        if self._admits(iq.attributes):
+            request = IQ(iq.attributes, Payload.from_element(query), element=iq)
+            alone = sum(1 for _ in iq.elements()) == 1
+            self._take_request(request, alone=alone, admitted=True)
 
-    def _take_request(self, iq: IQ) -> None:
+    def _admits(self, attributes: Any) -> bool:
+        gate, stream = self._gate, self._stream
+        return gate is None or stream is None or admits(gate, stream, attributes)
+
+    def _take_request(self, iq: IQ, *, alone: bool = True, admitted: bool = False) -> bool:
+        """Take a request; False if it is for others. The Intake gives those that are not judged."""
+        if not admitted:
+            if self.on_offer is None:
+                return False
+            if self._gate is not None and not self._admits(iq.attributes):
+                return True
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return
-        attributes = iq.attributes
+            return True
         try:
-            if attributes["type"] == "get":
-                raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
-            try:
-                data = OOBData.from_payload(iq.payload)
-            except InvalidOOBData as error:
-                raise StanzaError("bad-request", text=str(error)) from error
-            try:
-                sender, recipient = attributes.get("from"), attributes.get("to")
-                if sender is not None:
-                    sender = normalized_jid(sender)
-                if recipient is not None:
-                    recipient = normalized_jid(recipient)
-            except ValueError as error:
-                raise StanzaError(
-                    "jid-malformed", text="'from' or 'to' is not a valid JID"
-                ) from error
+            request = read_request(iq, stream, alone=alone)
+            if self.on_offer is None:
+                raise Rejected
         except StanzaError as error:
-            self._log.debug(
-                "Answered a request of {sender} with {error}",
-                sender=shown(attributes.get("from")),
-                error=error,
-            )
-            open_offers.send_answer(iq, error)
-            return
-        if (sender is None or recipient is None) and stream.me is not None:
-            # Our own server may leave them out (RFC 6120 section 8.1.2.1).
-            sender = sender or stream.me.userhost()
-            recipient = recipient or stream.me.full()
-        open_offers.add(
-            data, sender, recipient, iq, on_offer=self.on_offer, timeout=self.answer_timeout
-        )
+            open_offers.refuse(iq, error)
+        else:
+            open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
+        return True
 
-    def _on_message(self, stanza: domish.Element, on_message: MessageCallback) -> None:
-        for message in messages_in(stanza):
-            try:
-                returned = on_message(message)
-                if returned is not None:
-                    as_deferred(returned).addErrback(self._log_message_failure)
-            except Exception:  # noqa: PERF203  (each is for itself)
-                self._log_message_failure(Failure())
-
-    def _log_message_failure(self, failure: Failure) -> None:
-        self._log.failure("on_message failed", failure=failure)
-
-
-def _checked_timeout(seconds: float | None) -> float | None:
-    if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
-        raise ValueError(f"timeout must be a number of seconds above 0, or None, not {seconds!r}")
-    return seconds
+    def _check_not_refused(self) -> None:
+        """Raise the reason if the stream manager says that there won't be a stream."""
+        refused = getattr(self.parent, "refused", None)
+        if isinstance(refused, StreamRefused):
+            raise refused

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
+from twisted_oob.protocol.arguments import check_addresses
 from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text, oob_elements
+from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import parse_jid, shown
 from twisted_oob.xmpp.tracker import new_id
 
@@ -47,6 +50,9 @@ class OOBMessage:
         return self.data.desc
 
 
+MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
+
+
 def build_message(
     recipient: JID | str,
     url: str,
@@ -60,12 +66,15 @@ def build_message(
 
     Raises:
         ValueError: One of them can't be sent.
+        TypeError: One of them has the wrong type.
     """
     data = OOBData(url, desc)
     text = data.url if body is None else body
     check_text("body", text)
+    check_text("message_type", message_type)
     if message_type not in MESSAGE_TYPES:
         raise ValueError(f"message_type must be one of {MESSAGE_TYPES}, not {message_type!r}")
+    check_addresses(recipient, sender)
     message = domish.Element((None, "message"))
     message["id"] = new_id()
     message["to"] = parse_jid(recipient).full()
@@ -97,3 +106,18 @@ def messages_in(stanza: domish.Element) -> Iterator[OOBMessage]:
             _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
         else:
             yield OOBMessage(data, sender, body, stanza)
+
+
+def deliver(stanza: domish.Element, on_message: MessageCallback) -> None:
+    """Give each URL of a message or presence to the application; what fails is logged."""
+    for message in messages_in(stanza):
+        try:
+            returned = on_message(message)
+            if returned is not None:
+                as_deferred(returned).addErrback(_log_failure)
+        except Exception:  # noqa: PERF203  (each is for itself)
+            _log_failure(Failure())
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("on_message failed", failure=failure)

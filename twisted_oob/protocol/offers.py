@@ -16,16 +16,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
-from twisted_oob.errors import AlreadyAnswered, OfferLost, Rejected, error_from_condition
+from twisted_oob.errors import AlreadyAnswered, OfferLost, error_from_condition
+from twisted_oob.protocol.requests import short_error
 from twisted_oob.xmpp.deferreds import as_deferred, has_succeeded
 from twisted_oob.xmpp.guard import error_response
-from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.jid import parse_jid, shown
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
     from twisted_oob.protocol.data import OOBData
+    from twisted_oob.protocol.requests import Request
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
     from twisted_oob.xmpp.stanza import IQ
     from twisted_oob.xmpp.stream import BoundStream
@@ -169,7 +171,8 @@ class Offer:
             returned = on_offer(self)
             if returned is None:
                 return  # it answers by hand, now or later
-            work = as_deferred(returned)
+            # Most return a Deferred, for which this spares a call.
+            work = returned if isinstance(returned, Deferred) else as_deferred(returned)
         except Exception:
             self._work_failed(Failure())
             return
@@ -190,7 +193,12 @@ class Offer:
         # Settled first: what sending causes must find it so.
         self._state = _ANSWERED
         self._open_offers.settle(self, self._deadline)
-        self._open_offers.send_answer(self._iq, error)
+        try:
+            self._open_offers.send_answer(self._iq, error)
+        except BaseException:
+            # Nobody has the answer. To send another on a stream that is broken would not help.
+            self._state = _LOST
+            raise
 
     def _cancel_work(self) -> None:
         if self._work is not None:
@@ -229,37 +237,31 @@ class OpenOffers:
     Args:
         stream: What brought them and takes the answers.
         deadlines: Where their deadlines are kept.
+        most: How many may be open at once.
     """
 
-    def __init__(self, stream: BoundStream, deadlines: DeadlineQueue) -> None:
+    def __init__(self, stream: BoundStream, deadlines: DeadlineQueue, most: int) -> None:
         self._stream = stream
         self._deadlines = deadlines
+        self._most = most
         self._open: set[Offer] = set()
 
     def add(
-        self,
-        data: OOBData,
-        sender: str | None,
-        recipient: str | None,
-        iq: IQ,
-        *,
-        on_offer: OfferCallback | None,
-        timeout: float | None,
+        self, request: Request, iq: IQ, *, on_offer: OfferCallback, timeout: float | None
     ) -> None:
-        """Give an offer to the application, or answer not-acceptable if nobody takes offers.
+        """Give an offer to the application, or answer resource-constraint if too many are open.
 
         Args:
-            data: What is offered.
-            sender: The prepared JID that offers; None if nothing tells.
-            recipient: The prepared JID that it was sent to; None if nothing tells.
-            iq: The request.
-            on_offer: What takes offers; None if nothing does.
+            request: What is offered, by whom.
+            iq: The stanza.
+            on_offer: What takes offers.
             timeout: Seconds until it gets internal-server-error; None for never.
         """
-        if on_offer is None:
-            self.send_answer(iq, Rejected())
+        if len(self._open) >= self._most:
+            # The query is not sent back: there may be very many.
+            self._stream.send(short_error(iq.attributes, "resource-constraint", "wait"))
             return
-        offer = Offer(self, data, sender, recipient, iq)
+        offer = Offer(self, *request, iq)
         self._open.add(offer)
         offer.start(on_offer)
         # One that was answered at once needs no deadline.
@@ -272,6 +274,12 @@ class OpenOffers:
         if deadline is not None:
             self._deadlines.cancel(deadline)
             self._deadlines.stop_if_idle()
+
+    def refuse(self, iq: IQ, error: StanzaError) -> None:
+        """Answer a request that the application never sees."""
+        sender = shown(iq.attributes.get("from"))
+        _log.debug("Answered a request of {sender} with {error}", sender=sender, error=error)
+        self.send_answer(iq, error)
 
     def send_answer(self, iq: IQ, error: StanzaError | None) -> None:
         """Answer an IQ request with a result, or with an error and the request's child."""

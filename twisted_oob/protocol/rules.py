@@ -32,10 +32,17 @@ def _error(
     text: str = "",
     peer: str = "{peer}",
 ) -> str:
+    """Write our answer, as Twisted does: with the code that errors had before XMPP (XEP-0086)."""
     xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
     said = f"<text {xmlns}>{text}</text>" if text else ""
     error = f"<error type='{kind}' code='{code}'><{condition} {xmlns}/>{said}</error>"
     return f"<iq type='error' id='o1' from='{{me}}' to='{peer}'>{payload}{error}</iq>"
+
+
+def _short(condition: str, kind: str) -> str:
+    error = f"<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+    held = f"<error type='{kind}'>{error}</error>"
+    return f"<iq type='error' id='o1' from='{{me}}' to='{{peer}}'>{held}</iq>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,10 +85,15 @@ REJECTED: Final = "Rejected is raised, or reply_failure('reject')"
 WAIT: Final = "another StanzaError is raised, such as ResourceConstraint"
 FAILS: Final = "any other exception is raised; it is logged"
 SILENT: Final = "nobody answers within answer_timeout"
-ABSENT: Final = "there is no on_offer"
+ABSENT: Final = "there is no on_offer, and no other handler takes it"
+TOO_MANY: Final = "has max_open_offers without an answer"
+DENIES: Final = "its gate denies the sender"
+DROPS: Final = "its gate drops what the sender asks too often"
 NEVER_SEES_IT: Final = "never sees it"
 SEES_IT: Final = "on_message is called"
 
+_TWO: Final = f"{_QUERY}<other xmlns='urn:x'/>"
+_ONE_CHILD: Final = "an IQ request has one child"
 _ONLY_SETS: Final = "Out of Band Data is offered by a set"
 _NOT_ABSOLUTE: Final = (
     "url is not an absolute URI (RFC 3986): it must begin with a scheme such as 'https:'"
@@ -138,6 +150,26 @@ REQUESTS: Final = (
         answer=_error("not-acceptable", "modify", 406),
     ),
     RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=TOO_MANY,
+        goes_out="error wait, resource-constraint, and nothing else",
+        answer=_short("resource-constraint", "wait"),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=DENIES,
+        goes_out="error modify, not-acceptable, and nothing else",
+        answer=_short("not-acceptable", "modify"),
+    ),
+    RequestRule(
+        comes_in="a set with a usable URL",
+        stanza=_offer(),
+        application=DROPS,
+        goes_out="nothing (RFC 6120 section 13.12)",
+    ),
+    RequestRule(
         comes_in="a set without a URL",
         stanza=_offer(_NO_URL),
         application=NEVER_SEES_IT,
@@ -159,6 +191,20 @@ REQUESTS: Final = (
         application=NEVER_SEES_IT,
         goes_out="error modify, bad-request (400), with the query and the reason",
         answer=_error("bad-request", "modify", 400, text=_ONLY_SETS),
+    ),
+    RequestRule(
+        comes_in="an IQ of a type that there is not",
+        stanza=_offer(kind="offer"),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, bad-request (400), with the query and the reason",
+        answer=_error("bad-request", "modify", 400, text=_ONLY_SETS),
+    ),
+    RequestRule(
+        comes_in="an IQ with the query and another child",
+        stanza=_offer(_TWO),
+        application=NEVER_SEES_IT,
+        goes_out="error modify, bad-request (400), with both and the reason",
+        answer=_error("bad-request", "modify", 400, payload=_TWO, text=_ONE_CHILD),
     ),
     RequestRule(
         comes_in="a set from an address that is not a JID",
@@ -205,9 +251,9 @@ REQUESTS: Final = (
 WAITS: Final = "waits on"
 
 
-def _answer(kind: str, peer: str = "{peer}", error: str = "") -> str:
+def _answer(kind: str, peer: str = "{peer}", error: str = "", type_: str = "cancel") -> str:
     xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
-    held = f"<error type='cancel'><{error} {xmlns}/></error>" if error else ""
+    held = f"<error type='{type_}'><{error} {xmlns}/></error>" if error else ""
     return f"<iq type='{kind}' id='{{id}}' from='{peer}' to='{{me}}'>{held}</iq>"
 
 
@@ -223,8 +269,22 @@ ANSWERS: Final = (
         outcome="not-found",
     ),
     AnswerRule(
+        comes_in=(
+            "an error that says that nobody is there who takes it: service-unavailable, "
+            "feature-not-implemented, recipient-unavailable, gone, redirect, "
+            "remote-server-not-found, remote-server-timeout or subscription-required"
+        ),
+        stanza=_answer("error", error="service-unavailable"),
+        outcome="unavailable",
+    ),
+    AnswerRule(
+        comes_in="an error resource-constraint, or any other of type wait",
+        stanza=_answer("error", error="resource-constraint", type_="wait"),
+        outcome="wait",
+    ),
+    AnswerRule(
         comes_in="any other error from the peer that was asked",
-        stanza=_answer("error", error="not-acceptable"),
+        stanza=_answer("error", error="not-acceptable", type_="modify"),
         outcome="reject",
     ),
     AnswerRule(

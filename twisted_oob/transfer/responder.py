@@ -2,33 +2,35 @@
 
 An offer goes through these steps. Each "no" is the answer to the offer, and ends it:
 
-===========  =======================================  ============================
-step         what happens                             the answer, if it ends here
-===========  =======================================  ============================
-allowed      its sender is looked up in an AllowList  not-acceptable
-accepted     unless the responder is being stopped    resource-constraint
-counted      unless too many offers are open already  resource-constraint
-waiting      until one of the running transfers ends  (stopped) resource-constraint
-running      the Fetcher fetches the file             result, or the fetch's error
-===========  =======================================  ============================
+===========  =========================================  ===========================
+step         what happens                               the answer, if it ends here
+===========  =========================================  ===========================
+judged       an OfferGate looks its sender up, before   not-acceptable, or nothing
+             anything else is done (see xmpp/gate.py)
+accepted     unless the responder is being stopped      resource-constraint
+counted      unless its sender has its share already    resource-constraint
+             (see shares.py)
+waiting      until its sender has a turn                (stopped)
+                                                        resource-constraint
+running      the Fetcher fetches the file               result, if it is there
+failing      waits if its sender has had many failures  the fetch's error
+===========  =========================================  ===========================
 
 Strangers are turned away first, so that they learn nothing of how busy the responder is. The
 error is raised in ``_on_offer``; OOBHandler makes the stanza of it.
+
+A failing offer keeps its place while its answer waits. So whoever makes many that fail fills its
+own share with them, and is then told so or dropped, as with any other offers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import (
-    CancelledError,
-    Deferred,
-    DeferredSemaphore,
-    ensureDeferred,
-    succeed,
-)
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 from wokkel.generic import VersionHandler
@@ -36,11 +38,17 @@ from wokkel.ping import PingHandler
 
 from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
-from twisted_oob.errors import Rejected, ResourceConstraint
+from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.protocol.arguments import checked_count, wrong_type
+from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
+from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
+from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
+from twisted_oob.xmpp.jid import shown
+from twisted_oob.xmpp.requests import RequestGuard
 
 if TYPE_CHECKING:
     from twisted_oob.protocol.offers import Offer
@@ -48,20 +56,23 @@ if TYPE_CHECKING:
 
 CONCURRENCY: Final = 8
 """How many transfers run at once, by default."""
-WAITING_PER_TRANSFER: Final = 8
-"""How many offers may wait for their turn, for each transfer that may run at once."""
+
+_STOPPING: Final = "the responder is stopping; try again later"
+_MOST_REASON: Final = 300
 
 
 class _Work:
-    """What an open offer asks for: it waits for its turn, then it runs.
+    """What is done for an open offer: it waits for its turn, fetches, and may wait to fail.
 
-    ``done`` fires at its end; to cancel it is to stop the waiting or the transfer.
+    ``done`` fires at its end. To cancel it is to end what it does: then it fails, or, if it has
+    failed already, it does not wait any more. ``fetching``: whether a transfer runs.
     """
 
-    __slots__ = ("done", "running")
+    __slots__ = ("done", "fetching", "place")
 
-    def __init__(self) -> None:
-        self.running = False
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.fetching = False
         self.done: Deferred[FetchedFile]
 
 
@@ -75,12 +86,15 @@ class OOBResponder(Service):
         fetcher: Fetches the files.
         allow_from: Who may make offers: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
-        concurrency: How many transfers run at once. Eight times as many wait for their turn;
-            offers beyond that get resource-constraint, type wait.
+        concurrency: How many transfers run at once. Eight times as many wait for their turn. A
+            sender (a bare JID) has at most half of both, and turns go round among senders. Offers
+            beyond that get resource-constraint, type wait; many of them get no answer.
         grace: Seconds that running transfers get to finish when the responder is stopped.
 
     Raises:
-        ValueError: An entry of ``allow_from`` is not a JID, a domain or ``*``.
+        TypeError: An argument is of the wrong kind; the message names it.
+        ValueError: An entry of ``allow_from`` is not a JID, a domain or ``*``, ``concurrency`` is
+            below 1, or ``grace`` is below 0 or endless.
     """
 
     _log = Logger()
@@ -94,14 +108,16 @@ class OOBResponder(Service):
         concurrency: int = CONCURRENCY,
         grace: float = 0.0,
     ) -> None:
+        _check_arguments(fetcher, reactor, concurrency, grace)
         self._fetcher = fetcher
         self._clock = reactor
         self._allowed = AllowList(allow_from)
-        self._turns = DeferredSemaphore(concurrency)
+        self._limits = Limits(reactor)
+        self._shares = Shares(concurrency)
         self._most_open = concurrency * (1 + WAITING_PER_TRANSFER)
         self._grace = grace
         self._open: set[_Work] = set()
-        self._accepting = True
+        self._closed = False
         self._on_idle: Deferred[None] | None = None
         self._end_of_grace: Timer | None = None
 
@@ -111,11 +127,12 @@ class OOBResponder(Service):
         *,
         identity: tuple[str, str] = ("component", "generic"),
         direct: bool = False,
-    ) -> None:
+    ) -> OOBHandler:
         """Serve a stream.
 
         Besides offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
-        every other IQ request with service-unavailable (RFC 6120 section 8.4).
+        every other IQ request with service-unavailable (RFC 6120 section 8.4). All answers are
+        bounded in rate; see ``xmpp/gate.py``.
 
         Args:
             manager: A Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or any other
@@ -123,12 +140,27 @@ class OOBResponder(Service):
             identity: The category and type that disco tells (XEP-0030 section 3.1).
             direct: Whether nobody else on the stream needs to see the offers and their answers; as
                 for OOBHandler.
+
+        Returns:
+            The handler that takes the offers. It can send, too.
         """
-        offers = OOBHandler(self._on_offer, direct=direct, reactor=self._clock)
+        senders = Senders(self._allowed)
+        offers = OOBHandler(
+            self._on_offer,
+            direct=direct,
+            # One more than there are places: what is beyond them is refused here.
+            max_open_offers=self._most_open + 1,
+            gate=OfferGate(senders, self._limits, self._has_room),
+            reactor=self._clock,
+        )
         # OOBHandler counts from the offer's arrival; here an offer may wait long for its turn. The
         # fetcher limits the time of each transfer itself.
         offers.answer_timeout = None
+        guard = RequestGuard(
+            RequestGate(senders, self._limits), senders, offer=(NS_IQ_OOB, "query")
+        )
         for handler in (
+            guard,
             OneChildHandler(),
             offers,
             DiscoveryHandler(*identity, "Out of Band responder"),
@@ -137,15 +169,17 @@ class OOBResponder(Service):
             FallbackHandler(),
         ):
             handler.setHandlerParent(manager)
+        return offers
 
     def startService(self) -> None:
         """Remove what a killed process left unfinished, and begin to accept offers."""
         removed = self._fetcher.remove_leftovers()
         if removed:
             self._log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
-        self._accepting = True
+        self._closed = False
         # Started again within the grace: what still runs may go on.
         self._cancel_end_of_grace()
+        self._limits.tally.start()
         Service.startService(self)
 
     def stopService(self) -> Deferred[None]:
@@ -158,9 +192,10 @@ class OOBResponder(Service):
             A Deferred that fires when no offer is left and every answer was sent.
         """
         Service.stopService(self)
-        self._accepting = False
+        self._closed = True
+        self._limits.tally.stop()
         for work in list(self._open):
-            if not work.running:
+            if not work.fetching:
                 work.done.cancel()
         if not self._open:
             return succeed(None)
@@ -187,10 +222,16 @@ class OOBResponder(Service):
         for work in list(self._open):
             work.done.cancel()
 
+    def _has_room(self, name: str) -> bool:
+        return not self._closed and self._shares.has_room(name)
+
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
-        # Userinfo is a password as often as not, and logs are read by many.
-        about: dict[str, Any] = {"sender": offer.sender, "url": shown_url(offer.url)}
+        # Strangers choose addresses, URLs and servers, and so how long each is.
+        about: dict[str, Any] = {
+            "sender": None if offer.sender is None else shown(offer.sender.full()),
+            "url": shown_url(offer.url),
+        }
         self._log.info("Offer from {sender}: {url}", **about)
 
         def ended(level: Callable[..., None], text: str, **more: object) -> None:
@@ -206,7 +247,7 @@ class OOBResponder(Service):
             fetched = await self._retrieve(offer)
         except StanzaError as error:
             # As a str, our errors have the detail that is for our own log; the peer gets the text.
-            reason = str(error)
+            reason = str(error)[:_MOST_REASON]
             ended(self._log.info, "{condition}: {reason}", condition=error.condition, reason=reason)
             raise
         except CancelledError:
@@ -220,23 +261,23 @@ class OOBResponder(Service):
         )
 
     async def _retrieve(self, offer: Offer) -> FetchedFile:
-        if offer.sender not in self._allowed:
-            raise Rejected("you may not make offers here")
-        if not self._accepting:
-            raise _stopping()
-        if len(self._open) >= self._most_open:
-            raise ResourceConstraint("too many transfers at once; try again later")
-        work = _Work()
+        if self._closed:
+            raise ResourceConstraint(_STOPPING)
+        # As the gate names it.
+        name = "" if offer.sender is None else offer.sender.userhost()
+        work = _Work(self._shares.enter(name))
+        self._limits.well_formed(name)
         self._open.add(work)
-        work.done = ensureDeferred(self._in_turn(work, offer.url))
+        work.done = ensureDeferred(self._in_turn(work, name, offer.url))
         try:
             return await work.done
         except CancelledError:
             # Ours, as we stop; or that of OOBHandler, as the stream was lost.
-            if not self._accepting:
-                raise _stopping() from None
+            if self._closed:
+                raise ResourceConstraint(_STOPPING) from None
             raise
         finally:
+            work.place.leave()
             self._open.discard(work)
             if not self._open and self._on_idle is not None:
                 # The answer is sent when this coroutine's caller has ended; idle comes after that.
@@ -244,13 +285,28 @@ class OOBResponder(Service):
                 self._cancel_end_of_grace()
                 self._clock.callLater(0, idle.callback, None)
 
-    async def _in_turn(self, work: _Work, url: str) -> FetchedFile:
-        await self._turns.acquire()
-        work.running = True
+    async def _in_turn(self, work: _Work, name: str, url: str) -> FetchedFile:
+        await work.place.turn
+        work.fetching = True
         try:
             return await self._fetcher.fetch(url)
-        finally:
-            self._turns.release()
+        except CancelledError:
+            raise
+        except Exception:
+            work.fetching = False
+            await self._until_it_may_fail(name)
+            raise
+
+    async def _until_it_may_fail(self, name: str) -> None:
+        wait = self._limits.wait_for_failure(name)
+        if not wait or self._closed:
+            return
+        # Cancelled as we stop, the answer is given at once; as the stream is lost, nobody hears it.
+        waited: Deferred[None] = Deferred(lambda waited: waited.callback(None))
+        timer = self._clock.callLater(wait, waited.callback, None)
+        await waited
+        if timer.active():
+            timer.cancel()
 
 
 class ServedStream(Service):
@@ -292,5 +348,15 @@ class ServedStream(Service):
         return None if self.running else self._stream.stopService()
 
 
-def _stopping() -> ResourceConstraint:
-    return ResourceConstraint("the responder is stopping; try again later")
+def _check_arguments(fetcher: object, reactor: object, concurrency: object, grace: object) -> None:
+    for name, given, methods in (
+        ("fetcher", fetcher, ("fetch",)),
+        ("reactor", reactor, ("seconds", "callLater")),
+    ):
+        if not all(callable(getattr(given, method, None)) for method in methods):
+            raise wrong_type(name, f"an object with the method {' and '.join(methods)}", given)
+    checked_count("concurrency", concurrency)
+    if isinstance(grace, bool) or not isinstance(grace, (int, float)):
+        raise wrong_type("grace", "a number of seconds", grace)
+    if not 0 <= grace < math.inf:
+        raise ValueError(f"grace must be a number of seconds from 0, not {grace}")

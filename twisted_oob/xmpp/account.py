@@ -1,38 +1,26 @@
 """The way to an account on a real server: how to find it, and a stream that is safe to log in on.
 
-``client_endpoint`` finds the server of a domain, and ``client_factory`` makes the streams. A stream
-is negotiated in this order (RFC 6120 sections 4.3, 5 to 7), and nothing secret is sent before the
-certificate is verified:
+``client_endpoint`` finds the server of a domain (see locate.py), and ``client_factory`` makes the
+streams. A stream is negotiated in this order (RFC 6120 sections 4.3, 5 to 7):
 
-1. STARTTLS. TLS itself verifies that a trusted authority has signed the certificate, and for whom.
-2. Verify once more whom the certificate is for, as Twisted's own check has a hole (see _tls.py).
-3. SASL: we prove that we know the password, and the server proves that it does (see scram.py).
-4. Bind a resource: the server tells us our full JID.
-5. Request a session, which only old servers require.
+1. STARTTLS, unless TLS began with the connection. The handshake fails unless a trusted authority
+   has signed the certificate, and it is for the account's domain (see _tls.py). Nothing but the
+   domain is sent before.
+2. SASL: we prove that we know the password, and the server proves that it does (see sasl.py).
+3. Bind a resource: the server tells us our full JID.
+4. Request a session, which only old servers require.
 
-Twisted calls each of these steps an initializer. After steps 1 and 3 the stream begins anew.
+Twisted calls each of these steps an initializer. After steps 1 and 2 the stream begins anew.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificates
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-from twisted.logger import Logger
-from twisted.names import client as dns_client
-from twisted.names import dns
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.ssl import platformTrust
 from twisted.words.protocols.jabber import client
-from twisted.words.protocols.jabber.ijabber import IInitiatingInitializer
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import (
     ConnectAuthenticator,
@@ -40,19 +28,16 @@ from twisted.words.protocols.jabber.xmlstream import (
     XmlStreamFactory,
 )
 from twisted.words.xish import domish
-from zope.interface import implementer
 
-from twisted_oob._tls import is_address, verify_name
-from twisted_oob.errors import NoService, StreamRefused, Unencrypted
+from twisted_oob._tls import ServiceTLS, trust_only
+from twisted_oob.errors import StreamRefused, Unencrypted
 from twisted_oob.xmpp.jid import parse_jid
-from twisted_oob.xmpp.scram import SaslInitializer
+from twisted_oob.xmpp.locate import PORT, SERVICES, ServerEndpoint
+from twisted_oob.xmpp.sasl import SaslInitializer
 
-PORT: Final = 5222
-"""The port of a server for its clients, unless DNS or an operator says otherwise."""
+__all__ = ["PORT", "client_endpoint", "client_factory"]
 
-_SERVICE: Final = "_xmpp-client._tcp."
-_DNS_TIMEOUTS: Final = (1, 3, 8)
-"""Seconds of each try of a lookup."""
+_ALPN: Final = b"xmpp-client"
 
 
 def client_factory(jid: JID, password: str, *, ca_file: Path | None = None) -> XmlStreamFactory:
@@ -78,11 +63,7 @@ def client_factory(jid: JID, password: str, *, ca_file: Path | None = None) -> X
     """
     if not jid.user:
         raise ValueError(f"{jid.full()!r} is not an account: it needs a name and '@' at the start")
-    trusted = None if ca_file is None else _read_certificates(ca_file)
-    try:
-        tls = optionsForClientTLS(jid.host, trustRoot=trusted)
-    except UnicodeError:  # idna's errors are among these
-        raise ValueError(f"no certificate can name the domain {jid.host!r}: check it") from None
+    tls = _tls_to(jid.host, ca_file, services=SERVICES[:1])
     return XmlStreamFactory(_AccountAuthenticator(jid, password, tls))
 
 
@@ -92,29 +73,37 @@ def client_endpoint(
     *,
     host: str | None = None,
     port: int | None = None,
+    direct_tls: bool = False,
+    ca_file: Path | None = None,
     resolver: Any = None,
-) -> Any:
+) -> ServerEndpoint:
     """Return the endpoint of a domain's XMPP server for clients.
-
-    If neither host nor port is given, each connection looks the servers up anew and tries them in
-    the order of their SRV records (RFC 6120 section 3.2.1, RFC 2782). If there are no records, the
-    domain itself is the server. If the records state that there is no service, the connection
-    fails with NoService.
 
     Args:
         reactor: Makes the connections.
         domain: The domain of the account.
-        host: The host to connect to, whatever DNS says. Its default is the domain.
-        port: The port to connect to, whatever DNS says. Its default is 5222.
-        resolver: An IResolver for SRV records. None stands for the platform's name servers.
+        host: As for ServerEndpoint.
+        port: As for ServerEndpoint.
+        direct_tls: As for ServerEndpoint.
+        ca_file: As for ``client_factory``: DNS may lead to a server where TLS begins at once.
+        resolver: As for ServerEndpoint.
 
-    Returns:
-        An IStreamClientEndpoint.
+    Raises:
+        OSError: The file can't be read.
+        ValueError: The file contains no certificate, or no certificate can name the domain.
     """
-    # An IP address has no records.
-    if host is None and port is None and not is_address(domain):
-        return _ServiceEndpoint(reactor, domain, resolver)
-    return HostnameEndpoint(reactor, host or domain, port or PORT)
+    tls = _tls_to(domain, ca_file, services=SERVICES, protocols=(_ALPN,))
+    return ServerEndpoint(
+        reactor, domain, tls, host=host, port=port, direct_tls=direct_tls, resolver=resolver
+    )
+
+
+def _tls_to(domain: str, ca_file: Path | None, **options: Any) -> ServiceTLS:
+    trusted = platformTrust() if ca_file is None else trust_only(ca_file)
+    try:
+        return ServiceTLS(domain, trusted, **options)
+    except UnicodeError:  # idna's errors are among these
+        raise ValueError(f"no certificate can name the domain {domain!r}: check it") from None
 
 
 class _AccountAuthenticator(ConnectAuthenticator):
@@ -141,7 +130,6 @@ class _AccountAuthenticator(ConnectAuthenticator):
         xs.initializers = [
             client.CheckVersionInitializer(xs),
             _StartTLS(xs, required=True, configurationForTLS=self._tls),  # type: ignore[no-untyped-call]
-            _VerifyName(xs, self._account.host),
             SaslInitializer(xs, user, self._password),
             _Bind(xs, required=True),  # type: ignore[no-untyped-call]
             _Session(xs),  # type: ignore[no-untyped-call]
@@ -152,6 +140,9 @@ class _StartTLS(TLSInitiatingInitializer):
     """Starts TLS, or ends the negotiation."""
 
     def initialize(self) -> Any:
+        if ISSLTransport.providedBy(self.xmlstream.transport):
+            # Direct TLS, where STARTTLS must not be used (XEP-0368 section 3).
+            return None
         # Twisted would say FeatureNotAdvertized, as for any other feature. An attacker in the
         # middle can remove the offer (RFC 7457 section 2.1), so nothing goes on without it.
         if self.feature not in self.xmlstream.features:
@@ -164,18 +155,6 @@ class _StartTLS(TLSInitiatingInitializer):
         self.xmlstream.features = {}
         self.xmlstream.otherEntity = JID(self.xmlstream.authenticator.otherHost)
         TLSInitiatingInitializer.onProceed(self, obj)
-
-
-@implementer(IInitiatingInitializer)
-class _VerifyName:
-    """Verifies once more whom the certificate is for (see _tls.py)."""
-
-    def __init__(self, xs: Any, domain: str) -> None:
-        self.xmlstream = xs
-        self._domain = domain
-
-    def initialize(self) -> None:
-        verify_name(self.xmlstream.transport.getHandle(), self._domain)
 
 
 class _Bind(client.BindInitializer):
@@ -205,97 +184,3 @@ class _Session(client.SessionInitializer):
         if any(feature.elements(feature.uri, "optional")):
             return None
         return client.SessionInitializer.start(self)
-
-
-@implementer(IStreamClientEndpoint)
-class _ServiceEndpoint:
-    """Connects to one of the servers that DNS names for a domain."""
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, domain: str, resolver: Any) -> None:
-        self._reactor = reactor
-        self._domain = domain
-        self._resolver = resolver
-
-    def connect(self, factory: Any) -> Deferred[Any]:
-        return ensureDeferred(self._connect(factory))
-
-    async def _connect(self, factory: Any) -> Any:
-        failed: Exception = NoService(f"{self._domain} has no XMPP service, according to its DNS")
-        for host, port in await self._targets():
-            try:
-                return await HostnameEndpoint(self._reactor, host, port).connect(factory)
-            # HostnameEndpoint raises ValueError for a target that is not a host name.
-            except (ConnectError, DNSLookupError, ValueError) as error:  # noqa: PERF203
-                failed = error
-        raise failed
-
-    async def _targets(self) -> list[tuple[str, int]]:
-        """Look the servers up, in the order to try them.
-
-        The list is empty if DNS states that there is no service: then the only record has the
-        target ``.`` (RFC 2782, RFC 6120 section 3.2.1).
-        """
-        if self._resolver is None:
-            self._resolver = dns_client.Resolver("/etc/resolv.conf", reactor=self._reactor)
-        name = _SERVICE + self._domain
-        try:
-            answers, _, _ = await self._resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
-        except CancelledError:
-            raise
-        except Exception as error:
-            # Each resolver has exceptions of its own, and most of them mean that there is no such
-            # name. If DNS is down instead, connecting to the domain fails as well.
-            self._log.debug("No answer for {name}: {error!r}", name=name, error=error)
-            answers = ()
-        records = [answer.payload for answer in answers if answer.type == dns.SRV]
-        if not records:
-            return [(self._domain, PORT)]
-        return [
-            (target, record.port)
-            for record in in_order(records)
-            # The name comes from strangers; what is not ASCII can't be a host name.
-            if (target := record.target.name.decode("ascii", "replace").rstrip("."))
-        ]
-
-
-def in_order(
-    records: Iterable[dns.Record_SRV], draw: Callable[[int], int] = secrets.randbelow
-) -> list[dns.Record_SRV]:
-    """Put SRV records in the order to try them: by priority, then by chance (RFC 2782).
-
-    Among records of one priority, each is the next with a probability in proportion to its weight.
-
-    Args:
-        records: SRV records, in any order.
-        draw: Returns a random whole number from 0 up to, but not including, its argument.
-    """
-    ordered = []
-    # RFC 2782 puts records of weight 0 first: then only a draw of exactly 0 picks them, so that
-    # they have a very small chance while others are left.
-    by_priority = sorted(records, key=lambda record: (record.priority, record.weight))
-    for _, group in groupby(by_priority, key=lambda record: record.priority):
-        left = list(group)
-        while left:
-            # From 0 to the sum, both included, as RFC 2782 has it. The first record whose running
-            # sum reaches the mark is the next.
-            mark = draw(sum(record.weight for record in left) + 1)
-            position, passed = 0, left[0].weight
-            while passed < mark:
-                position += 1
-                passed += left[position].weight
-            ordered.append(left.pop(position))
-    return ordered
-
-
-def _read_certificates(path: Path) -> Any:
-    """Read every certificate of a file; Twisted's ``loadPEM`` reads only the first."""
-    pem = path.read_bytes()
-    try:
-        found = load_pem_x509_certificates(pem)
-    except ValueError:
-        raise ValueError(f"{path} contains no certificate in PEM format") from None
-    return trustRootFromCertificates(
-        [Certificate.load(certificate.public_bytes(Encoding.DER)) for certificate in found]
-    )

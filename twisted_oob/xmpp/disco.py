@@ -127,13 +127,20 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         # The one child of the request (see OneChildHandler), unless that handler is missing.
         query = next(one for one in iq.elements() if one.uri in (NS_DISCO_INFO, NS_DISCO_ITEMS))
         found = kind()
-        found.nodeIdentifier = query.getAttribute("node", "")
-        for item in await everything(self.parent, method, requestor, target, found.nodeIdentifier):
-            found.append(item)
-        if kind is DiscoInfo and found.nodeIdentifier and not (found.identities or found.features):
-            # No handler knows the node (XEP-0030 section 3.2). Without a node, or for items,
-            # an empty answer says what it means.
+        found.nodeIdentifier = node = query.getAttribute("node", "")
+        items = await everything(self.parent, method, requestor, target, node)
+        # Who has nothing to tell of a node does not know it (XEP-0030 sections 3.2 and 4.2), unless
+        # it is asked for items: one that tells of itself may have no items.
+        if node and not (
+            items
+            or (
+                kind is DiscoItems
+                and await everything(self.parent, "getDiscoInfo", requestor, target, node)
+            )
+        ):
             raise StanzaError("item-not-found")
+        for item in items:
+            found.append(item)
         return found
 
 

@@ -55,9 +55,18 @@ _MEANING: Final = {
     "policy-violation": "the server's policy does not allow it",
     "remote-connection-failed": "the server can't reach another one that it depends on",
     "resource-constraint": "the server has too much to do",
-    "see-other-host": "the server redirects to another host: connect to that one instead",
+    # Others are followed: see locate.py.
+    "see-other-host": (
+        "the server redirects too often, or to what is no host: connect to the right host instead"
+    ),
     "system-shutdown": "the server is shutting down",
 }
+
+_UNTRUSTED: Final = "TLS failed: the server's certificate is not trusted, or has expired"
+_NO_TLS: Final = (
+    "TLS failed: what answers there speaks no TLS that we know, or does not begin with it: check "
+    "host and port"
+)
 
 # Exception, text, whether it is permanent. The first row that matches counts: ConnectionDone is a
 # ConnectionClosed. A name without an address, or a peer that speaks something else, may pass, too,
@@ -65,7 +74,6 @@ _MEANING: Final = {
 _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (VerificationError, "the server's certificate is for another name", True),
     (CertificateError, "the server's certificate contains no usable host name", True),
-    (SSL.Error, "TLS failed: the server's certificate is not trusted, or has expired", True),
     (TLSFailed, "the server could not begin TLS: see its log", False),
     (FeatureNotAdvertized, "the server does not offer resource binding, which we need", True),
     (ParserError, "what answers there does not speak XMPP: check host and port", True),
@@ -116,6 +124,14 @@ def explain(failure: Failure) -> Refusal:
     if isinstance(reason, StanzaError):
         # The answer to resource binding (RFC 6120 section 7.6.2) or session establishment.
         return _from_server(reason, reason.type != "wait" and reason.condition != "conflict")
+    return _from_here(reason)
+
+
+def _from_here(reason: BaseException | None) -> Refusal:
+    """Put into words what went wrong below the stream, or what nobody expects."""
+    if isinstance(reason, SSL.Error):
+        untrusted = "certificate verify failed" in str(reason)
+        return Refusal(_UNTRUSTED if untrusted else _NO_TLS, permanent=True)
     for kind, text, permanent in _OTHERS:
         if isinstance(reason, kind):
             return Refusal(text, permanent)

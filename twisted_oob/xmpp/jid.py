@@ -1,68 +1,63 @@
-"""XMPP addresses: reading them, and comparing them after stringprep (RFC 7622)."""
+"""XMPP addresses: reading them, and comparing them in their one prepared form (RFC 7622)."""
 
 from __future__ import annotations
 
 import re
-import sys
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
-from twisted.words.protocols.jabber.jid import JID, InvalidFormat
+from twisted.words.protocols.jabber.jid import JID
 
-MAX_JID_LENGTH: Final = 3071
+from twisted_oob.xmpp.jid_parts import (
+    MAX_PART_BYTES,
+    prepare_domain,
+    prepare_localpart,
+    prepare_resource,
+)
+
+MAX_JID_LENGTH: Final = 3 * MAX_PART_BYTES + 2
 """Three parts of 1023 bytes and two separators (RFC 7622 section 3.1)."""
 _MOST_SHOWN: Final = 200
+# Strangers choose what is kept. This and the number of texts bound its size to a few megabytes.
+_LONGEST_KEPT: Final = 128
+_MOST_KEPT: Final = 4096
+
+# Localpart, domain, resource, and all of it as one text.
+_Parts: TypeAlias = "tuple[str | None, str, str | None, str]"
 
 
-def parse_jid(text: object) -> JID:
+def parse_jid(address: object) -> JID:
     """Read an XMPP address (RFC 7622).
 
     Args:
-        text: Its text, or a JID, which is given back as it is.
+        address: Its text or a JID. A JID is given back as it is if it is prepared as ours are.
+            Those that Twisted makes may have A-labels and a final dot in their domain.
 
     Raises:
         ValueError: It is not an address; the message says what is wrong.
     """
-    if isinstance(text, JID):
-        return text
-    if not isinstance(text, str):
-        raise ValueError(f"a JID must be a JID or a str, not {type(text).__name__}")
-    # First, as stringprep is slow, and an attribute may be a megabyte long.
-    if len(text) > MAX_JID_LENGTH:
-        raise ValueError(f"a JID has at most {MAX_JID_LENGTH} characters, not {len(text)}")
+    user, host, resource, _full = _read(address)
+    if isinstance(address, JID) and (user, host, resource) == (
+        address.user,
+        address.host,
+        address.resource,
+    ):
+        return address
     # A new one each time, as an application may change it. What is prepared is not prepared again.
     jid = JID.__new__(JID)
-    jid.user, jid.host, jid.resource = _parts_of_jid(text)
+    jid.user, jid.host, jid.resource = user, host, resource
     return jid
 
 
-# Stringprep costs several times all else that is done for a stanza. It leaves these as they are,
-# which is what most are.
-_PREPARED_JID: Final = re.compile(
-    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?([a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*)(?:/([ -~]+))?"
-)
+def normalized_jid(address: JID | str) -> str:
+    """Give the one text of an XMPP address, in whichever way it is written (RFC 7622).
 
+    It is kept with every request. Requests to the same peer share one, unless it is long.
 
-# Twisted's internJID keeps every address for ever, and strangers choose them.
-@lru_cache(maxsize=4096)
-def _parts_of_jid(text: str) -> tuple[str | None, str, str | None]:
-    prepared = _PREPARED_JID.fullmatch(text)
-    if prepared is not None:
-        user, host, resource = prepared.groups()
-        return user, host, resource
-    try:
-        jid = JID(text)
-    except (InvalidFormat, RuntimeError, ValueError) as error:
-        raise ValueError(f"{text!r} is not a valid JID: {error}") from None
-    except IndexError:  # Twisted's, for a domain with an empty label
-        raise ValueError(f"{text!r} is not a valid JID: a label of its domain is empty") from None
-    bare, slash, _ = text.partition("/")
-    # Twisted takes these for an address without the part (RFC 7622 sections 3.3.1 and 3.4.1).
-    if "@" in bare and not jid.user:
-        raise ValueError(f"{text!r} is not a valid JID: there is nothing before its '@'")
-    if slash and not jid.resource:
-        raise ValueError(f"{text!r} is not a valid JID: there is nothing after its '/'")
-    return jid.user, jid.host, jid.resource
+    Raises:
+        ValueError: ``parse_jid`` would raise it.
+    """
+    return _read(address)[3]
 
 
 def shown(address: str | None) -> str | None:
@@ -70,21 +65,44 @@ def shown(address: str | None) -> str | None:
     return address if address is None else address[:_MOST_SHOWN]
 
 
-def normalized_jid(address: JID | str) -> str:
-    """Give an XMPP address as text, after stringprep.
-
-    Raises:
-        ValueError: ``parse_jid`` would raise it.
-    """
-    if isinstance(address, str) and len(address) <= MAX_JID_LENGTH:
-        return _normalized_jid(address)
-    # It is kept with every request: one text for all to the same peer.
-    return sys.intern(parse_jid(address).full())
+def _read(address: object) -> _Parts:
+    text = address.full() if isinstance(address, JID) else address
+    if not isinstance(text, str):
+        raise ValueError(f"a JID must be a JID or a str, not {type(address).__name__}")
+    # First, as the rest may take long, and an attribute may be a megabyte long.
+    if len(text) > MAX_JID_LENGTH:
+        raise ValueError(f"a JID has at most {MAX_JID_LENGTH} characters, not {len(text)}")
+    return _kept_parts(text) if len(text) <= _LONGEST_KEPT else _parts(text)
 
 
-@lru_cache(maxsize=4096)
-def _normalized_jid(text: str) -> str:
-    if _PREPARED_JID.fullmatch(text):
-        return text
-    full: str = parse_jid(text).full()
-    return full
+# To prepare the parts costs several times all else that is done for a stanza. It leaves these as
+# they are, which is what most are.
+_PREPARED_JID: Final = re.compile(
+    r"(?:([!#-%(-.0-9;=?\[-~]+)@)?"
+    r"((?!(?:[a-z0-9-]+\.)*xn--)[a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*)"
+    r"(?:/([ -~]+))?"
+)
+
+
+def _parts(text: str) -> _Parts:
+    # Below this limit, no part is too long.
+    prepared = _PREPARED_JID.fullmatch(text) if len(text) <= MAX_PART_BYTES else None
+    if prepared is not None:
+        user, host, resource = prepared.groups()
+        return user, host, resource, text
+    bare, slash, after_slash = text.partition("/")
+    before_at, at, domain = bare.partition("@") if "@" in bare else ("", "", bare)
+    try:
+        user = prepare_localpart(before_at) if at else None
+        host = prepare_domain(domain)
+        resource = prepare_resource(after_slash) if slash else None
+    except ValueError as error:
+        raise ValueError(f"{shown(text)!r} is not a valid JID: {error}") from None
+    full = host if user is None else f"{user}@{host}"
+    if resource is not None:
+        full = f"{full}/{resource}"
+    return user, host, resource, full
+
+
+# Twisted's internJID keeps every address for ever, and since Python 3.12 so does sys.intern.
+_kept_parts: Final = lru_cache(maxsize=_MOST_KEPT)(_parts)

@@ -1,118 +1,161 @@
-"""KeepAlive: finds a stream whose other end is gone without a word.
+"""KeepAlive: finds a stream whose other end is gone or hangs, and lets one that is slow alone.
+
+Theory of operation
+===================
 
 TCP notices a lost peer only when something is sent, and then only after about a quarter of an hour
 (on Linux). A stream that waits for offers sends nothing for days: after a router on the way has
-forgotten the connection, it would look alive for ever. So we send something every minute, and
-watch whether it arrives.
+forgotten the connection, it would look alive for ever. So does a server that hangs: its system
+acknowledges all that we send.
+
+Any byte that comes is a sign of life (RFC 6120 section 4.6). If none comes, we send something that
+is answered, and then need a reason to cut: a server that reads slowly, on purpose or not, is alive.
+
+========  ===========================================  ===========================================
+state     how it is entered                            what ends it
+========  ===========================================  ===========================================
+quiet     a byte came                                  INTERVAL without a byte: asking
+asking    a ping is sent, unless the output is         a byte: quiet. PATIENCE without progress of
+          blocked: it would only wait there            our output: cut or doubting, as below
+doubting  a stream is begun on a second connection     an answer there: quiet, for another INTERVAL.
+                                                       None within its LIMIT: cut
+========  ===========================================  ===========================================
+
+After PATIENCE, what we know of our output decides:
+
+=================================================  ===============================================
+our output                                         the next step
+=================================================  ===============================================
+was sent, and nobody acknowledges it               cut: the machine or the network is gone
+waits, as the server's system has no room for it   doubting: the server reads slowly, or it hangs
+arrived whole; we are a client                     cut: the server should have answered the ping
+arrived whole; we are a component                  doubting: another process may have got the answer
+=================================================  ===============================================
+
+A client pings its server (XEP-0199 section 4.2). A component pings itself, by way of the server:
+if several processes are one component (see docs/scaling.rst), the server gives such a ping to any
+one of them. A stream is cut within INTERVAL + PATIENCE + LIMIT, which is less than two minutes.
 """
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
-from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 from wokkel.ping import NS_PING
 from wokkel.subprotocols import XMPPHandler
 
-from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue, Timer
+from twisted_oob.xmpp.deadlines import Clock, Timer
+from twisted_oob.xmpp.second_connection import server_answers
+from twisted_oob.xmpp.silence import queued_output
 from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.stream import BoundStream
-from twisted_oob.xmpp.tracker import RequestTracker
+from twisted_oob.xmpp.tracker import new_id
 
 INTERVAL: Final = 60.0
-"""Seconds from the answer to a ping until the next ping."""
+"""Seconds without a byte until we ask."""
 PATIENCE: Final = 30.0
-"""Seconds that an answer may take. A dead stream is found within INTERVAL + PATIENCE."""
+"""Seconds without progress after which the stream counts as dead, or in doubt."""
+TICK: Final = 5.0
+"""Seconds between two looks at our output, while we wait for an answer."""
 
 
 class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     """Cuts a connection on which nothing comes back.
 
-    A client pings its server (XEP-0199 section 4.2). A component sends white space (RFC 6120
-    section 4.6.1) and lets the operating system watch for its acknowledgement.
-
     Args:
         clock: Tells the time and runs the timer.
+        endpoint: The IStreamClientEndpoint of the server, to ask on a second connection.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: Clock) -> None:
+    parent: Any
+    xmlstream: Any
+
+    def __init__(self, clock: Clock, endpoint: Any) -> None:
         XMPPHandler.__init__(self)
         self._clock = clock
-        self._tracker = RequestTracker(DeadlineQueue(clock))
+        self._endpoint = endpoint
         self._timer: Timer | None = None
-        self._to: JID | None = None
+        self._second: Deferred[None] | None = None
+        self._is_component = False
+        self._heard = 0.0
+        self._queued: int | None = None
+        self._moved = 0.0
 
     def connectionInitialized(self) -> None:
-        """Begin to send pings or white space."""
-        stream = BoundStream(self.xmlstream, self.parent)
-        if stream.me is not None and stream.me.user is None:
-            # A component can ping nobody. A server need not answer for itself on this stream, and
-            # for the component's own domain the answer may come on another connection, as some
-            # servers let several components share a domain.
-            _bound_silence(self.xmlstream.transport)
-            self._timer = self._clock.callLater(INTERVAL, self._send_space)
-            return
-        self._to = JID(stream.me.host) if stream.me is not None else None
-        for kind in ("result", "error"):
-            self.xmlstream.addObserver(f"/iq[@type='{kind}']", self._on_answer)
-        self._tracker.stream_opened(stream)
-        self._timer = self._clock.callLater(INTERVAL, self._ping)
+        """Begin to watch an OwnXmlStream."""
+        self._timer = self._clock.callLater(INTERVAL, self._look)
 
     def connectionLost(self, reason: Any) -> None:
         """Stop until the next stream."""
         XMPPHandler.connectionLost(self, reason)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._tracker.stream_lost(reason)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        second, self._second = self._second, None
+        if second is not None:
+            second.cancel()
 
-    def _send_space(self) -> None:
-        # Between stanzas, white space means nothing. It only makes TCP send a segment.
-        self._timer = self._clock.callLater(INTERVAL, self._send_space)
-        self.xmlstream.send(" ")
-
-    def _ping(self) -> None:
-        # The next ping begins with the answer to this one, so that a slow server never has two.
-        self._timer = None
-        ping = Payload(NS_PING, "ping")
-        answer: Deferred[Any] = self._tracker.request("get", ping, self._to, timeout=PATIENCE)
-        answer.addBoth(self._answered)
-
-    def _answered(self, result: object) -> None:
-        if self.xmlstream is None:
-            # The stream is gone, which ended the ping as well.
-            return
-        if isinstance(result, Failure) and result.check(IQTimeoutError):
-            self._log.warn(
-                "No answer to a ping in {patience:g} s: cutting the dead connection",
-                patience=PATIENCE,
-            )
-            # Not loseConnection, which would wait for the peer to acknowledge what is left.
-            self.xmlstream.transport.abortConnection()
+    def _look(self) -> None:
+        """Ask, if nothing has come for an INTERVAL."""
+        left = self.xmlstream.heard + INTERVAL - self._clock.seconds()
+        if left > 0:
+            self._timer = self._clock.callLater(left, self._look)
         else:
-            # An error is a sign of life, too: a server without XEP-0199 sends service-unavailable.
-            self._timer = self._clock.callLater(INTERVAL, self._ping)
+            self._ask()
 
-    def _on_answer(self, iq: Any) -> None:
-        if not iq.handled and self._tracker.take_answer(iq):
-            iq.handled = True
+    def _ask(self) -> None:
+        stream = BoundStream(self.xmlstream, self.parent)
+        self._is_component = stream.me is not None and stream.me.user is None
+        self._heard = self.xmlstream.heard
+        self._queued, self._moved = None, self._clock.seconds()
+        self._timer = self._clock.callLater(TICK, self._wait)
+        if not self.xmlstream.blocked:
+            to = None if stream.me is None else JID(stream.me.host).full()
+            stream.send_iq("get", new_id(), to, None, Payload(NS_PING, "ping"))
 
+    def _wait(self) -> None:
+        """Look whether something came, or our output at least makes progress."""
+        self._timer = None
+        if self.xmlstream.heard != self._heard:
+            self._look()
+            return
+        in_flight, unsent = queued_output(self.xmlstream.transport)
+        queued = in_flight + unsent
+        if self._queued is not None and queued < self._queued:
+            self._moved = self._clock.seconds()
+        self._queued = queued
+        left = self._moved + PATIENCE - self._clock.seconds()
+        if left > 0:
+            self._timer = self._clock.callLater(min(left, TICK), self._wait)
+        elif in_flight:
+            self._cut(f"Nobody acknowledged what we sent in {PATIENCE:g} s")
+        elif self._is_component or unsent or self.xmlstream.blocked:
+            self._doubt()
+        else:
+            self._cut(f"No answer to a ping in {PATIENCE:g} s")
 
-def _bound_silence(transport: Any) -> None:
-    """Let the system cut a connection if what we send is not acknowledged within PATIENCE.
+    def _doubt(self) -> None:
+        stream = self.xmlstream
+        answers = server_answers(
+            self._endpoint, stream.namespace, stream.authenticator.otherHost, clock=self._clock
+        )
+        self._second = answers.addCallback(self._judge, stream)
 
-    TCP_USER_TIMEOUT (see tcp(7)) does that on Linux. Elsewhere the system's own limit of
-    retransmissions applies.
-    """
-    transport.setTcpKeepAlive(True)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        milliseconds = int(PATIENCE * 1000)
-        handle = transport.getHandle()
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    def _judge(self, alive: bool, stream: Any) -> None:
+        if self.xmlstream is not stream:
+            # It was lost meanwhile, which cancelled the question.
+            return
+        if alive or stream.heard != self._heard:
+            self._timer = self._clock.callLater(INTERVAL, self._look)
+        else:
+            self._cut("The server answers neither here nor on a second connection")
+
+    def _cut(self, reason: str) -> None:
+        self._log.warn("{reason}: cutting the dead connection", reason=reason)
+        # Not loseConnection, which would wait for the peer to acknowledge what is left.
+        self.xmlstream.transport.abortConnection()

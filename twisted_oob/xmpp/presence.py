@@ -3,6 +3,26 @@
 A server delivers IQs only to a full JID, and messages to a bare JID only if a resource is available
 (RFC 6121 section 8.5). Presence makes the resource available, and a subscription to it is how
 others learn the full JID. Without both, no offer would come.
+
+A component gets everything for its domain at any time. It answers all the same, so that people can
+have it among their contacts. It has no server that would keep subscriptions and answer for it, and
+keeps none itself: who is allowed has one. So it answers as a server does, from the address that was
+asked.
+
+=========== ======= ======================== ==============================
+comes in    from    an account answers       a component answers
+=========== ======= ======================== ==============================
+subscribe   allowed subscribed, subscribe    the same, and its presence
+subscribe   others  unsubscribed             the same
+unsubscribe anybody unsubscribed,            the same, and that it is
+                    unsubscribe              unavailable
+probe       allowed its server does          its presence
+probe       others  its server does          unsubscribed
+=========== ======= ======================== ==============================
+
+An account's server passes a request on only if it changes something (RFC 6121 sections 3.1.3 and
+3.3.3). A component asks each contact for the same only once in a row, or two components would
+answer each other for ever.
 """
 
 from __future__ import annotations
@@ -22,6 +42,7 @@ from zope.interface import implementer
 
 from twisted_oob.xmpp.disco import everything
 from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.stream import BoundStream
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -33,13 +54,18 @@ NODE: Final = "https://pypi.org/project/twisted_oob"
 """The URI that identifies this software to others (XEP-0115 section 4)."""
 
 
+# How many contacts a component remembers to have asked. Strangers can make it forget.
+_MOST_ASKED: Final = 1000
+
+
 @implementer(IDisco)
 class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     """Makes an account available (RFC 6121 section 4.2), and answers requests for subscription.
 
-    Add it to a client's stream before that is connected. Its presence announces what the other
-    handlers of the stream can do (XEP-0115). A contact that is allowed gets a subscription and is
-    asked for one in turn (RFC 6121 section 3.1). It denies all others.
+    Add it to the stream of a client or component before that is connected. An account's presence
+    announces what the other handlers of the stream can do (XEP-0115). A component broadcasts no
+    presence; contacts get it when they ask. A contact that is allowed gets a subscription and is
+    asked for one in turn (RFC 6121 section 3.1). All others are denied one.
 
     Args:
         allowed: The AllowList of contacts. A request comes from a bare JID, so entries that are
@@ -55,14 +81,21 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         XMPPHandler.__init__(self)
         self._allowed = allowed
         self._node = ""
+        # What each contact was last asked for, by our address and theirs.
+        self._asked: dict[tuple[str, str], str] = {}
 
     def connectionInitialized(self) -> None:
-        """Begin to answer, and send the initial presence."""
-        for kind in ("subscribe", "unsubscribe"):
-            self.xmlstream.addObserver(f"/presence[@type='{kind}']", self._on_subscription)
-        ensureDeferred(self._announce()).addErrback(
-            lambda failure: self._log.failure("No presence was sent", failure=failure)
-        )
+        """Begin to answer; an account sends its initial presence."""
+        stream = BoundStream(self.xmlstream, self.parent)
+        self._asked.clear()
+        component = stream.me is not None and stream.me.user is None
+        kinds = ("subscribe", "unsubscribe", "probe") if component else ("subscribe", "unsubscribe")
+        for kind in kinds:
+            self.xmlstream.addObserver(
+                f"/presence[@type='{kind}']", self._on_request, 0, stream, component
+            )
+        if not component:
+            self._show(stream, None, stream.me)
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
@@ -80,36 +113,65 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         """Return no items: presence has no part in disco#items."""
         return []
 
-    async def _announce(self) -> None:
-        # Gathering takes its time, and the stream may be lost or replaced meanwhile.
-        stream = self.xmlstream
-        me = stream.authenticator.jid
-        info = await everything(self.parent, "getDiscoInfo", me, me, "")
+    def _show(self, stream: BoundStream, to: JID | None, me: JID | None) -> None:
+        """Send our presence to somebody; None for all who are subscribed."""
+        ensureDeferred(self._send_presence(stream, to, me)).addErrback(
+            lambda failure: self._log.failure("No presence was sent", failure=failure)
+        )
+
+    async def _send_presence(self, stream: BoundStream, to: JID | None, me: JID | None) -> None:
+        info = await everything(self.parent, "getDiscoInfo", to or me, me, "")
         ver = verification_string(info)
         self._node = f"{NODE}#{ver}"
         presence = domish.Element((None, "presence"))
+        if to is not None and me is not None:
+            presence["to"], presence["from"] = to.full(), me.full()
         caps = presence.addElement((NS_CAPS, "c"))
         caps["hash"], caps["node"], caps["ver"] = "sha-1", NODE, ver
+        # Gathering takes its time. If the stream is lost meanwhile, another must not carry it.
         stream.send(presence)
 
-    def _on_subscription(self, presence: domish.Element) -> None:
+    def _on_request(self, stream: BoundStream, component: bool, presence: domish.Element) -> None:
         try:
-            contact = parse_jid(parse_jid(presence.getAttribute("from")).userhost())
-        except ValueError:
+            sender = parse_jid(presence.getAttribute("from"))
+            contact = parse_jid(sender.userhost())
+            me = parse_jid(parse_jid(presence["to"]).userhost()) if component else None
+        except (KeyError, ValueError):
             return
-        if presence["type"] == "unsubscribe":
-            # Servers of RFC 3921 expect an acknowledgement (section 8.4), whoever it was; those
-            # of RFC 6121 ignore it.
+        kind = presence["type"]
+        allowed = contact in self._allowed
+        if kind == "unsubscribe":
+            # Servers of RFC 3921 expect an acknowledgement (section 8.4), whoever it was; those of
+            # RFC 6121 ignore it. To them, our own subscription is another one, of no more use.
+            answers = ["unsubscribed", "unsubscribe"]
+        elif not allowed:
             answers = ["unsubscribed"]
-        elif contact in self._allowed:
+        elif kind == "subscribe":
             # We don't need theirs, but clients expect contacts to see each other.
             answers = ["subscribed", "subscribe"]
         else:
-            answers = ["unsubscribed"]
-        for kind in answers:
+            answers = []
+        if me is not None:
+            answers = [one for one in answers if one != kind or self._is_news(me, contact, one)]
+            if kind == "unsubscribe":
+                answers.append("unavailable")
+        for one in answers:
             answer = domish.Element((None, "presence"))
-            answer["to"], answer["type"] = contact.full(), kind
-            self.xmlstream.send(answer)
+            answer["to"], answer["type"] = contact.full(), one
+            if me is not None:
+                answer["from"] = me.full()
+            stream.send(answer)
+        if me is not None and allowed and kind != "unsubscribe":
+            self._show(stream, contact if kind == "subscribe" else sender, me)
+
+    def _is_news(self, me: JID, contact: JID, kind: str) -> bool:
+        """Tell whether a component asks for something else than the last time, and note it."""
+        pair = me.full(), contact.full()
+        last = self._asked.pop(pair, None)
+        self._asked[pair] = kind
+        if len(self._asked) > _MOST_ASKED:
+            del self._asked[next(iter(self._asked))]
+        return last != kind
 
 
 def verification_string(info: Iterable[object]) -> str:
@@ -122,16 +184,20 @@ def verification_string(info: Iterable[object]) -> str:
         TypeError: An object is neither. It would be missing from the string, so that nobody would
             believe our capabilities (section 5.4).
     """
-    identities, features = set(), set()
+    identities: set[tuple[bytes, ...]] = set()
+    features: set[bytes] = set()
     for item in info:
         if isinstance(item, DiscoIdentity):
             # The empty part is the language.
-            identities.add(f"{item.category}/{item.type}//{item.name or ''}".encode())
+            parts = (item.category, item.type, "", item.name or "")
+            identities.add(tuple(part.encode() for part in parts))
         elif isinstance(item, DiscoFeature):
             features.add(item.encode())
         else:
             raise TypeError(f"capabilities can't contain a {type(item).__name__}")
-    # Sorted as bytes ("i;octet"), not as text; and a feature that two handlers give counts once.
-    text = b"".join(part + b"<" for part in (*sorted(identities), *sorted(features)))
+    # Sorted as bytes ("i;octet"), not as text: by category, then by type. Not by all of an identity
+    # at once, as "/" comes after "-". A feature that two handlers give counts once.
+    told = [*(b"/".join(parts) for parts in sorted(identities)), *sorted(features)]
+    text = b"".join(part + b"<" for part in told)
     # SHA-1 is what the standard requires everybody to support; no secret depends on it.
     return b64encode(sha1(text, usedforsecurity=False).digest()).decode()

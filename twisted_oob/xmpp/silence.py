@@ -7,7 +7,7 @@ import struct
 import sys
 from typing import Any, Final
 
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 
 if sys.platform == "linux":
     import fcntl
@@ -31,7 +31,7 @@ def bound_silence(transport: Any, seconds: float) -> None:
         transport: A connected transport; nothing happens if it is not TCP.
         seconds: How long what was sent may stay unacknowledged. 0 lifts the limit.
     """
-    if not ITCPTransport.providedBy(transport):
+    if not _is_tcp(transport):
         return
     transport.setTcpKeepAlive(True)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -50,12 +50,17 @@ def queued_output(transport: Any) -> tuple[int, int]:
         sent, as the other end has no room for them. Both are 0 if the system doesn't tell, which
         only Linux does.
     """
-    if sys.platform != "linux" or not ITCPTransport.providedBy(transport):
+    if sys.platform != "linux" or not _is_tcp(transport):
         return 0, 0
     # Inside TLS, getHandle() is not the socket.
     descriptor = transport.fileno()
     unsent = _queue(descriptor, _SIOCOUTQNSD)
     return _queue(descriptor, _SIOCOUTQ) - unsent, unsent
+
+
+def _is_tcp(transport: Any) -> bool:
+    # Twisted's transports of local sockets are also, they say, of TCP.
+    return ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)
 
 
 def _queue(descriptor: int, which: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from twisted.words.xish.domish import Element, escapeToXml
@@ -31,8 +31,9 @@ class Payload:
 
     namespace: str
     name: str
-    parts: tuple[tuple[str, str], ...] = ()
-    attributes: Mapping[str, str] | None = None
+    # Not in the repr: they hold URLs with their secrets.
+    parts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    attributes: Mapping[str, str] | None = field(default=None, repr=False)
 
     def to_xml(self, *, plain: bool = False) -> str:
         """Write it as XML that declares its own namespace.

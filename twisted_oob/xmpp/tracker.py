@@ -16,13 +16,13 @@ from twisted.internet.defer import AlreadyCalledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob.errors import error_from_stanza
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid, shown
 
 if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
     from twisted_oob.xmpp.deadlines import Deadline, DeadlineQueue
@@ -173,9 +173,20 @@ class RequestTracker:
     def stream_lost(self, reason: Failure) -> None:
         """Fail every request that was sent; those still waiting go on waiting."""
         self._stream = None
+        self._fail(reason, waiting=False)
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Fail every request that waits for a stream; it is never sent."""
+        self._fail(Failure(error), waiting=True)
+
+    def _fail(self, reason: Failure, *, waiting: bool) -> None:
         # Chosen before any is failed: an errback may open the next stream, which sends the others.
-        sent = [request for request in self._requests.values() if request.payload is None]
-        for request in sent:
+        chosen = [
+            request
+            for request in self._requests.values()
+            if (request.payload is not None) is waiting
+        ]
+        for request in chosen:
             # An errback may have settled others.
             if request.id in self._requests:
                 try:
@@ -261,19 +272,19 @@ class RequestTracker:
         # What waits for a stream can't have an answer.
         if request.payload is not None:
             return False
-        asked = None if request.to is None else parse_jid(request.to)
-        if request.from_ is not None:
-            me: JID | None = parse_jid(request.from_)
-        else:
-            me = self._stream.me if self._stream is not None else None
+        asked = request.to
+        address = request.from_ or (None if self._stream is None else self._stream.me)
+        me = None if address is None else parse_jid(address)
+        # Not userhostJID(), which keeps each for ever: a component may have many addresses.
+        bare = None if me is None else me.userhost()
         # Our server may answer for our own account under any of our names, or none at all.
-        own = asked is None or (me is not None and asked == me.userhostJID())
+        own = asked is None or asked == bare
         if sender is None:
             return own
         try:
-            answerer = parse_jid(sender)
+            answerer = normalized_jid(sender)
         except ValueError:
             return False
         if answerer == asked:
             return True
-        return own and me is not None and answerer in (me, me.userhostJID(), JID(me.host))
+        return own and me is not None and answerer in (me.full(), bare, me.host)

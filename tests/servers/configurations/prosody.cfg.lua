@@ -12,7 +12,9 @@ log = { info = "*console" }
 c2s_interfaces = { "127.0.0.1" }
 component_interfaces = { "127.0.0.1" }
 c2s_ports = { ${client_port} }
-c2s_direct_tls_ports = {}
+c2s_direct_tls_ports = { ${direct_port} }
+c2s_direct_tls_interfaces = { "127.0.0.1" }
+c2s_direct_tls_ssl = { key = "${certificate}", certificate = "${certificate}", protocol = "${protocol}" }
 component_ports = { ${component_port} }
 s2s_ports = {}
 
@@ -21,6 +23,6 @@ password_hash = "SHA-256"
 c2s_require_encryption = true
 
 VirtualHost "${domain}"
-  ssl = { key = "${certificate}", certificate = "${certificate}" }
+  ssl = { key = "${certificate}", certificate = "${certificate}", protocol = "${protocol}" }
 
 ${components}

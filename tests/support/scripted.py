@@ -1,0 +1,87 @@
+"""A responder on a stream in memory, whose transfers end when the test says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from tests.support.streams import URL, ClientWire, query, stanza
+from twisted_oob import FetchedFile, OOBResponder
+
+FRIEND = "friend@home.example/phone"
+_FRIENDS = ("friend@home.example",)
+
+
+class ScriptedFetcher:
+    """In the place of a Fetcher: ``transfers`` has the Deferred of each, in order.
+
+    ``outcome``: what each fetch fails with at once, if anything.
+    """
+
+    outcome = None
+
+    def __init__(self):
+        self.transfers = []
+        self.urls = []
+
+    def remove_leftovers(self):
+        return 0
+
+    def fetch(self, url):
+        self.urls.append(url)
+        if self.outcome is not None:
+            raise self.outcome
+        self.transfers.append(Deferred())
+        return self.transfers[-1]
+
+
+def fetched():
+    """Give what a Fetcher gives for a file."""
+    return FetchedFile(path=Path("/a/file"), size=4, sha256="0" * 64, url=URL)
+
+
+class Served:
+    """A started responder on an open stream: ``clock``, ``fetcher``, ``end``, ``responder``."""
+
+    def __init__(
+        self, *, allow_from=_FRIENDS, wire=ClientWire, start=True, direct=False, **options
+    ):
+        self.clock = Clock()
+        self.fetcher = ScriptedFetcher()
+        self.responder = OOBResponder(
+            self.fetcher, allow_from=allow_from, reactor=self.clock, **options
+        )
+        self.end = wire()
+        self.handler = self.responder.attach(self.end.manager, direct=direct)
+        if start:
+            self.responder.startService()
+        self.end.open()
+        self.end.sent()
+
+    def offer(self, sender=FRIEND, count=1, payload=None):
+        """Let so many offers come; gives how each was answered at once."""
+        return self.ask(query() if payload is None else payload, sender, count, kind="set")
+
+    def ask(self, payload, sender=FRIEND, count=1, kind="get"):
+        """Let so many requests come in one piece; gives what is answered at once."""
+        self.receive(payload, sender, count, kind=kind)
+        return self.answers()
+
+    def receive(self, payload, sender=FRIEND, count=1, *, kind="set"):
+        """Let so many requests come in one piece."""
+        one = stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
+        self.end.receive(one * count)
+
+    def answers(self):
+        """Give each answer since the last look: its type, or the condition of its error."""
+        return [condition(answer) or answer.get("type") for answer in self.end.sent()]
+
+
+def condition(answer):
+    """Give the condition of an error; None if it is none."""
+    error = answer.find("error")
+    if error is None:
+        return None
+    return next(iter(error)).tag.partition("}")[2]

@@ -1,0 +1,42 @@
+"""Arguments of the wrong kind, or out of range: which error, and that it names them."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from tests.support.scripted import ScriptedFetcher
+from twisted_oob import OOBResponder
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("concurrency", "8", TypeError),
+        ("concurrency", None, TypeError),
+        ("concurrency", 8.0, TypeError),
+        ("concurrency", True, TypeError),
+        ("concurrency", 0, ValueError),
+        ("concurrency", -1, ValueError),
+        ("grace", None, TypeError),
+        ("grace", "30", TypeError),
+        ("grace", False, TypeError),
+        ("grace", -1, ValueError),
+        ("grace", float("nan"), ValueError),
+        ("grace", float("inf"), ValueError),
+        ("fetcher", None, TypeError),
+        ("fetcher", "downloads", TypeError),
+        ("reactor", None, TypeError),
+        ("reactor", object(), TypeError),
+    ],
+)
+def test_a_wrong_argument_is_named(name, value, kind):
+    arguments = {"fetcher": ScriptedFetcher(), "allow_from": ["*"], "reactor": Clock()}
+    with pytest.raises(kind, match=name) as caught:
+        OOBResponder(**(arguments | {name: value}))
+    assert isinstance(caught.value, TypeError) is (kind is TypeError)
+
+
+@pytest.mark.parametrize("given", [{"grace": 0}, {"grace": 2.5}, {"concurrency": 1}, {}])
+def test_right_arguments_are_taken(given):
+    OOBResponder(ScriptedFetcher(), allow_from=["*"], reactor=Clock(), **given)

@@ -1,0 +1,41 @@
+"""Arguments that are not good are told at once, by their name; secrets are not shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_oob.xmpp.arguments import check_port, check_text
+
+
+@pytest.mark.parametrize("value", ["a", " ", "ü"])
+def test_a_text_is_given_back(value):
+    assert check_text("name", value) == value
+
+
+@pytest.mark.parametrize("value", [b"hunter2", None, 1, ["hunter2"]])
+def test_what_is_no_text_is_a_type_error_that_does_not_show_it(value):
+    with pytest.raises(TypeError, match=r"^password must be a str, not ") as raised:
+        check_text("password", value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_an_empty_text_is_a_value_error():
+    with pytest.raises(ValueError, match=r"^secret must not be empty$"):
+        check_text("secret", "")
+
+
+@pytest.mark.parametrize("value", [1, 5222, 65535])
+def test_a_port_is_given_back(value):
+    assert check_port("port", value) == value
+
+
+@pytest.mark.parametrize("value", ["5222", 5222.0, True, None])
+def test_what_is_no_number_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^port must be an int, not "):
+        check_port("port", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 65536])
+def test_a_number_that_no_port_has_is_a_value_error(value):
+    with pytest.raises(ValueError, match=f"^port must be 1 to 65535, not {value}$"):
+        check_port("port", value)

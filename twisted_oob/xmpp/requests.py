@@ -1,0 +1,65 @@
+"""RequestGuard: lets a gate judge the requests on a stream before any other handler sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from wokkel.subprotocols import XMPPHandler
+
+from twisted_oob.xmpp.gate import Verdict
+from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.stream import BoundStream
+
+if TYPE_CHECKING:
+    from twisted_oob.xmpp.gate import Gate, Senders
+
+# Before OneChildHandler (see disco.py), which answers, too.
+_FIRST: Final = 200
+_ANSWERS: Final = ("result", "error")
+_REQUESTS: Final = ("get", "set")
+_ASKING: Final = ("probe", "subscribe", "unsubscribe")
+
+
+class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+    """Drops the requests that a gate drops: what would be answered and is no offer.
+
+    That is every IQ but results, errors and offers, and presence that asks for a subscription or
+    for our presence (RFC 6121 sections 3 and 4.3). Offers have a gate of their own.
+
+    Args:
+        gate: Judges the requests; what it denies is dropped, too.
+        senders: Is told who we are on each stream.
+        offer: The namespace and name of the element that makes an IQ an offer.
+    """
+
+    parent: Any
+    xmlstream: Any
+
+    def __init__(self, gate: Gate, senders: Senders, *, offer: tuple[str, str]) -> None:
+        XMPPHandler.__init__(self)
+        self._gate = gate
+        self._senders = senders
+        self._offer = offer
+
+    def connectionInitialized(self) -> None:
+        """Begin to judge."""
+        me = BoundStream(self.xmlstream, self.parent).me
+        self._senders.me = None if me is None else parse_jid(me)
+        # One query for all: each costs every stanza on the stream some time.
+        self.xmlstream.addObserver("/*", self._on_stanza, _FIRST)
+
+    def _on_stanza(self, stanza: Any) -> None:
+        kind = stanza.attributes.get("type")
+        if stanza.name == "iq":
+            asks = kind not in _ANSWERS and not (kind in _REQUESTS and self._is_offer(stanza))
+        else:
+            asks = stanza.name == "presence" and kind in _ASKING
+        if asks and self._gate.judge(stanza.getAttribute("from")) is not Verdict.ADMIT:
+            stanza.handled = True
+            # Not every handler looks at "handled". Without its name, no query of theirs fits it.
+            stanza.name = "dropped"
+
+    def _is_offer(self, iq: Any) -> bool:
+        # With another child beside it, it is none: others answer that.
+        children = list(iq.elements())
+        return len(children) == 1 and (children[0].uri, children[0].name) == self._offer
