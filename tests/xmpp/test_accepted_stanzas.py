@@ -211,7 +211,17 @@ async def test_a_prefix_of_the_stream_header_can_not_smuggle_either(components, 
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("sender", ["a.example", "u@a.example", "u@A.EXAMPLE/r", "a.example/r"])
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "a.example",
+        "u@a.example",
+        "u@A.EXAMPLE/r",
+        "a.example/r",
+        "u@a.example/\U0001f600",
+        "u@a.example/\U0001fae0 \u1e9e",
+    ],
+)
 async def test_every_address_at_its_own_domain_is_fine(components, sender):
     peer = await components.join("a.example")
     peer.send(f"<message from='{sender}' to='u@A.example/r' id='1'/>")

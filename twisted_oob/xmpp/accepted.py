@@ -198,6 +198,7 @@ class AcceptedStream(_XmlStream):  # type: ignore[misc]
     def _take(self, element: domish.Element) -> None:
         sender = element.getAttribute("from")
         domain = domain_of(sender)
+        answer = self.factory.router.answer
         if (element.uri, element.name) not in STANZAS:
             self.sendStreamError(
                 StreamError("unsupported-stanza-type", "expected iq, message or presence")
@@ -209,18 +210,15 @@ class AcceptedStream(_XmlStream):  # type: ignore[misc]
             )
         elif domain is None:
             element["from"] = self.domain
-            self._answer(element, StanzaError("jid-malformed", text="'from' is not an address"))
+            answer(element, StanzaError("jid-malformed", text="'from' is not an address"))
         elif not element.hasAttribute("to"):
             element["to"] = self.domain
-            self._answer(element, StanzaError("bad-request", text="a stanza must have a 'to'"))
+            answer(element, StanzaError("bad-request", text="a stanza must have a 'to'"))
         elif not is_bounded(element):
             text = "its elements are nested too deep, or have too long namespaces"
-            self._answer(element, StanzaError("not-acceptable", text=text))
+            answer(element, StanzaError("not-acceptable", text=text))
         else:
             super().onElement(element)
-
-    def _answer(self, element: domish.Element, error: StanzaError) -> None:
-        self.factory.router.answer(element, error)
 
     def onDocumentEnd(self) -> None:
         """Answer the end of the stream with our own (RFC 6120 section 4.4)."""
