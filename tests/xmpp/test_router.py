@@ -284,10 +284,21 @@ def test_no_payload_is_logged(events):
         inside.send(
             parseXml(f"<message to='{to}' id='i1'><body>private</body><x/></message>".encode())
         )
-    lines = told(events, LogLevel.debug)
-    assert lines[0] == "routed: message None from inside.example to inside.example"
-    assert lines[1] == "no route: message None from inside.example to nobody.example"
+    assert told(events, LogLevel.debug) == [
+        "no route: message from inside.example to nobody.example"
+    ]
     assert not [event for event in events if "private" in repr(event)]
+
+
+def test_a_domain_without_a_route_is_told_of_once_until_there_is_another_route(events):
+    router = Router()
+    inside = local(router, "inside.example")
+    for number in range(300):
+        inside.send(parseXml(f"<message to='n{number % 200}.example'/>".encode()))
+    assert len(told(events, LogLevel.debug)) == 100
+    local(router, "other.example")
+    inside.send(parseXml(b"<message to='n0.example'/>"))
+    assert len(told(events, LogLevel.debug)) == 101
 
 
 def test_addresses_are_logged_up_to_a_limit(events):

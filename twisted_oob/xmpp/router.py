@@ -15,7 +15,7 @@ What a component may send is checked where it comes in, before it gets here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 from twisted.words.protocols.jabber import component
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
     from twisted.words.xish import domish
 
+
+_MOST_TOLD: Final = 100
+"""Domains without a holder that the log tells of, until somebody gets a route."""
 
 _log = Logger()
 
@@ -43,6 +46,7 @@ class Router(component.Router):
 
     def __init__(self) -> None:
         self.routes: dict[str, Any] = {}
+        self._told: set[str | None] = set()
 
     def addRoute(self, destination: str, xs: Any) -> None:
         """Give a domain to a stream: its stanzas go there, and what the stream sends is routed.
@@ -62,6 +66,7 @@ class Router(component.Router):
         # every other component, the responder in this process included.
         if self.routes.setdefault(domain, xs) is not xs:
             raise StreamError("conflict", f"{domain} is connected already")
+        self._told.clear()
         # If the stream holds another domain already, Twisted ignores this: the observer is there,
         # and what the stream sends is routed once, as from its first domain.
         xs.addObserver("/*", self._from_component, 0, domain)
@@ -103,18 +108,15 @@ class Router(component.Router):
         domain = domain_of(stanza.getAttribute("to"))
         holder = None if domain is None else self.routes.get(domain)
         if holder is None:
-            self._log_stanza("no route", stanza)
+            self._tell_unrouted(domain, stanza)
             condition = "jid-malformed" if domain is None else "remote-server-not-found"
             self.answer(stanza, StanzaError(condition))
             return
         try:
             holder.send(stanza)
         except StanzaError as error:
-            self._log_stanza("no room", stanza)
             if stanza.name != "presence":
                 self.answer(stanza, error, echo=False)
-        else:
-            self._log_stanza("routed", stanza)
 
     def answer(self, stanza: domish.Element, error: StanzaError, *, echo: bool = True) -> None:
         """Tell the sender of a stanza what is wrong with it, unless it is an answer itself.
@@ -128,15 +130,16 @@ class Router(component.Router):
             # The answer is of type error, so this ends here even if its recipient is gone, too.
             self.route(error_response(stanza, error, echo=echo))
 
-    def _log_stanza(self, outcome: str, stanza: domish.Element) -> None:
-        given = stanza.attributes.get
+    def _tell_unrouted(self, domain: str | None, stanza: domish.Element) -> None:
+        """Log that there is no route, once for each domain: a component may send without end."""
+        if domain in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(domain)
         _log.debug(
-            "{outcome}: {name} {type} from {sender} to {recipient}",
-            outcome=outcome,
+            "no route: {name} from {sender} to {recipient}",
             name=stanza.name,
-            type=shown(given("type")),
-            sender=shown(given("from")),
-            recipient=shown(given("to")),
+            sender=shown(stanza.getAttribute("from")),
+            recipient=shown(stanza.getAttribute("to")),
         )
 
 
