@@ -17,7 +17,7 @@ from tests.support.network import Network
 from tests.support.streams import logged
 from tests.support.waiting import in_time
 
-pytest_plugins = ["tests.support.hangs"]
+pytest_plugins = ["tests.support.hangs", "tests.support.parallel"]
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("no deadline", deadline=None)

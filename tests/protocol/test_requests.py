@@ -42,7 +42,7 @@ class Gate:
         self.verdicts = deque(verdicts)
         self.judged = []
 
-    def judge(self, sender):
+    def judge(self, sender, id_=None):
         self.judged.append(sender)
         return self.verdicts.popleft()
 
