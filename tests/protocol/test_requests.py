@@ -36,14 +36,16 @@ def never(_offer):
 
 
 class Gate:
-    """Gives verdicts in turn, and keeps whom it judged."""
+    """Gives verdicts in turn, and keeps whom it judged, and the ids of their requests."""
 
     def __init__(self, *verdicts):
         self.verdicts = deque(verdicts)
         self.judged = []
+        self.ids = []
 
-    def judge(self, sender):
+    def judge(self, sender, id_):
         self.judged.append(sender)
+        self.ids.append(id_)
         return self.verdicts.popleft()
 
 
@@ -101,6 +103,7 @@ def test_admitted_request_is_an_offer(kind):
         wire.offer(f"o{number}", from_=f"a..b/{number}" if number == 1 else PEER)
     assert [offer.element["id"] for offer in offers] == ["o0", "o2"]
     assert gate.judged == [PEER, "a..b/1", PEER]
+    assert gate.ids == ["o0", "o1", "o2"]
 
 
 @KINDS
