@@ -82,6 +82,13 @@ def test_denied_request_gets_a_short_error_and_is_neither_read_nor_logged(
 
 
 @KINDS
+def test_the_id_of_a_denied_request_comes_back_as_it_was(kind):
+    _handler, wire = connected(never, handler=kind, gate=Gate(Verdict.DENY))
+    wire.receive(f"<iq type='set' from='{PEER}' id='a&#10;b&#9;&apos;&lt;&#13;'>{query()}</iq>")
+    assert wire.sent_one().get("id") == "a\nb\t'<\r"
+
+
+@KINDS
 @PAYLOADS
 def test_dropped_request_is_taken_and_not_answered(kind, payload, log):
     gate = Gate(Verdict.DROP)
