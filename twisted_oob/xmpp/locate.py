@@ -168,7 +168,7 @@ class ServerEndpoint:
         return True
 
     def stream_up(self) -> None:
-        """Forget the redirections that led to a stream, now that it is up."""
+        """Forget the redirections that led to a stream, as it was up long enough to count."""
         self._redirects = 0
 
     async def _connect(self, factory: Any) -> Any:

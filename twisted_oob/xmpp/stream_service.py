@@ -28,7 +28,7 @@ adds its own observers before or after those of StreamManager, and overrides non
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
 LONGEST_PAUSE: Final = 60.0
-"""Seconds between two attempts at the most; a stream that lasted as long counts as a success."""
+"""Seconds between two attempts at the most; a stream that lasted as long counts as a success.
+
+Whatever shorter streams end with, a failure or a redirect, counts as one more in a row.
+"""
 NEGOTIATION_LIMIT: Final = 30.0
 """Seconds from the connection to a stream that is ready for stanzas."""
 CLOSE_LIMIT: Final = 2.0
@@ -84,7 +87,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
             ``componentFactory``. It must serve no other manager.
         endpoint: The IStreamClientEndpoint of the server. If it has ``see_other_host(text)``, that
             is asked whether it follows a redirect; if it has ``stream_up()``, it is told of streams
-            that are up.
+            that were a success.
         name: What the log calls this stream.
         reactor: Tells the time and runs the timers.
         on_refused: Called with the StreamRefused, at last.
@@ -201,16 +204,19 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         attempt = 0
         while True:
             failure = await self._one_stream()
+            lasted = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
+            # A stream that is lost at once is no success. Otherwise a server that accepts and
+            # then drops everybody would be asked every second, and two that redirect to each other
+            # as soon as we are in, without a pause.
+            if lasted >= LONGEST_PAUSE:
+                attempt = 0
+                if hasattr(self._endpoint, "stream_up"):
+                    self._endpoint.stream_up()
             if self._follows_redirect():
                 continue
             if (refused := self._judge(failure)) is not None:
                 self._refuse(refused)
                 return
-            lasted = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
-            # A stream that is lost at once is no success. Otherwise a server that accepts and
-            # then drops everybody would be asked every second.
-            if lasted >= LONGEST_PAUSE:
-                attempt = 0
             # With jitter: when a server restarts, its clients should not all come at once.
             pause = min(2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
             attempt += 1 if 2.0**attempt < LONGEST_PAUSE else 0
@@ -256,10 +262,9 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
                     heard = bool(tell(error)) or heard
                 except Exception:
                     self._log.failure("A handler failed when it heard that there is no stream")
-        waiting, self._waiting_for_ready = self._waiting_for_ready, []
-        for ready in waiting:
+        heard = heard or bool(self._waiting_for_ready)
+        for ready in self._take_waiting_for_ready():
             ready.errback(error)
-        heard = heard or bool(waiting)
         if self.on_refused is not None:
             self.on_refused(error)
         elif not heard:
@@ -319,17 +324,21 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
             self._negotiation.cancel()
         self._was_up = True
         self._up_since = self._clock.seconds()
-        if hasattr(self._endpoint, "stream_up"):
-            self._endpoint.stream_up()
         self._log.info("{name}: connected", name=self._peer)
 
     def _on_ready(self, xs: Any) -> None:
         # After the handlers heard of the stream: what waits may send at once.
         me: Any = BoundStream(xs, self).me
         self._me = me
-        waiting, self._waiting_for_ready = self._waiting_for_ready, []
-        for ready in waiting:
+        for ready in self._take_waiting_for_ready():
             ready.callback(me)
+
+    def _take_waiting_for_ready(self) -> Iterator[Deferred[JID]]:
+        # One after the other: the callbacks of one may cancel another, or begin to wait anew.
+        for ready in self._waiting_for_ready.copy():
+            if ready in self._waiting_for_ready:
+                self._waiting_for_ready.remove(ready)
+                yield ready
 
     def _on_ending(self, _reason: Failure) -> None:
         # Before the handlers hear of it, as one of them may stop or start this service.
