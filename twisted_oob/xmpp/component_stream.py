@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
@@ -10,6 +10,11 @@ from twisted.words.protocols.jabber.component import componentFactory
 from twisted_oob.xmpp.arguments import check_port, check_text
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
+
+HOST: Final = "127.0.0.1"
+"""Where the server is: mostly on the same machine, as nothing is encrypted."""
+PORT: Final = 5347
+"""The port of a server for its components, which is customary, but not registered."""
 
 
 class ComponentStream(StreamService):
@@ -43,8 +48,8 @@ class ComponentStream(StreamService):
         domain: str,
         secret: str,
         *,
-        host: str = "127.0.0.1",
-        port: int = 5347,
+        host: str = HOST,
+        port: int = PORT,
         reactor: Any = None,
     ) -> None:
         if reactor is None:

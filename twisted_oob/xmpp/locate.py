@@ -47,6 +47,7 @@ from zope.interface import implementer
 
 from twisted_oob._tls import is_address
 from twisted_oob.errors import NoService, StreamRefused
+from twisted_oob.xmpp.arguments import HIGHEST_PORT
 from twisted_oob.xmpp.direct_tls import DirectTLSEndpoint
 from twisted_oob.xmpp.failures import explain
 
@@ -65,7 +66,6 @@ _DNS_TIMEOUTS: Final = (1, 3, 8)
 _NO_SUCH_NAME: Final = (DNSNameError, DomainError, AuthoritativeDomainError)
 # RFC 6120 section 4.9.3.19: a host, or an IPv6 address in brackets, and perhaps a port.
 _REDIRECT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::([0-9]{1,5}))?")
-_LAST_PORT: Final = 65535
 
 
 class _Record(Protocol):
@@ -320,7 +320,7 @@ def _read_redirect(text: str) -> tuple[str, int | None] | None:
         return None
     bracketed, name, digits = match.groups()
     port = None if digits is None else int(digits)
-    if port is not None and not 0 < port <= _LAST_PORT:
+    if port is not None and not 0 < port <= HIGHEST_PORT:
         return None
     if bracketed is not None:
         return (bracketed, port) if is_address(bracketed) and ":" in bracketed else None
