@@ -401,7 +401,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if self.on_offer is None:
                 raise Rejected
         except StanzaError as error:
-            open_offers.refuse(iq, error)
+            open_offers.turn_down(iq, error)
         else:
             open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
         return True

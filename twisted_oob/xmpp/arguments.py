@@ -8,7 +8,7 @@ HIGHEST_PORT: Final = 65535
 """The last TCP port."""
 
 
-def check_text(name: str, value: object) -> str:
+def check_not_empty(name: str, value: object) -> str:
     """Check a str that must not be empty.
 
     Raises:
