@@ -30,6 +30,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from OpenSSL import SSL
@@ -60,6 +61,8 @@ MOST_REDIRECTS: Final = 5
 SERVICES: Final = ("_xmpp-client", "_xmpps-client")
 """The services of the two sets of SRV records, and of the SRV-IDs that name them."""
 
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+"""Where the platform's name servers are written (resolv.conf(5)); read for each lookup."""
 _DNS_TIMEOUTS: Final = (1, 3, 8)
 """Seconds of each try of a lookup."""
 # Not their subclasses: Twisted's exception for a name server that fails is one of DomainError's.
@@ -257,11 +260,13 @@ class ServerEndpoint:
 
     async def _records(self, service: str, domain: str) -> list[_Target] | None:
         """Look one set of records up; None if DNS tells neither them nor that there are none."""
-        if self._resolver is None:
-            self._resolver = dns_client.Resolver("/etc/resolv.conf", reactor=self._reactor)
+        # Not one that reads the file itself: it would do so each minute, for ever.
+        resolver = self._resolver or dns_client.Resolver(
+            servers=name_servers(RESOLV_CONF), reactor=self._reactor
+        )
         name = f"{service}._tcp.{domain}"
         try:
-            answers, _, _ = await self._resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
+            answers, _, _ = await resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
         except CancelledError:
             raise
         except Exception as error:
@@ -280,6 +285,17 @@ class ServerEndpoint:
             for answer in answers
             if answer.type == dns.SRV
         ]
+
+
+def name_servers(file: Path) -> list[tuple[str, int]]:
+    """Read the name servers of a resolv.conf(5); if there are none, this machine is one."""
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    words = [line.split() for line in lines]
+    found = [(line[1], dns.PORT) for line in words if line[:1] == ["nameserver"] and line[1:]]
+    return found or [("127.0.0.1", dns.PORT)]
 
 
 def in_order(records: Iterable[_R], draw: Callable[[int], int] = secrets.randbelow) -> list[_R]:
