@@ -137,7 +137,7 @@ class ServerEndpoint:
         self._resolver = resolver
         self._redirect: tuple[str, int | None] | None = None
         self._redirects = 0
-        self._last_was_direct = direct_tls
+        self._last = _at(host or domain, port, direct_tls)
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """Connect to the first server that answers.
@@ -173,6 +173,13 @@ class ServerEndpoint:
     def stream_up(self) -> None:
         """Forget the redirections that led to a stream, as it was up long enough to count."""
         self._redirects = 0
+
+    def same_server(self) -> Any:
+        """Return an IStreamClientEndpoint of the server that the last connection went to.
+
+        ``connect`` may go to another one that serves the domain, too.
+        """
+        return self._endpoint(self._last)
 
     async def _connect(self, factory: Any) -> Any:
         redirect, self._redirect = self._redirect, None
@@ -211,7 +218,7 @@ class ServerEndpoint:
             except (ConnectError, ConnectionClosed, DNSLookupError, ValueError) as error:
                 failed = error
             else:
-                self._last_was_direct = target.direct_tls
+                self._last = target
                 return stream
         raise refused or failed
 
@@ -232,7 +239,7 @@ class ServerEndpoint:
         # TLS begins at once there, so it is assumed to be as at the server that sent us there.
         if port is None and not is_address(host):
             return await self._look_up(host)
-        return [_at(host, port, self._last_was_direct)]
+        return [_at(host, port, self._last.direct_tls)]
 
     async def _look_up(self, domain: str) -> list[_Target]:
         """Look the servers of a domain up, in the order to try them.

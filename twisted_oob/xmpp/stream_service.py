@@ -87,7 +87,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
             ``componentFactory``. It must serve no other manager.
         endpoint: The IStreamClientEndpoint of the server. If it has ``see_other_host(text)``, that
             is asked whether it follows a redirect; if it has ``stream_up()``, it is told of streams
-            that were a success.
+            that were a success. KeepAlive says what ``same_server()`` is for.
         name: What the log calls this stream.
         reactor: Tells the time and runs the timers.
         on_refused: Called with the StreamRefused, at last.
