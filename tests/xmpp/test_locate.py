@@ -256,11 +256,20 @@ async def test_whoever_does_not_answer_is_passed_over(names, attempts, failure):
         await located(names.resolver).connect(None)
 
 
+@pytest.mark.parametrize(
+    ("domain", "in_dns"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        # By IDNA 2003 it would be fass.example, which is somebody else's.
+        ("faß.example", "xn--fa-hia.example"),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_an_international_domain_is_asked_for_in_ascii(names, attempts):
-    endpoint = located(names.resolver, "bücher.example")
-    assert await endpoint.connect(None) == ("bücher.example", 5222, False)
-    assert names.zone.asked[0][0] == "_xmpp-client._tcp.xn--bcher-kva.example"
+async def test_an_international_domain_is_asked_for_in_ascii(names, attempts, domain, in_dns):
+    endpoint = located(names.resolver, domain)
+    assert await endpoint.connect(None) == (in_dns, 5222, False)
+    assert names.zone.asked[0][0] == f"_xmpp-client._tcp.{in_dns}"
+    assert await located(domain=domain, port=1).connect(None) == (in_dns, 1, False)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from twisted_oob.xmpp.failures import explain
         ("other.example:9222", ("other.example", 9222)),
         (" other.example:9222\n", ("other.example", 9222)),
         ("localhost:1", ("localhost", 1)),
-        ("bücher.example:65535", ("bücher.example", 65535)),
+        ("bücher.example:65535", ("xn--bcher-kva.example", 65535)),
         ("192.0.2.1:9222", ("192.0.2.1", 9222)),
         ("[2001:db8::1]:9222", ("2001:db8::1", 9222)),
         # Without a port, as its kind has it.

@@ -33,6 +33,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+import idna
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -271,7 +272,7 @@ class ServerEndpoint:
         resolver = self._resolver or dns_client.Resolver(
             servers=name_servers(RESOLV_CONF), reactor=self._reactor
         )
-        name = f"{service}._tcp.{domain}"
+        name = f"{service}._tcp.{_a_labels(domain)}"
         try:
             answers, _, _ = await resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
         except CancelledError:
@@ -333,7 +334,19 @@ def in_order(records: Iterable[_R], draw: Callable[[int], int] = secrets.randbel
 
 
 def _at(host: str, port: int | None, direct_tls: bool) -> _Target:
-    return _Target(host, port or (DIRECT_TLS_PORT if direct_tls else PORT), direct_tls)
+    return _Target(_a_labels(host), port or (DIRECT_TLS_PORT if direct_tls else PORT), direct_tls)
+
+
+def _a_labels(host: str) -> str:
+    """Give a host as DNS has it; what is no name stays as it is, for others to complain of.
+
+    Twisted and Python would encode it by IDNA 2003, where ``faß.example`` is ``fass.example``. By
+    IDNA 2008, as the certificate is compared, it is a domain of its own (see jid_parts.py).
+    """
+    try:
+        return host if host.isascii() else idna.encode(host).decode("ascii")
+    except idna.IDNAError:
+        return host
 
 
 def _read_redirect(text: str) -> tuple[str, int | None] | None:
