@@ -240,9 +240,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
         Returns:
             A Deferred. It fires with None once the message is written to the stream. It fails with
-            what the stream raised; and if there is none, with TimeoutError, QueueFull,
-            StreamRefused or CancelledError, as ``send_url`` does. It fails with ValueError or
-            TypeError if an argument is not valid; nothing is sent then.
+            what the stream raised; without a stream, with TimeoutError, QueueFull, StreamRefused or
+            CancelledError, as ``send_url`` does. It fails with ValueError or TypeError if an
+            argument is not valid; nothing is sent then.
         """
         try:
             message = build_message(

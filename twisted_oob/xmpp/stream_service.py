@@ -77,10 +77,11 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
 
     If a stream fails for a permanent reason (a wrong password, an unknown host, a bad certificate)
     before any has been up, the service makes no further attempt: it is refused. Once a stream has
-    been up, the configuration is known to be right, and such a failure counts as temporary. Those
-    who want to know hear of a refusal: each handler that has a method ``stream_refused``, who waits
-    for ``ready``, and ``on_refused``. It is logged as critical if there is no ``on_refused``, if
-    nobody waits for ``ready``, and if no handler returns True, as it has told the application.
+    been up, the configuration is known to be right, and such a failure counts as temporary.
+
+    Those who want to know hear of a refusal: each handler that has a method ``stream_refused``,
+    whoever waits for ``ready``, and ``on_refused``. It is logged as critical unless the application
+    hears of it: by ``on_refused``, by ``ready``, or by a handler, whose method then returns True.
 
     Args:
         factory: Makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
