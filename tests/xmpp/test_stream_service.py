@@ -285,6 +285,37 @@ def test_what_xmpp_forbids_in_the_first_stream_is_final(world):
     assert "restricted-xml" in str(world.refusals[0])
 
 
+# --- started twice
+
+
+def test_started_twice_it_has_one_stream(world):
+    world.stream.startService()
+    world.server.accept()
+    world.stream.startService()
+    assert world.server.attempts == 1
+    world.server.hang_up()
+    world.stream.startService()
+    world.next_pause()
+    assert world.server.attempts == 2
+    world.stream.stopService()
+    world.server.hang_up()
+    assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_refused_it_can_be_started_without_a_stop(world, at_once):
+    if at_once:
+        world.stream.on_refused = lambda _error: world.stream.startService()
+    world.stream.startService()
+    world.server.send(HEADER + stream_error("host-unknown"))
+    world.server.hang_up(ConnectionDone)
+    if not at_once:
+        assert world.stream.refused is not None
+        world.stream.startService()
+    assert world.stream.refused is None
+    assert world.server.attempts == 2
+
+
 # --- redirects
 
 

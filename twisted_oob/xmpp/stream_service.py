@@ -159,8 +159,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         return ready
 
     def startService(self) -> None:
-        """Begin to connect."""
+        """Begin to connect. Nothing happens if the service is connecting or connected already."""
         Service.startService(self)
+        # A ServedStream and an application may both start it. Two streams would be a conflict.
+        running = self._running is not None and not self._running.called
+        if running and self.refused is None:
+            return
         self.refused = None
         self._running = ensureDeferred(self._stay_up())
         self._running.addErrback(lambda failure: failure.trap(CancelledError))
