@@ -91,7 +91,7 @@ def to_uri(text: str) -> str:
         An absolute URI (RFC 3986) of at most MAX_URL_LENGTH characters.
 
     Raises:
-        ValueError: There is none to be made of it. The message says why, without the URL.
+        ValueError: No URI can be made of it. The message says why, without the URL.
     """
     if len(text) <= MAX_URL_LENGTH and URI.fullmatch(text) is not None:
         if "%" not in text and "[" not in text:

@@ -36,14 +36,16 @@ def never(_offer):
 
 
 class Gate:
-    """Gives verdicts in turn, and keeps whom it judged."""
+    """Gives verdicts in turn, and keeps whom it judged, and the ids of their requests."""
 
     def __init__(self, *verdicts):
         self.verdicts = deque(verdicts)
         self.judged = []
+        self.ids = []
 
-    def judge(self, sender, id_=None):
+    def judge(self, sender, id_):
         self.judged.append(sender)
+        self.ids.append(id_)
         return self.verdicts.popleft()
 
 
@@ -80,6 +82,13 @@ def test_denied_request_gets_a_short_error_and_is_neither_read_nor_logged(
 
 
 @KINDS
+def test_the_id_of_a_denied_request_comes_back_as_it_was(kind):
+    _handler, wire = connected(never, handler=kind, gate=Gate(Verdict.DENY))
+    wire.receive(f"<iq type='set' from='{PEER}' id='a&#10;b&#9;&apos;&lt;&#13;'>{query()}</iq>")
+    assert wire.sent_one().get("id") == "a\nb\t'<\r"
+
+
+@KINDS
 @PAYLOADS
 def test_dropped_request_is_taken_and_not_answered(kind, payload, log):
     gate = Gate(Verdict.DROP)
@@ -101,6 +110,7 @@ def test_admitted_request_is_an_offer(kind):
         wire.offer(f"o{number}", from_=f"a..b/{number}" if number == 1 else PEER)
     assert [offer.element["id"] for offer in offers] == ["o0", "o2"]
     assert gate.judged == [PEER, "a..b/1", PEER]
+    assert gate.ids == ["o0", "o1", "o2"]
 
 
 @KINDS

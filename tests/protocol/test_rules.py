@@ -67,7 +67,7 @@ class Judge:
     def __init__(self, verdict):
         self.verdict = verdict
 
-    def judge(self, sender, id_=None):
+    def judge(self, sender, id_):
         assert sender == PEER
         return self.verdict
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_oob.xmpp.arguments import check_port, check_text
+from twisted_oob.xmpp.arguments import check_not_empty, check_port
 
 
 @pytest.mark.parametrize("value", ["a", " ", "ü"])
 def test_a_text_is_given_back(value):
-    assert check_text("name", value) == value
+    assert check_not_empty("name", value) == value
 
 
 @pytest.mark.parametrize("value", [b"hunter2", None, 1, ["hunter2"]])
 def test_what_is_no_text_is_a_type_error_that_does_not_show_it(value):
     with pytest.raises(TypeError, match=r"^password must be a str, not ") as raised:
-        check_text("password", value)
+        check_not_empty("password", value)
     assert "hunter2" not in str(raised.value)
 
 
 def test_an_empty_text_is_a_value_error():
     with pytest.raises(ValueError, match=r"^secret must not be empty$"):
-        check_text("secret", "")
+        check_not_empty("secret", "")
 
 
 @pytest.mark.parametrize("value", [1, 5222, 65535])

@@ -9,13 +9,21 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint, connectProtocol
+from twisted.internet.endpoints import (
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+    connectProtocol,
+)
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.error import StreamError
 from twisted.words.xish import domish
 
+from tests.support.certificates import Authority, server_options
 from tests.support.components import NS, NS_STREAMS, SECRET, Echo, Peer, header, local, told
 from tests.support.waiting import in_time
 from twisted_oob.xmpp.accepted import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_BYTES
@@ -155,6 +163,24 @@ async def test_a_component_on_a_local_socket_is_logged_without_an_address(
     await port.stopListening()
     components.factory.startFactory()
     assert told(events)[0] == "component a.example at a local socket connected"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_may_connect_by_tls(components, tmp_path):
+    served = server_options(Authority(tmp_path).issue("localhost"))
+    port = await SSL4ServerEndpoint(reactor, 0, served, interface="127.0.0.1").listen(
+        components.factory
+    )
+    trusting = CertificateOptions(verify=False)
+    endpoint = SSL4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port, trusting)
+    peer = await connectProtocol(endpoint, Peer())
+    await peer.join("a.example")
+    peer.send("<message from='a.example' to='a.example' id='self'/>")
+    await peer.until("id='self'")
+    peer.transport.loseConnection()
+    await peer.closed
+    await port.stopListening()
+    components.factory.startFactory()
 
 
 @pytest_twisted.ensureDeferred

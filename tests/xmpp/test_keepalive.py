@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import formatEvent
 
-from tests.support.stream_services import World
+from tests.support.stream_services import Server, World
 from tests.support.streams import COMPONENT, ME
 from twisted_oob.xmpp import keepalive
 from twisted_oob.xmpp.keepalive import INTERVAL, PATIENCE, TICK
@@ -183,6 +183,18 @@ def test_a_server_that_does_not_read_is_asked_on_a_second_connection(
     assert world.server.transport.aborted
     (line,) = lines(log)
     assert line.startswith("The server answers neither here nor on a second connection")
+
+
+def test_of_several_servers_the_same_one_is_asked(world):
+    same = Server()
+    world.server.same_server = lambda: same
+    world.server.accept(ME)
+    block(world)
+    advance(world, INTERVAL + PATIENCE)
+    assert len(same.asked) == 1
+    assert world.server.asked == []
+    advance(world, LIMIT)
+    assert world.server.transport.aborted
 
 
 # --- a component: silence alone says nothing

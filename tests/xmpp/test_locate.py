@@ -12,6 +12,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError 
 from twisted.internet.error import ConnectionRefusedError as RefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import formatEvent
+from twisted.names import client as dns_client
 from twisted.names import dns, error
 from twisted.python.failure import Failure
 
@@ -23,7 +24,7 @@ from twisted_oob.errors import NoService, StreamRefused
 from twisted_oob.xmpp import locate
 from twisted_oob.xmpp.account import client_endpoint
 from twisted_oob.xmpp.failures import explain
-from twisted_oob.xmpp.locate import in_order
+from twisted_oob.xmpp.locate import in_order, name_servers
 
 
 class Peers(Factory):
@@ -255,11 +256,20 @@ async def test_whoever_does_not_answer_is_passed_over(names, attempts, failure):
         await located(names.resolver).connect(None)
 
 
+@pytest.mark.parametrize(
+    ("domain", "in_dns"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        # By IDNA 2003 it would be fass.example, which is somebody else's.
+        ("faß.example", "xn--fa-hia.example"),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_an_international_domain_is_asked_for_in_ascii(names, attempts):
-    endpoint = located(names.resolver, "bücher.example")
-    assert await endpoint.connect(None) == ("bücher.example", 5222, False)
-    assert names.zone.asked[0][0] == "_xmpp-client._tcp.xn--bcher-kva.example"
+async def test_an_international_domain_is_asked_for_in_ascii(names, attempts, domain, in_dns):
+    endpoint = located(names.resolver, domain)
+    assert await endpoint.connect(None) == (in_dns, 5222, False)
+    assert names.zone.asked[0][0] == f"_xmpp-client._tcp.{in_dns}"
+    assert await located(domain=domain, port=1).connect(None) == (in_dns, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -322,3 +332,51 @@ def test_among_equal_priorities_weight_decides_by_chance():
     assert bounds == [5, 5, 4, 10]
     assert order(1, 3, 0, 9) == [light, heavy, none, last]
     assert order(4, 1, 0, 0) == [heavy, light, none, last]
+
+
+# --- the platform's name servers
+
+
+@pytest.mark.parametrize(
+    ("written", "servers"),
+    [
+        (
+            b"# local\nnameserver 192.0.2.1\n  nameserver 2001:db8::1 # or this\nsearch example\n",
+            [("192.0.2.1", 53), ("2001:db8::1", 53)],
+        ),
+        (b"nameserver\noptions edns0\n", [("127.0.0.1", 53)]),
+        (b"\xff\n", [("127.0.0.1", 53)]),
+        (b"", [("127.0.0.1", 53)]),
+        (None, [("127.0.0.1", 53)]),
+    ],
+)
+def test_the_name_servers_are_those_of_the_platform_or_this_machine(tmp_path, written, servers):
+    file = tmp_path / "resolv.conf"
+    if written is not None:
+        file.write_bytes(written)
+    assert name_servers(file) == servers
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lookup_asks_the_name_servers_of_that_time_and_leaves_no_timer(
+    attempts, tmp_path, monkeypatch
+):
+    from twisted.internet import reactor
+
+    file = tmp_path / "resolv.conf"
+    monkeypatch.setattr(locate, "RESOLV_CONF", file)
+    asked = []
+    answers = Resolver({"_xmpp-client": [srv(1)], "_xmpps-client": error.DomainError()})
+
+    async def look_up(resolver, name, timeout):
+        asked.append(resolver.pickServer())
+        return await answers.lookupService(name, timeout)
+
+    monkeypatch.setattr(dns_client.Resolver, "lookupService", look_up)
+    endpoint = located()
+    timers = reactor.getDelayedCalls()
+    for server in ("192.0.2.1", "192.0.2.2"):
+        file.write_text(f"nameserver {server}\n")
+        await endpoint.connect(None)
+    assert asked == [("192.0.2.1", 53)] * 2 + [("192.0.2.2", 53)] * 2
+    assert reactor.getDelayedCalls() == timers

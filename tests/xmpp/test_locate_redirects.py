@@ -20,7 +20,7 @@ from twisted_oob.xmpp.failures import explain
         ("other.example:9222", ("other.example", 9222)),
         (" other.example:9222\n", ("other.example", 9222)),
         ("localhost:1", ("localhost", 1)),
-        ("bücher.example:65535", ("bücher.example", 65535)),
+        ("bücher.example:65535", ("xn--bcher-kva.example", 65535)),
         ("192.0.2.1:9222", ("192.0.2.1", 9222)),
         ("[2001:db8::1]:9222", ("2001:db8::1", 9222)),
         # Without a port, as its kind has it.
@@ -112,3 +112,24 @@ async def test_a_redirection_that_fails_is_no_reason_to_give_up(attempts, failur
         await endpoint.connect(None)
     assert not explain(Failure(caught.value)).permanent
     assert (await endpoint.connect(None))[1] == 1
+
+
+# --- the same server again
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_same_server_is_the_one_that_the_last_connection_went_to(names, attempts):
+    endpoint = located(names.resolver)
+    names.zone.records, names.zone.direct = [srv(1)], [srv(2, priority=2)]
+    attempts.failing = {1: RefusedError()}
+    assert await endpoint.connect(None) == ("xmpp.example", 2, True)
+    attempts.failing = {}
+    assert endpoint.see_other_host("other.example:3")
+    asked = len(names.zone.asked)
+
+    assert await endpoint.same_server().connect(None) == ("xmpp.example", 2, True)
+
+    assert len(names.zone.asked) == asked
+    # The redirection is still to be followed; then that server is the same one.
+    assert await endpoint.connect(None) == ("other.example", 3, True)
+    assert await endpoint.same_server().connect(None) == ("other.example", 3, True)

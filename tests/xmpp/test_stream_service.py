@@ -285,14 +285,45 @@ def test_what_xmpp_forbids_in_the_first_stream_is_final(world):
     assert "restricted-xml" in str(world.refusals[0])
 
 
+# --- started twice
+
+
+def test_started_twice_it_has_one_stream(world):
+    world.stream.startService()
+    world.server.accept()
+    world.stream.startService()
+    assert world.server.attempts == 1
+    world.server.hang_up()
+    world.stream.startService()
+    world.next_pause()
+    assert world.server.attempts == 2
+    world.stream.stopService()
+    world.server.hang_up()
+    assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_refused_it_can_be_started_without_a_stop(world, at_once):
+    if at_once:
+        world.stream.on_refused = lambda _error: world.stream.startService()
+    world.stream.startService()
+    world.server.send(HEADER + stream_error("host-unknown"))
+    world.server.hang_up(ConnectionDone)
+    if not at_once:
+        assert world.stream.refused is not None
+        world.stream.startService()
+    assert world.stream.refused is None
+    assert world.server.attempts == 2
+
+
 # --- redirects
 
 
-def redirected(world):
-    """Let the server send the next stream elsewhere."""
+def redirected(world, *, up=False):
+    """Let the server send us elsewhere, at the start of the stream or when it is up."""
     namespace = "urn:ietf:params:xml:ns:xmpp-streams"
     error = f"<see-other-host xmlns='{namespace}'>other.example:5223</see-other-host>"
-    world.server.send(f"{HEADER}<stream:error>{error}</stream:error>")
+    world.server.send(f"{'' if up else HEADER}<stream:error>{error}</stream:error>")
     world.server.hang_up(ConnectionDone)
 
 
@@ -326,13 +357,34 @@ def test_an_endpoint_that_knows_no_redirects_gets_none(world):
     assert world.next_pause() == 1
 
 
-def test_the_endpoint_hears_of_each_stream_that_is_up(world):
+def test_the_endpoint_hears_of_each_stream_that_lasted(world):
     heard = []
     world.server.stream_up = lambda: heard.append(world.server.attempts)
     world.stream.startService()
-    assert heard == []
+    for lasted in (0, LONGEST_PAUSE - 1, LONGEST_PAUSE, 0, LONGEST_PAUSE):
+        world.server.accept()
+        world.clock.advance(lasted)
+        world.server.hang_up()
+        world.next_pause()
+    assert heard == [3, 5]
+
+
+def test_streams_that_end_in_a_redirect_at_once_are_redirects_in_a_row(world):
+    # As ServerEndpoint counts them.
+    row = []
+    world.server.stream_up = row.clear
+    world.server.see_other_host = lambda text: len(row) < 5 and row.append(text) is None
+    world.stream.startService()
+    for _ in range(5):
+        world.server.accept()
+        redirected(world, up=True)
+    assert world.server.attempts == 6
     world.server.accept()
-    world.server.hang_up()
-    world.next_pause()
+    redirected(world, up=True)
+    assert world.server.attempts == 6
+    assert world.next_pause() > 0
+    # One that lasted may redirect again.
     world.server.accept()
-    assert heard == [1, 2]
+    world.clock.advance(LONGEST_PAUSE)
+    redirected(world, up=True)
+    assert world.server.attempts == 8

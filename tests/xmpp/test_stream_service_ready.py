@@ -83,6 +83,40 @@ def test_each_reader_has_a_deferred_of_its_own(world):
     assert outcome(third) == outcome(world.stream.ready) == JID(COMPONENT)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_callbacks_of_one_may_cancel_another(world, refused):
+    first, second, third = world.stream.ready, world.stream.ready, world.stream.ready
+    first.addBoth(lambda result: second.cancel() or result)
+    world.stream.startService()
+    if refused:
+        refuse(world)
+    else:
+        world.server.accept()
+    expected = world.stream.refused if refused else JID(COMPONENT)
+    assert outcome(first) == outcome(third) == expected
+    assert isinstance(outcome(second), CancelledError)
+
+
+def test_who_hears_of_a_refusal_may_start_it_again(world):
+    again = []
+
+    def restart(failure):
+        failure.trap(StreamRefused)
+        world.stream.stopService()
+        world.stream.startService()
+        again.append(world.stream.ready)
+
+    world.stream.ready.addErrback(restart)
+    world.stream.startService()
+    refuse(world)
+    (ready,) = again
+    assert not ready.called
+    assert world.stream.refused is None
+    assert world.server.attempts == 2
+    world.server.accept()
+    assert outcome(ready) == JID(COMPONENT)
+
+
 def test_between_two_streams_it_waits_for_the_next(world):
     world.stream.startService()
     world.server.accept(ME)

@@ -31,6 +31,7 @@ from twisted_oob.commands.values import (
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.responder import CONCURRENCY
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
+from twisted_oob.xmpp import component_stream
 from twisted_oob.xmpp.access import EVERYBODY
 from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
 
@@ -61,14 +62,12 @@ _MODES: Final = {
 }
 
 _POLICY: Final = FetchPolicy()
-_COMPONENT_HOST: Final = "127.0.0.1"
-_COMPONENT_PORT: Final = 5347
 # Whoever stops an embedded router mostly tries things out, and doesn't want to wait.
 _GRACE: Final = {EMBEDDED: 0.0, ACCOUNT: 30.0, COMPONENT: 30.0}
 
 DEFAULTS: Final = {
     "download_dir": "./oob-downloads",
-    "listen": f"tcp:{_COMPONENT_PORT}:interface=127.0.0.1",
+    "listen": f"tcp:{component_stream.PORT}:interface=127.0.0.1",
     "domain": "oob.localhost",
     "secret_file": "./oob-responder.secret",
     "max_size": format_size(_POLICY.max_size),
@@ -82,8 +81,8 @@ DEFAULTS: Final = {
     "resource": RESOURCE,
     "account_port": str(PORT),
     "direct_tls_port": str(DIRECT_TLS_PORT),
-    "component_host": _COMPONENT_HOST,
-    "component_port": str(_COMPONENT_PORT),
+    "component_host": component_stream.HOST,
+    "component_port": str(component_stream.PORT),
 }
 """What the help says of defaults, as one would write it on a command line.
 
@@ -256,8 +255,8 @@ class Options(usage.Options):
             self._require("--secret-file")
             # A server hands a component the stanzas of strangers, too.
             self._require("--allow-from")
-            self["host"] = self["host"] or _COMPONENT_HOST
-            self["port"] = self["port"] or _COMPONENT_PORT
+            self["host"] = self["host"] or component_stream.HOST
+            self["port"] = self["port"] or component_stream.PORT
         else:
             self["allow-from"] = self["allow-from"] or [EVERYBODY]
         if self["grace"] is None:

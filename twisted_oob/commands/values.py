@@ -18,6 +18,7 @@ from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob._tls import is_address
 from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.arguments import HIGHEST_PORT
 from twisted_oob.xmpp.jid import parse_jid
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -25,8 +26,6 @@ _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2
 # Not float() alone: it also reads nan, inf, 1e999 and 1_0. The limit on the digits keeps the
 # number of seconds within what a timer can hold.
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
-
-_HIGHEST_PORT: Final = 65535
 
 
 def parse_size(text: str) -> int:
@@ -112,8 +111,8 @@ def parse_endpoint(text: str) -> str:
     # Twisted reports a bad port only when it listens, and then with a traceback.
     port = re.match(r"(?:tcp6?|ssl|tls):(?:port=)?(-?[0-9]+)", text)
     try:
-        if port is not None and not 0 <= int(port[1]) <= _HIGHEST_PORT:
-            raise ValueError(f"a port is 0 to {_HIGHEST_PORT}")
+        if port is not None and not 0 <= int(port[1]) <= HIGHEST_PORT:
+            raise ValueError(f"a port is 0 to {HIGHEST_PORT}")
         serverFromString(reactor, text)
     except Exception as error:
         # Each kind of endpoint has its own parser, with exceptions of its own. Only a ValueError is
@@ -142,8 +141,8 @@ def parse_host(text: str) -> str:
 
 def parse_port(text: str) -> int:
     """Parse a TCP port to connect to."""
-    if re.fullmatch(r"[0-9]{1,5}", text) is None or not 1 <= int(text) <= _HIGHEST_PORT:
-        raise ValueError(f"expected a TCP port, 1 to {_HIGHEST_PORT}")
+    if re.fullmatch(r"[0-9]{1,5}", text) is None or not 1 <= int(text) <= HIGHEST_PORT:
+        raise ValueError(f"expected a TCP port, 1 to {HIGHEST_PORT}")
     return int(text)
 
 

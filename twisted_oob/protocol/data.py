@@ -15,7 +15,8 @@ from typing import Final
 from twisted.words.xish import domish
 
 from twisted_oob._urls import MAX_URL_LENGTH, URI, shown_text, shown_url, to_uri
-from twisted_oob.errors import InvalidOOBData, WrongType
+from twisted_oob.errors import InvalidOOBData
+from twisted_oob.protocol.arguments import wrong_type
 from twisted_oob.xmpp.stanza import NON_XML, Payload
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
@@ -167,7 +168,7 @@ def check_text(name: str, text: object) -> None:
         InvalidOOBData: XML can't hold it.
     """
     if not isinstance(text, str):
-        raise WrongType(f"{name} must be a str, not {type(text).__name__}")
+        raise wrong_type(name, "a str", text)
     # All that is printable can be in XML, and isprintable() is the faster check.
     bad = None if text.isprintable() else NON_XML.search(text)
     if bad is not None:
@@ -184,7 +185,7 @@ def _checked(url: object, desc: object, sid: object) -> str:
     if sid is not None:
         check_text("sid", sid)
     if not isinstance(url, str):
-        raise WrongType(f"url must be a str, not {type(url).__name__}")
+        raise wrong_type("url", "a str", url)
     # Nearly all are URIs already, for which this spares a call.
     if "%" not in url and "[" not in url and len(url) <= MAX_URL_LENGTH and URI.fullmatch(url):
         return url

@@ -240,9 +240,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
         Returns:
             A Deferred. It fires with None once the message is written to the stream. It fails with
-            what the stream raised; and if there is none, with TimeoutError, QueueFull,
-            StreamRefused or CancelledError, as ``send_url`` does. It fails with ValueError or
-            TypeError if an argument is not valid; nothing is sent then.
+            what the stream raised; without a stream, with TimeoutError, QueueFull, StreamRefused or
+            CancelledError, as ``send_url`` does. It fails with ValueError or TypeError if an
+            argument is not valid; nothing is sent then.
         """
         try:
             message = build_message(
@@ -401,7 +401,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if self.on_offer is None:
                 raise Rejected
         except StanzaError as error:
-            open_offers.refuse(iq, error)
+            open_offers.turn_down(iq, error)
         else:
             open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
         return True

@@ -275,7 +275,7 @@ class OpenOffers:
             self._deadlines.cancel(deadline)
             self._deadlines.stop_if_idle()
 
-    def refuse(self, iq: IQ, error: StanzaError) -> None:
+    def turn_down(self, iq: IQ, error: StanzaError) -> None:
         """Answer a request that the application never sees."""
         sender = shown(iq.attributes.get("from"))
         _log.debug("Answered a request of {sender} with {error}", sender=sender, error=error)

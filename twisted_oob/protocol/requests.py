@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.words.protocols.jabber.error import NS_XMPP_STANZAS, StanzaError
-from twisted.words.xish.domish import Element
 
 from twisted_oob.errors import InvalidOOBData
 from twisted_oob.protocol.data import OOBData
 from twisted_oob.xmpp.gate import Gate, Verdict
 from twisted_oob.xmpp.jid import normalized_jid
+from twisted_oob.xmpp.serial import SafeElement
 
 if TYPE_CHECKING:
+    from twisted.words.xish.domish import Element
+
     from twisted_oob.xmpp.stanza import IQ
     from twisted_oob.xmpp.stream import BoundStream
 
@@ -87,7 +89,8 @@ def short_error(attributes: Mapping[Any, str], condition: str, kind: str) -> Ele
         condition: One of RFC 6120 section 8.3.3.
         kind: Its type.
     """
-    answer = Element((None, "iq"))
+    # Safe, as the id may be anything: a line feed in it must not become a space.
+    answer: Element = SafeElement((None, "iq"))  # type: ignore[no-untyped-call]
     answer["type"] = "error"
     for ours, theirs in (("id", "id"), ("to", "from"), ("from", "to")):
         if attributes.get(theirs):

@@ -10,8 +10,8 @@ judged       an OfferGate looks its sender up, before   not-acceptable, or nothi
 accepted     unless the responder is being stopped      resource-constraint
 counted      unless its sender has its share already    resource-constraint
              (see shares.py)
-waiting      until its sender has a turn                (stopped)
-                                                        resource-constraint
+waiting      until its sender has a turn                resource-constraint,
+                                                        when the responder stops
 running      the Fetcher fetches the file               result, if it is there
 failing      waits if its sender has had many failures  the fetch's error
 ===========  =========================================  ===========================

@@ -31,7 +31,6 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 from xml.parsers.expat import ExpatError
 
-from twisted.internet.interfaces import IUNIXTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -272,9 +271,7 @@ class AcceptedStream(_XmlStream):  # type: ignore[misc]
             return
         self.domain = domain
         _log.info("component {who} connected", who=self.who)
-        # To Twisted, a local socket is TCP as well.
-        if not IUNIXTransport.providedBy(self.transport):
-            bound_silence(self.transport, SILENCE_TIMEOUT)
+        bound_silence(self.transport, SILENCE_TIMEOUT)
         self._start_timer(SPACE_INTERVAL, self._send_space)
         self.send(domish.Element((NS_COMPONENT, "handshake")))
         self.dispatch(self, xmlstream.STREAM_AUTHD_EVENT)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob.xmpp.account import client_endpoint, client_factory
-from twisted_oob.xmpp.arguments import check_port, check_text
+from twisted_oob.xmpp.arguments import check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
 
@@ -63,9 +63,9 @@ class AccountStream(StreamService):
         if reactor is None:
             from twisted.internet import reactor  # noqa: PLC0415  (installs one)
         account = _account(jid)
-        check_text("password", password)
+        check_not_empty("password", password)
         if host is not None:
-            check_text("host", host)
+            check_not_empty("host", host)
         if port is not None:
             check_port("port", port)
         if not isinstance(ca_file, str | Path | None):
@@ -85,7 +85,7 @@ class AccountStream(StreamService):
 
 def _account(jid: JID | str) -> JID:
     if not isinstance(jid, JID):
-        check_text("jid", jid)
+        check_not_empty("jid", jid)
         try:
             jid = parse_jid(jid)
         except ValueError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-_HIGHEST_PORT: Final = 65535
+HIGHEST_PORT: Final = 65535
+"""The last TCP port."""
 
 
-def check_text(name: str, value: object) -> str:
+def check_not_empty(name: str, value: object) -> str:
     """Check a str that must not be empty.
 
     Raises:
@@ -30,6 +31,6 @@ def check_port(name: str, value: object) -> int:
     """
     if type(value) is not int:
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not 1 <= value <= _HIGHEST_PORT:
-        raise ValueError(f"{name} must be 1 to {_HIGHEST_PORT}, not {value}")
+    if not 1 <= value <= HIGHEST_PORT:
+        raise ValueError(f"{name} must be 1 to {HIGHEST_PORT}, not {value}")
     return value

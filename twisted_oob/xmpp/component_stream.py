@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.xmpp.arguments import check_port, check_text
+from twisted_oob.xmpp.arguments import check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
+
+HOST: Final = "127.0.0.1"
+"""Where the server is: mostly on the same machine, as nothing is encrypted."""
+PORT: Final = 5347
+"""The port of a server for its components, which is customary, but not registered."""
 
 
 class ComponentStream(StreamService):
@@ -43,25 +48,25 @@ class ComponentStream(StreamService):
         domain: str,
         secret: str,
         *,
-        host: str = "127.0.0.1",
-        port: int = 5347,
+        host: str = HOST,
+        port: int = PORT,
         reactor: Any = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor  # noqa: PLC0415  (installs one)
         name = _domain(domain)
-        check_text("secret", secret)
+        check_not_empty("secret", secret)
         StreamService.__init__(
             self,
             componentFactory(name, secret),
-            HostnameEndpoint(reactor, check_text("host", host), check_port("port", port)),
+            HostnameEndpoint(reactor, check_not_empty("host", host), check_port("port", port)),
             name=name,
             reactor=reactor,
         )
 
 
 def _domain(domain: str) -> str:
-    check_text("domain", domain)
+    check_not_empty("domain", domain)
     try:
         jid = parse_jid(domain)
     except ValueError as error:

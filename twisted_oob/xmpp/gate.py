@@ -23,8 +23,8 @@ an allowed one  admitted while there is room in     admitted as long as there ar
                 its share (see below)               bucket
 ==============  ==================================  ===============================================
 
-An offer of an allowed sender takes no token to be fetched, but every answer that costs us nothing
-to provoke does:
+An offer of an allowed sender takes no token to be fetched, but each answer that is cheap to provoke
+does:
 
 - Without room in its share, the refusal takes a token of the bucket of failures.
 - A fetch that fails takes one there, too. If there is no token, the answer waits for one, and the

@@ -18,7 +18,7 @@ quiet     a byte came                                  INTERVAL without a byte: 
 asking    a ping is sent, unless the output is         a byte: quiet. PATIENCE without progress of
           blocked: it would only wait there            our output: cut or doubting, as below
 doubting  a stream is begun on a second connection     an answer there: quiet, for another INTERVAL.
-                                                       None within its LIMIT: cut
+          to the same server                           None within its LIMIT: cut
 ========  ===========================================  ===========================================
 
 After PATIENCE, what we know of our output decides:
@@ -66,7 +66,9 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     Args:
         clock: Tells the time and runs the timer.
-        endpoint: The IStreamClientEndpoint of the server, to ask on a second connection.
+        endpoint: The IStreamClientEndpoint of the server, to ask on a second connection. If it has
+            ``same_server()``, it may connect to several, and that gives the endpoint of the one
+            that it connected to last.
     """
 
     _log = Logger()
@@ -140,8 +142,10 @@ class KeepAlive(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     def _doubt(self) -> None:
         stream = self.xmlstream
+        same_server = getattr(self._endpoint, "same_server", None)
+        endpoint = self._endpoint if same_server is None else same_server()
         answers = server_answers(
-            self._endpoint, stream.namespace, stream.authenticator.otherHost, clock=self._clock
+            endpoint, stream.namespace, stream.authenticator.otherHost, clock=self._clock
         )
         self._second = answers.addCallback(self._judge, stream)
 

@@ -30,8 +30,10 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+import idna
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -47,6 +49,7 @@ from zope.interface import implementer
 
 from twisted_oob._tls import is_address
 from twisted_oob.errors import NoService, StreamRefused
+from twisted_oob.xmpp.arguments import HIGHEST_PORT
 from twisted_oob.xmpp.direct_tls import DirectTLSEndpoint
 from twisted_oob.xmpp.failures import explain
 
@@ -59,13 +62,14 @@ MOST_REDIRECTS: Final = 5
 SERVICES: Final = ("_xmpp-client", "_xmpps-client")
 """The services of the two sets of SRV records, and of the SRV-IDs that name them."""
 
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+"""Where the platform's name servers are written (resolv.conf(5)); read for each lookup."""
 _DNS_TIMEOUTS: Final = (1, 3, 8)
 """Seconds of each try of a lookup."""
 # Not their subclasses: Twisted's exception for a name server that fails is one of DomainError's.
 _NO_SUCH_NAME: Final = (DNSNameError, DomainError, AuthoritativeDomainError)
 # RFC 6120 section 4.9.3.19: a host, or an IPv6 address in brackets, and perhaps a port.
 _REDIRECT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::([0-9]{1,5}))?")
-_LAST_PORT: Final = 65535
 
 
 class _Record(Protocol):
@@ -134,7 +138,7 @@ class ServerEndpoint:
         self._resolver = resolver
         self._redirect: tuple[str, int | None] | None = None
         self._redirects = 0
-        self._last_was_direct = direct_tls
+        self._last = _at(host or domain, port, direct_tls)
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """Connect to the first server that answers.
@@ -168,8 +172,15 @@ class ServerEndpoint:
         return True
 
     def stream_up(self) -> None:
-        """Forget the redirections that led to a stream, now that it is up."""
+        """Forget the redirections that led to a stream, as it was up long enough to count."""
         self._redirects = 0
+
+    def same_server(self) -> Any:
+        """Return an IStreamClientEndpoint of the server that the last connection went to.
+
+        ``connect`` may go to another one that serves the domain, too.
+        """
+        return self._endpoint(self._last)
 
     async def _connect(self, factory: Any) -> Any:
         redirect, self._redirect = self._redirect, None
@@ -208,7 +219,7 @@ class ServerEndpoint:
             except (ConnectError, ConnectionClosed, DNSLookupError, ValueError) as error:
                 failed = error
             else:
-                self._last_was_direct = target.direct_tls
+                self._last = target
                 return stream
         raise refused or failed
 
@@ -229,7 +240,7 @@ class ServerEndpoint:
         # TLS begins at once there, so it is assumed to be as at the server that sent us there.
         if port is None and not is_address(host):
             return await self._look_up(host)
-        return [_at(host, port, self._last_was_direct)]
+        return [_at(host, port, self._last.direct_tls)]
 
     async def _look_up(self, domain: str) -> list[_Target]:
         """Look the servers of a domain up, in the order to try them.
@@ -257,11 +268,13 @@ class ServerEndpoint:
 
     async def _records(self, service: str, domain: str) -> list[_Target] | None:
         """Look one set of records up; None if DNS tells neither them nor that there are none."""
-        if self._resolver is None:
-            self._resolver = dns_client.Resolver("/etc/resolv.conf", reactor=self._reactor)
-        name = f"{service}._tcp.{domain}"
+        # Not one that reads the file itself: it would do so each minute, for ever.
+        resolver = self._resolver or dns_client.Resolver(
+            servers=name_servers(RESOLV_CONF), reactor=self._reactor
+        )
+        name = f"{service}._tcp.{_a_labels(domain)}"
         try:
-            answers, _, _ = await self._resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
+            answers, _, _ = await resolver.lookupService(name, timeout=_DNS_TIMEOUTS)
         except CancelledError:
             raise
         except Exception as error:
@@ -280,6 +293,17 @@ class ServerEndpoint:
             for answer in answers
             if answer.type == dns.SRV
         ]
+
+
+def name_servers(file: Path) -> list[tuple[str, int]]:
+    """Read the name servers of a resolv.conf(5); if there are none, this machine is one."""
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    words = [line.split() for line in lines]
+    found = [(line[1], dns.PORT) for line in words if line[:1] == ["nameserver"] and line[1:]]
+    return found or [("127.0.0.1", dns.PORT)]
 
 
 def in_order(records: Iterable[_R], draw: Callable[[int], int] = secrets.randbelow) -> list[_R]:
@@ -310,7 +334,19 @@ def in_order(records: Iterable[_R], draw: Callable[[int], int] = secrets.randbel
 
 
 def _at(host: str, port: int | None, direct_tls: bool) -> _Target:
-    return _Target(host, port or (DIRECT_TLS_PORT if direct_tls else PORT), direct_tls)
+    return _Target(_a_labels(host), port or (DIRECT_TLS_PORT if direct_tls else PORT), direct_tls)
+
+
+def _a_labels(host: str) -> str:
+    """Give a host as DNS has it; what is no name stays as it is, for others to complain of.
+
+    Twisted and Python would encode it by IDNA 2003, where ``faß.example`` is ``fass.example``. By
+    IDNA 2008, as the certificate is compared, it is a domain of its own (see jid_parts.py).
+    """
+    try:
+        return host if host.isascii() else idna.encode(host).decode("ascii")
+    except idna.IDNAError:
+        return host
 
 
 def _read_redirect(text: str) -> tuple[str, int | None] | None:
@@ -320,7 +356,7 @@ def _read_redirect(text: str) -> tuple[str, int | None] | None:
         return None
     bracketed, name, digits = match.groups()
     port = None if digits is None else int(digits)
-    if port is not None and not 0 < port <= _LAST_PORT:
+    if port is not None and not 0 < port <= HIGHEST_PORT:
         return None
     if bracketed is not None:
         return (bracketed, port) if is_address(bracketed) and ":" in bracketed else None

@@ -6,8 +6,8 @@ others learn the full JID. Without both, no offer would come.
 
 A component gets everything for its domain at any time. It answers all the same, so that people can
 have it among their contacts. It has no server that would keep subscriptions and answer for it, and
-keeps none itself: who is allowed has one. So it answers as a server does, from the address that was
-asked.
+keeps none itself: whoever is allowed counts as subscribed. So it answers as a server does, from the
+address that was asked.
 
 =========== ======= ======================== ==============================
 comes in    from    an account answers       a component answers

@@ -64,6 +64,6 @@ class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         return verdict is not Verdict.ADMIT
 
     def _is_offer(self, iq: Any) -> bool:
-        # With another child beside it, it is none: others answer that.
+        # With another child it is no offer, and OneChildHandler answers it.
         children = list(iq.elements())
         return len(children) == 1 and (children[0].uri, children[0].name) == self._offer

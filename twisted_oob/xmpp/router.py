@@ -41,7 +41,7 @@ class Router(component.Router):
     ``InternalComponent`` calls ``addRoute`` and ``removeRoute`` of any router that it is given.
 
     Attributes:
-        routes: The streams by domain, after stringprep.
+        routes: The streams by domain, as parse_jid prepares it.
     """
 
     def __init__(self) -> None:
@@ -144,16 +144,13 @@ class Router(component.Router):
 
 
 def domain_of(address: str | None) -> str | None:
-    """Return the domain of an address after stringprep, or None if the address is not valid.
-
-    A final dot is no part of the domain (RFC 7622 section 3.2).
-    """
+    """Return the domain of an address as parse_jid prepares it, or None if that is not valid."""
     prepared = _prepared(address)
-    return None if prepared is None else str(prepared.host).removesuffix(".")
+    return None if prepared is None else str(prepared.host)
 
 
 def only_domain(address: str | None) -> str:
-    """Return the domain of an address that must be nothing but a domain.
+    """Return, prepared, the domain of an address that must be nothing but a domain.
 
     Raises:
         ValueError: It is something else.
@@ -161,11 +158,11 @@ def only_domain(address: str | None) -> str:
     prepared = _prepared(address)
     if prepared is None or prepared.user or prepared.resource:
         raise ValueError(f"a component's address is a bare domain, not {address!r}")
-    return str(prepared.host).removesuffix(".")
+    return str(prepared.host)
 
 
 def _prepared(address: str | None) -> JID | None:
-    """Return the address after stringprep, or None if it is absent or not valid."""
+    """Return the address as parse_jid prepares it, or None if it is absent or not valid."""
     if not address:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -25,7 +26,7 @@ def bound_silence(transport: Any, seconds: float) -> None:
     a machine or a network that is gone, not a program that hangs.
 
     Linux also counts the time in which the other end acknowledges, but has no room for more (a
-    window of zero). So lift the limit while output waits for a peer that is merely slow.
+    window of zero). So ``seconds`` must be more than a peer that is merely slow is given to read.
 
     Args:
         transport: A connected transport; nothing happens if it is not TCP.
@@ -35,8 +36,9 @@ def bound_silence(transport: Any, seconds: float) -> None:
         return
     transport.setTcpKeepAlive(True)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        handle = transport.getHandle()
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+        # Another descriptor of the same socket, which alone is closed afterwards.
+        with socket.socket(fileno=os.dup(_descriptor(transport))) as same:
+            same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def queued_output(transport: Any) -> tuple[int, int]:
@@ -52,8 +54,7 @@ def queued_output(transport: Any) -> tuple[int, int]:
     """
     if sys.platform != "linux" or not _is_tcp(transport):
         return 0, 0
-    # Inside TLS, getHandle() is not the socket.
-    descriptor = transport.fileno()
+    descriptor = _descriptor(transport)
     unsent = _queue(descriptor, _SIOCOUTQNSD)
     return _queue(descriptor, _SIOCOUTQ) - unsent, unsent
 
@@ -61,6 +62,11 @@ def queued_output(transport: Any) -> tuple[int, int]:
 def _is_tcp(transport: Any) -> bool:
     # Twisted's transports of local sockets are also, they say, of TCP.
     return ITCPTransport.providedBy(transport) and not IUNIXTransport.providedBy(transport)
+
+
+def _descriptor(transport: Any) -> int:
+    # Inside TLS, getHandle() is not the socket.
+    return int(transport.fileno())
 
 
 def _queue(descriptor: int, which: int) -> int:

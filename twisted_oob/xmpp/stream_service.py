@@ -28,7 +28,7 @@ adds its own observers before or after those of StreamManager, and overrides non
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
 LONGEST_PAUSE: Final = 60.0
-"""Seconds between two attempts at the most; a stream that lasted as long counts as a success."""
+"""Seconds between two attempts at the most; a stream that lasted as long counts as a success.
+
+Whatever shorter streams end with, a failure or a redirect, counts as one more in a row.
+"""
 NEGOTIATION_LIMIT: Final = 30.0
 """Seconds from the connection to a stream that is ready for stanzas."""
 CLOSE_LIMIT: Final = 2.0
@@ -74,17 +77,18 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
 
     If a stream fails for a permanent reason (a wrong password, an unknown host, a bad certificate)
     before any has been up, the service makes no further attempt: it is refused. Once a stream has
-    been up, the configuration is known to be right, and such a failure counts as temporary. Those
-    who want to know hear of a refusal: each handler that has a method ``stream_refused``, who waits
-    for ``ready``, and ``on_refused``. It is logged as critical if there is no ``on_refused``, if
-    nobody waits for ``ready``, and if no handler returns True, as it has told the application.
+    been up, the configuration is known to be right, and such a failure counts as temporary.
+
+    Those who want to know hear of a refusal: each handler that has a method ``stream_refused``,
+    whoever waits for ``ready``, and ``on_refused``. It is logged as critical unless the application
+    hears of it: by ``on_refused``, by ``ready``, or by a handler, whose method then returns True.
 
     Args:
         factory: Makes the XmlStreams, such as ``account.client_factory`` or Twisted Words'
             ``componentFactory``. It must serve no other manager.
         endpoint: The IStreamClientEndpoint of the server. If it has ``see_other_host(text)``, that
             is asked whether it follows a redirect; if it has ``stream_up()``, it is told of streams
-            that are up.
+            that were a success. KeepAlive says what ``same_server()`` is for.
         name: What the log calls this stream.
         reactor: Tells the time and runs the timers.
         on_refused: Called with the StreamRefused, at last.
@@ -155,8 +159,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         return ready
 
     def startService(self) -> None:
-        """Begin to connect."""
+        """Begin to connect. Nothing happens if the service is connecting or connected already."""
         Service.startService(self)
+        # A ServedStream and an application may both start it. Two streams would be a conflict.
+        running = self._running is not None and not self._running.called
+        if running and self.refused is None:
+            return
         self.refused = None
         self._running = ensureDeferred(self._stay_up())
         self._running.addErrback(lambda failure: failure.trap(CancelledError))
@@ -201,16 +209,19 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         attempt = 0
         while True:
             failure = await self._one_stream()
+            lasted = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
+            # A stream that is lost at once is no success. Otherwise a server that accepts and
+            # then drops everybody would be asked every second, and two that redirect to each other
+            # as soon as we are in, without a pause.
+            if lasted >= LONGEST_PAUSE:
+                attempt = 0
+                if hasattr(self._endpoint, "stream_up"):
+                    self._endpoint.stream_up()
             if self._follows_redirect():
                 continue
             if (refused := self._judge(failure)) is not None:
                 self._refuse(refused)
                 return
-            lasted = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
-            # A stream that is lost at once is no success. Otherwise a server that accepts and
-            # then drops everybody would be asked every second.
-            if lasted >= LONGEST_PAUSE:
-                attempt = 0
             # With jitter: when a server restarts, its clients should not all come at once.
             pause = min(2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
             attempt += 1 if 2.0**attempt < LONGEST_PAUSE else 0
@@ -256,10 +267,9 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
                     heard = bool(tell(error)) or heard
                 except Exception:
                     self._log.failure("A handler failed when it heard that there is no stream")
-        waiting, self._waiting_for_ready = self._waiting_for_ready, []
-        for ready in waiting:
+        heard = heard or bool(self._waiting_for_ready)
+        for ready in self._take_waiting_for_ready():
             ready.errback(error)
-        heard = heard or bool(waiting)
         if self.on_refused is not None:
             self.on_refused(error)
         elif not heard:
@@ -319,17 +329,21 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
             self._negotiation.cancel()
         self._was_up = True
         self._up_since = self._clock.seconds()
-        if hasattr(self._endpoint, "stream_up"):
-            self._endpoint.stream_up()
         self._log.info("{name}: connected", name=self._peer)
 
     def _on_ready(self, xs: Any) -> None:
         # After the handlers heard of the stream: what waits may send at once.
         me: Any = BoundStream(xs, self).me
         self._me = me
-        waiting, self._waiting_for_ready = self._waiting_for_ready, []
-        for ready in waiting:
+        for ready in self._take_waiting_for_ready():
             ready.callback(me)
+
+    def _take_waiting_for_ready(self) -> Iterator[Deferred[JID]]:
+        # One after the other: the callbacks of one may cancel another, or begin to wait anew.
+        for ready in self._waiting_for_ready.copy():
+            if ready in self._waiting_for_ready:
+                self._waiting_for_ready.remove(ready)
+                yield ready
 
     def _on_ending(self, _reason: Failure) -> None:
         # Before the handlers hear of it, as one of them may stop or start this service.
