@@ -204,6 +204,7 @@ def test_an_address_that_is_not_one_is_told(name, address):
         (StanzaError("forbidden"), "forbidden"),
         (ValueError("a secret"), "internal-server-error"),
         (TypeError("a secret"), "internal-server-error"),
+        (StanzaError("no-such-condition"), "internal-server-error"),
     ],
 )
 def test_a_handler_that_fails_is_answered_for(log, error, condition):

@@ -12,8 +12,9 @@ from twisted.words.protocols.jabber.jid import InvalidFormat
 from twisted.words.protocols.jabber.xmlstream import INIT_FAILED_EVENT
 
 from tests.support.stream_services import HEADER, SECRET, World, stream_error
-from tests.support.streams import COMPONENT
+from tests.support.streams import COMPONENT, outcome
 from twisted_oob import OOBHandler, StreamRefused
+from twisted_oob.xmpp import stream_service
 from twisted_oob.xmpp.stream_service import LONGEST_PAUSE, NEGOTIATION_LIMIT
 
 
@@ -173,6 +174,23 @@ def test_a_late_failure_of_the_negotiation_does_not_cut_a_stream_that_is_up(worl
     world.server.accept()
     world.clock.advance(NEGOTIATION_LIMIT)
     assert not world.server.transport.aborted
+
+
+def test_a_fault_of_ours_is_told_to_who_waits(world, log, monkeypatch):
+    fault = RuntimeError("a fault")
+
+    def explain(_failure):
+        raise fault
+
+    monkeypatch.setattr(stream_service, "explain", explain)
+    ready = world.stream.ready
+    world.stream.startService()
+    world.server.hang_up()
+    assert log.failures() == [fault]
+    error = outcome(ready)
+    assert isinstance(error, StreamRefused)
+    assert "see the log" in str(error)
+    assert world.stream.refused is error
 
 
 def test_a_failed_negotiation_cuts_the_connection(world):

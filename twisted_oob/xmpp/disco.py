@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import toResponse
@@ -108,13 +109,19 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         try:
             response = toResponse(iq, "result")
             response.addChild((await self._found(method, kind, iq)).toElement())
-        except StanzaError as error:
-            response = error_response(iq, error, echo=False)
-        except Exception:
-            self._log.failure("A disco request failed")
-            response = error_response(iq, StanzaError("internal-server-error"), echo=False)
+        except Exception as error:
+            response = self._error(iq, error)
         # If the stream is gone by now, this reaches nobody, and another stream must not carry it.
         xmlstream.send(response)
+
+    def _error(self, iq: domish.Element, error: Exception) -> domish.Element:
+        if isinstance(error, StanzaError):
+            try:
+                return error_response(iq, error, echo=False)
+            except ValueError:
+                pass  # a handler made it, and no peer could parse it
+        self._log.failure("A disco request failed", failure=Failure(error))
+        return error_response(iq, StanzaError("internal-server-error"), echo=False)
 
     async def _found(self, method: str, kind: Any, iq: domish.Element) -> Any:
         try:

@@ -36,7 +36,13 @@ from typing import Any, Final, Protocol, TypeVar
 import idna
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    FirstError,
+    ensureDeferred,
+    gatherResults,
+)
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -250,7 +256,13 @@ class ServerEndpoint:
             NoService: There is none.
         """
         services = SERVICES[1:] if self._direct_tls else SERVICES
-        found = [await self._records(service, domain) for service in services]
+        # Side by side: name servers that don't answer take a while.
+        lookups = [ensureDeferred(self._records(service, domain)) for service in services]
+        try:
+            found = await gatherResults(lookups, consumeErrors=True)
+        except FirstError as error:
+            # Whatever DNS says is a value; so they were cancelled.
+            raise CancelledError from error
         targets = [target for records in found for target in records or ()]
         usable = [target for target in targets if target.host]
         if usable:

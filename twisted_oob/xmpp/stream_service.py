@@ -168,9 +168,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         self.refused = None
         self._running = ensureDeferred(self._stay_up())
         self._running.addErrback(lambda failure: failure.trap(CancelledError))
-        self._running.addErrback(
-            lambda failure: self._log.failure("{name} failed", failure=failure, name=self._peer)
-        )
+        self._running.addErrback(self._crashed)
 
     def stopService(self) -> Deferred[None]:
         """Close the stream (RFC 6120 section 4.4).
@@ -256,6 +254,12 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         if refusal.permanent and not self._was_up:
             return StreamRefused(refusal.text)
         return None
+
+    def _crashed(self, failure: Failure) -> None:
+        # A fault of ours, or of a callback. Whoever waits must hear that nothing will come.
+        self._log.failure("{name} failed", failure=failure, name=self._peer)
+        if self.refused is None:
+            self._refuse(StreamRefused(f"a fault ended the stream of {self._peer}; see the log"))
 
     def _refuse(self, error: StreamRefused) -> None:
         self.refused = error
