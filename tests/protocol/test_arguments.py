@@ -22,6 +22,7 @@ TYPES = [
     ({"max_open_offers": "10"}, "max_open_offers must be an int, not str"),
     ({"max_open_offers": None}, "max_open_offers must be an int, not NoneType"),
     ({"gate": ["me"]}, "gate must be a Gate, which has a method judge, or None, not list"),
+    ({"direct": "no"}, "direct must be True or False, not str"),
     ({"max_open_offers": True}, "max_open_offers must be an int, not bool"),
 ]
 VALUES = [
@@ -37,6 +38,11 @@ def test_an_argument_of_the_wrong_type_is_a_type_error(argument, told):
     with pytest.raises(TypeError) as caught:
         OOBHandler(**argument, reactor=Clock())
     assert str(caught.value) == told
+
+
+def test_a_reactor_that_is_none_is_a_type_error():
+    with pytest.raises(TypeError, match=r"^reactor must be a reactor, not int$"):
+        OOBHandler(reactor=5)
 
 
 @pytest.mark.parametrize(("argument", "name"), VALUES, ids=str)

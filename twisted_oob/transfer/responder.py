@@ -45,6 +45,7 @@ from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.arguments import check_clock
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
@@ -349,12 +350,9 @@ class ServedStream(Service):
 
 
 def _check_arguments(fetcher: object, reactor: object, concurrency: object, grace: object) -> None:
-    for name, given, methods in (
-        ("fetcher", fetcher, ("fetch",)),
-        ("reactor", reactor, ("seconds", "callLater")),
-    ):
-        if not all(callable(getattr(given, method, None)) for method in methods):
-            raise wrong_type(name, f"an object with the method {' and '.join(methods)}", given)
+    if not callable(getattr(fetcher, "fetch", None)):
+        raise wrong_type("fetcher", "a Fetcher", fetcher)
+    check_clock("reactor", reactor)
     checked_count("concurrency", concurrency)
     if isinstance(grace, bool) or not isinstance(grace, (int, float)):
         raise wrong_type("grace", "a number of seconds", grace)

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.xmpp.arguments import check_port, check_text
+from twisted_oob.xmpp.arguments import check_clock, check_port, check_text
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
 
@@ -51,6 +51,7 @@ class ComponentStream(StreamService):
             from twisted.internet import reactor  # noqa: PLC0415  (installs one)
         name = _domain(domain)
         check_text("secret", secret)
+        check_clock("reactor", reactor)
         StreamService.__init__(
             self,
             componentFactory(name, secret),
