@@ -25,12 +25,12 @@ def test_an_empty_text_is_a_value_error():
         check_text("secret", "")
 
 
-@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("value", [True, False, 1, 0])
 def test_a_flag_is_given_back(value):
-    assert check_flag("direct_tls", value) is value
+    assert check_flag("direct_tls", value) is bool(value)
 
 
-@pytest.mark.parametrize("value", ["no", 0, None])
+@pytest.mark.parametrize("value", ["no", 1.0, None])
 def test_what_is_no_flag_is_a_type_error(value):
     with pytest.raises(TypeError, match=r"^direct must be True or False, not "):
         check_flag("direct", value)

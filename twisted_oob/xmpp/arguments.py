@@ -24,12 +24,14 @@ def check_text(name: str, value: object) -> str:
 def check_flag(name: str, value: object) -> bool:
     """Check what must be True or False: a text such as ``'no'`` would count as True.
 
+    Twisted's usage.Options has 0 and 1 for flags, so these are good, too.
+
     Raises:
         TypeError: It is neither.
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, int):
         raise TypeError(f"{name} must be True or False, not {type(value).__name__}")
-    return value
+    return bool(value)
 
 
 def check_clock(name: str, value: object) -> None:
