@@ -144,7 +144,15 @@ class OOBResponder(Service):
 
         Returns:
             The handler that takes the offers. It can send, too.
+
+        Raises:
+            TypeError: An argument is of the wrong kind; the message names it.
         """
+        if not callable(getattr(manager, "addHandler", None)):
+            raise wrong_type("manager", "a stream manager", manager)
+        # The letters of a str would be arguments.
+        if not (isinstance(identity, tuple) and list(map(type, identity)) == [str, str]):
+            raise wrong_type("identity", "a tuple of category and type", identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
             self._on_offer,
@@ -320,9 +328,15 @@ class ServedStream(Service):
         responder: An OOBResponder that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
+
+    Raises:
+        TypeError: One of them is no service; the message names it.
     """
 
     def __init__(self, responder: OOBResponder, stream: Any) -> None:
+        for name, given in (("responder", responder), ("stream", stream)):
+            if not callable(getattr(given, "startService", None)):
+                raise wrong_type(name, "a service", given)
         self._responder = responder
         self._stream = stream
 
