@@ -184,6 +184,20 @@ def test_the_folder_must_be_there(net, tmp_path):
         Fetcher(net, FetchPolicy(), tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    ("policy", "directory", "named"),
+    [
+        (None, "folder", "policy must be a FetchPolicy, not NoneType"),
+        ({"max_size": 5}, "folder", "policy must be a FetchPolicy, not dict"),
+        (FetchPolicy(), None, "directory must be a path, not NoneType"),
+        (FetchPolicy(), 5, "directory must be a path, not int"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_named(net, policy, directory, named):
+    with pytest.raises(TypeError, match=f"^{named}$"):
+        Fetcher(net, policy, directory)
+
+
 def test_a_relative_folder_stays_where_it_was(net, folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     ours = Fetcher(net, FetchPolicy(), "downloads")

@@ -63,6 +63,28 @@ def test_a_policy_that_cannot_be_meant_is_denied(name, value):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "wrong_type"),
+    [
+        ("max_size", 0, False),
+        ("max_size", "100M", True),
+        ("max_redirects", -1, False),
+        ("max_redirects", None, True),
+        ("timeout", float("nan"), False),
+        ("timeout", "5", True),
+        ("stall_timeout", 0, False),
+        ("stall_timeout", True, True),
+        ("ca_file", 5, True),
+        ("allow_networks", "10.0.0.0/8", True),
+        ("allow_networks", [5], True),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_a_type_error_that_names_it(name, value, wrong_type):
+    with pytest.raises(ValueError, match=f"^{name} must be ") as caught:
+        FetchPolicy(**{name: value})
+    assert isinstance(caught.value, TypeError) is wrong_type
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("max_size", 1),

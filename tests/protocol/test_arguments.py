@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_oob import InvalidOOBData, OOBHandler
+from twisted_oob import InvalidOOBData, OOBData, OOBHandler, url_from_element
 from twisted_oob.errors import WrongType
 from twisted_oob.protocol.arguments import checked_count, checked_seconds
 
@@ -22,6 +22,7 @@ TYPES = [
     ({"max_open_offers": "10"}, "max_open_offers must be an int, not str"),
     ({"max_open_offers": None}, "max_open_offers must be an int, not NoneType"),
     ({"gate": ["me"]}, "gate must be a Gate, which has a method judge, or None, not list"),
+    ({"direct": "no"}, "direct must be True or False, not str"),
     ({"max_open_offers": True}, "max_open_offers must be an int, not bool"),
 ]
 VALUES = [
@@ -37,6 +38,11 @@ def test_an_argument_of_the_wrong_type_is_a_type_error(argument, told):
     with pytest.raises(TypeError) as caught:
         OOBHandler(**argument, reactor=Clock())
     assert str(caught.value) == told
+
+
+def test_a_reactor_that_is_none_is_a_type_error():
+    with pytest.raises(TypeError, match=r"^reactor must be a reactor, not int$"):
+        OOBHandler(reactor=5)
 
 
 @pytest.mark.parametrize(("argument", "name"), VALUES, ids=str)
@@ -59,3 +65,10 @@ def test_seconds_are_given_back(seconds):
 @pytest.mark.parametrize("count", [1, 1000, 10**9])
 def test_a_count_is_given_back(count):
     assert checked_count("it", count) == count
+
+
+@pytest.mark.parametrize("read", [OOBData.from_element, url_from_element])
+@pytest.mark.parametrize("given", [None, "<query xmlns='jabber:iq:oob'/>"])
+def test_what_is_no_element_is_a_type_error_that_names_it(read, given):
+    with pytest.raises(TypeError, match=r"^element must be an Element, not "):
+        read(given)

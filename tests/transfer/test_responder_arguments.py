@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from twisted.application.service import Service
 from twisted.internet.task import Clock
+from twisted.words.protocols.jabber.component import componentFactory
+from wokkel.subprotocols import StreamManager
 
 from tests.support.scripted import ScriptedFetcher
-from twisted_oob import OOBResponder
+from twisted_oob import OOBResponder, ServedStream
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,33 @@ def test_a_wrong_argument_is_named(name, value, kind):
     with pytest.raises(kind, match=name) as caught:
         OOBResponder(**(arguments | {name: value}))
     assert isinstance(caught.value, TypeError) is (kind is TypeError)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("manager", None),
+        ("manager", "me@home.example"),
+        ("identity", "client/bot"),
+        ("identity", ("client",)),
+        ("identity", ("client", None)),
+        ("direct", "no"),
+    ],
+)
+def test_a_wrong_argument_of_attach_is_named_and_nothing_is_attached(name, value):
+    manager = StreamManager(componentFactory("files.example", "secret"), Clock())
+    responder = OOBResponder(ScriptedFetcher(), allow_from=["*"], reactor=Clock())
+    with pytest.raises(TypeError, match=f"^{name} must be "):
+        responder.attach(**({"manager": manager} | {name: value}))
+    assert not list(manager)
+
+
+@pytest.mark.parametrize(("name", "place"), [("responder", 0), ("stream", 1)])
+def test_what_is_no_service_cannot_be_served(name, place):
+    services = [Service(), Service()]
+    services[place] = "me@home.example"
+    with pytest.raises(TypeError, match=f"^{name} must be a service, not str$"):
+        ServedStream(*services)
 
 
 @pytest.mark.parametrize("given", [{"grace": 0}, {"grace": 2.5}, {"concurrency": 1}, {}])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import Clock
 
-from twisted_oob.xmpp.arguments import check_not_empty, check_port
+from twisted_oob.xmpp.arguments import check_clock, check_flag, check_not_empty, check_port
 
 
 @pytest.mark.parametrize("value", ["a", " ", "ü"])
@@ -22,6 +23,27 @@ def test_what_is_no_text_is_a_type_error_that_does_not_show_it(value):
 def test_an_empty_text_is_a_value_error():
     with pytest.raises(ValueError, match=r"^secret must not be empty$"):
         check_not_empty("secret", "")
+
+
+@pytest.mark.parametrize("value", [True, False, 1, 0])
+def test_a_flag_is_given_back(value):
+    assert check_flag("direct_tls", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", ["no", 1.0, None])
+def test_what_is_no_flag_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^direct must be True or False, not "):
+        check_flag("direct", value)
+
+
+@pytest.mark.parametrize("value", [None, 5, "reactor", object()])
+def test_what_tells_no_time_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^reactor must be a reactor, not "):
+        check_clock("reactor", value)
+
+
+def test_a_clock_is_taken():
+    check_clock("reactor", Clock())
 
 
 @pytest.mark.parametrize("value", [1, 5222, 65535])

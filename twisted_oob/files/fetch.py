@@ -85,6 +85,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -98,7 +99,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
-from twisted_oob.errors import FetchFailed
+from twisted_oob.errors import FetchFailed, WrongType
 from twisted_oob.files.body import Body
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.endpoints import JudgedEndpoints
@@ -155,6 +156,7 @@ class Fetcher:
         clock: An IReactorTime for the two time limits. The default is the reactor.
 
     Raises:
+        WrongType: The policy is no FetchPolicy, or the directory no path. It is a TypeError.
         NotADirectoryError: The directory does not exist, or is not a directory.
         OSError: The policy's ``ca_file`` can't be read.
         ValueError: The ``ca_file`` contains no certificate, or there is a ``tls_policy``, which
@@ -170,6 +172,10 @@ class Fetcher:
         tls_policy: Any = None,
         clock: Any = None,
     ) -> None:
+        if not isinstance(policy, FetchPolicy):
+            raise WrongType(f"policy must be a FetchPolicy, not {type(policy).__name__}")
+        if not isinstance(directory, str | PathLike):
+            raise WrongType(f"directory must be a path, not {type(directory).__name__}")
         self._reactor = reactor
         self._policy = policy
         # Absolute from the start: a daemon changes its working directory.

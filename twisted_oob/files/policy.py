@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
-from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
+from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
 from twisted_oob.files.addresses import is_global, isatap, stands_for
 from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
 
@@ -48,7 +48,8 @@ class FetchPolicy:
             A Fetcher reads it when it is made.
 
     Raises:
-        ValueError: A value is of the wrong type or out of range. The message names it.
+        WrongType: A value has the wrong type. It is a TypeError and a ValueError, and names it.
+        ValueError: A value is out of range. The message names it.
     """
 
     max_size: int = 100_000_000
@@ -62,19 +63,25 @@ class FetchPolicy:
         """Check the values, so that a mistake shows at the start and not at the first offer."""
         for name, least in (("max_size", 1), ("max_redirects", 0)):
             number = getattr(self, name)
-            if type(number) is not int or number < least:
-                raise ValueError(f"{name} must be an int of at least {least}, not {number!r}")
+            wanted = f"{name} must be an int of at least {least}, not {number!r}"
+            if type(number) is not int:
+                raise WrongType(wanted)
+            if number < least:
+                raise ValueError(wanted)
         for name in ("timeout", "stall_timeout"):
             seconds = getattr(self, name)
-            if type(seconds) not in {int, float} or not 0 < seconds < math.inf:
-                raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+            wanted = f"{name} must be a positive number of seconds, not {seconds!r}"
+            if type(seconds) not in {int, float}:
+                raise WrongType(wanted)
+            if not 0 < seconds < math.inf:
+                raise ValueError(wanted)
         if not isinstance(self.ca_file, str | Path | None):
-            raise ValueError(f"ca_file must be a path or None, not {self.ca_file!r}")
+            raise WrongType(f"ca_file must be a path or None, not {self.ca_file!r}")
         networks = self.allow_networks
         if type(networks) is not tuple or not all(
             isinstance(network, IPv4Network | IPv6Network) for network in networks
         ):
-            raise ValueError(
+            raise WrongType(
                 "allow_networks must be a tuple of ipaddress.IPv4Network and IPv6Network, "
                 f"not {networks!r}"
             )

@@ -96,7 +96,9 @@ class OOBData:
 
         Raises:
             InvalidOOBData: It is neither of them, or its ``<url/>`` is missing or not usable.
+            WrongType: It is no Element. It is a TypeError and InvalidOOBData.
         """
+        _check_element(element)
         if not is_oob(element):
             raise InvalidOOBData(
                 f"<{element.name} xmlns={element.uri!r}/> is neither jabber:iq:oob nor jabber:x:oob"
@@ -146,7 +148,11 @@ def url_from_element(element: domish.Element) -> OOBData | None:
 
     Returns:
         The first that is usable; None if there is no usable one.
+
+    Raises:
+        WrongType: It is no Element. It is a TypeError.
     """
+    _check_element(element)
     for candidate in (element, *element.elements()):
         if is_oob(candidate):
             try:
@@ -154,6 +160,11 @@ def url_from_element(element: domish.Element) -> OOBData | None:
             except InvalidOOBData:
                 continue
     return None
+
+
+def _check_element(given: object) -> None:
+    if not isinstance(given, domish.Element):
+        raise WrongType(f"element must be an Element, not {type(given).__name__}")
 
 
 def check_text(name: str, text: object) -> None:

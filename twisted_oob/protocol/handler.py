@@ -69,6 +69,7 @@ from twisted_oob.protocol.messages import MessageCallback, build_message, delive
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, read_request
+from twisted_oob.xmpp.arguments import check_clock, check_flag
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
@@ -155,13 +156,14 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self.timeout = checked_seconds("timeout", timeout)
         self.answer_timeout = checked_seconds("answer_timeout", answer_timeout)
         self._max_open_offers = checked_count("max_open_offers", max_open_offers)
-        self._direct = direct
+        self._direct = check_flag("direct", direct)
         check_gate(gate)
         self._gate = gate
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
             reactor = cast("Clock", installed)
+        check_clock("reactor", reactor)
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._disowned = False

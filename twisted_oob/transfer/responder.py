@@ -45,6 +45,7 @@ from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.arguments import check_clock
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
@@ -143,7 +144,15 @@ class OOBResponder(Service):
 
         Returns:
             The handler that takes the offers. It can send, too.
+
+        Raises:
+            TypeError: An argument is of the wrong kind; the message names it.
         """
+        if not callable(getattr(manager, "addHandler", None)):
+            raise wrong_type("manager", "a stream manager", manager)
+        # The letters of a str would be arguments.
+        if not (isinstance(identity, tuple) and list(map(type, identity)) == [str, str]):
+            raise wrong_type("identity", "a tuple of category and type", identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
             self._on_offer,
@@ -319,9 +328,15 @@ class ServedStream(Service):
         responder: An OOBResponder that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
+
+    Raises:
+        TypeError: One of them is no service; the message names it.
     """
 
     def __init__(self, responder: OOBResponder, stream: Any) -> None:
+        for name, given in (("responder", responder), ("stream", stream)):
+            if not callable(getattr(given, "startService", None)):
+                raise wrong_type(name, "a service", given)
         self._responder = responder
         self._stream = stream
 
@@ -349,12 +364,9 @@ class ServedStream(Service):
 
 
 def _check_arguments(fetcher: object, reactor: object, concurrency: object, grace: object) -> None:
-    for name, given, methods in (
-        ("fetcher", fetcher, ("fetch",)),
-        ("reactor", reactor, ("seconds", "callLater")),
-    ):
-        if not all(callable(getattr(given, method, None)) for method in methods):
-            raise wrong_type(name, f"an object with the method {' and '.join(methods)}", given)
+    if not callable(getattr(fetcher, "fetch", None)):
+        raise wrong_type("fetcher", "a Fetcher", fetcher)
+    check_clock("reactor", reactor)
     checked_count("concurrency", concurrency)
     if isinstance(grace, bool) or not isinstance(grace, (int, float)):
         raise wrong_type("grace", "a number of seconds", grace)

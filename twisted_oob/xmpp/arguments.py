@@ -22,6 +22,29 @@ def check_not_empty(name: str, value: object) -> str:
     return value
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Check what must be True or False: a text such as ``'no'`` would count as True.
+
+    Twisted's usage.Options has 0 and 1 for flags, so these are good, too.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be True or False, not {type(value).__name__}")
+    return bool(value)
+
+
+def check_clock(name: str, value: object) -> None:
+    """Check that something tells the time and delays calls (IReactorTime).
+
+    Raises:
+        TypeError: It does not.
+    """
+    if not all(callable(getattr(value, method, None)) for method in ("seconds", "callLater")):
+        raise TypeError(f"{name} must be a reactor, not {type(value).__name__}")
+
+
 def check_port(name: str, value: object) -> int:
     """Check a TCP port to connect to.
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.xmpp.arguments import check_not_empty, check_port
+from twisted_oob.xmpp.arguments import check_clock, check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
 
@@ -56,6 +56,7 @@ class ComponentStream(StreamService):
             from twisted.internet import reactor  # noqa: PLC0415  (installs one)
         name = _domain(domain)
         check_not_empty("secret", secret)
+        check_clock("reactor", reactor)
         StreamService.__init__(
             self,
             componentFactory(name, secret),
