@@ -164,7 +164,7 @@ def url_from_element(element: domish.Element) -> OOBData | None:
 
 def _check_element(given: object) -> None:
     if not isinstance(given, domish.Element):
-        raise WrongType(f"element must be an Element, not {type(given).__name__}")
+        raise wrong_type("element", "an Element", given)
 
 
 def check_text(name: str, text: object) -> None:

@@ -151,7 +151,7 @@ class OOBResponder(Service):
         if not callable(getattr(manager, "addHandler", None)):
             raise wrong_type("manager", "a stream manager", manager)
         # The letters of a str would be arguments.
-        if not (isinstance(identity, tuple) and list(map(type, identity)) == [str, str]):
+        if isinstance(identity, str) or list(map(type, identity)) != [str, str]:
             raise wrong_type("identity", "a tuple of category and type", identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
