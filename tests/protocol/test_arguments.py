@@ -40,11 +40,6 @@ def test_an_argument_of_the_wrong_type_is_a_type_error(argument, told):
     assert str(caught.value) == told
 
 
-def test_a_reactor_that_is_none_is_a_type_error():
-    with pytest.raises(TypeError, match=r"^reactor must be a reactor, not int$"):
-        OOBHandler(reactor=5)
-
-
 @pytest.mark.parametrize(("argument", "name"), VALUES, ids=str)
 def test_an_argument_of_the_wrong_value_is_a_value_error(argument, name):
     with pytest.raises(ValueError, match=f"^{name} must be ") as caught:

@@ -69,7 +69,7 @@ from twisted_oob.protocol.messages import MessageCallback, build_message, delive
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, read_request
-from twisted_oob.xmpp.arguments import check_clock, check_flag
+from twisted_oob.xmpp.arguments import check_flag
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
@@ -163,7 +163,6 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
             reactor = cast("Clock", installed)
-        check_clock("reactor", reactor)
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._disowned = False
