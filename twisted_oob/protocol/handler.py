@@ -166,6 +166,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._disowned = False
+        # Whether offers are left to others on the stream, and taken if nobody else did.
+        self._yields = False
         self._stream: BoundStream | None = None
         self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
@@ -208,7 +210,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if timeout is not _OF_HANDLER:
                 seconds = checked_seconds("timeout", timeout)
             payload = oob_payload(NS_IQ_OOB, url, desc, sid)
-            check_addresses(recipient, sender)
+            if type(recipient) is not str or sender is not None:
+                check_addresses(recipient, sender)
             if self._stream is None:
                 self._check_not_refused()
             return self._tracker.request(
@@ -292,7 +295,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._stream = stream
         self._open_offers = OpenOffers(stream, self._deadlines, self._max_open_offers)
         self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza, 0, self.xmlstream)
-        self.xmlstream.addObserver(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, self.xmlstream)
+        self._yields = self.on_offer is None
+        if self._yields:
+            self.xmlstream.addObserver(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, self.xmlstream)
         tap = ParserTap.of(self.xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
@@ -342,7 +347,8 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if stream is None or open_offers is None:
             return
         stream.xmlstream.removeObserver(_ANY_STANZA, self._on_stanza)
-        stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
+        if self._yields:
+            stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
         if intake is not None:
             intake.close()
         self._outbox.stream_lost()
@@ -360,7 +366,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             if vars(stanza).get("handled") is True:
                 return
             if stanza.attributes.get("type") not in _ANSWERS:
-                if self.on_offer is not None:
+                if self.on_offer is not None or not self._yields:
                     self._on_request(stanza)
             elif self._tracker.take_answer(stanza):
                 stanza.handled = True

@@ -261,7 +261,8 @@ class OpenOffers:
             # The query is not sent back: there may be very many.
             self._stream.send(short_error(iq.attributes, "resource-constraint", "wait"))
             return
-        offer = Offer(self, *request, iq)
+        data, sender, recipient = request
+        offer = Offer(self, data, sender, recipient, iq)
         self._open.add(offer)
         offer.start(on_offer)
         # One that was answered at once needs no deadline.
