@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from twisted_oob import InvalidOOBData, OOBData, OOBHandler, url_from_element
+from twisted_oob._checks import checked_count, checked_seconds
 from twisted_oob.errors import WrongType
-from twisted_oob.protocol.arguments import checked_count, checked_seconds
 
 TYPES = [
     ({"on_offer": "https://files.example/"}, "on_offer must be callable or None, not str"),

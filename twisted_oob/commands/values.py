@@ -16,9 +16,9 @@ from typing import Final
 from twisted.internet.endpoints import serverFromString
 from twisted.words.protocols.jabber.jid import JID
 
+from twisted_oob._checks import HIGHEST_PORT
 from twisted_oob._tls import is_address
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.arguments import HIGHEST_PORT
 from twisted_oob.xmpp.jid import parse_jid
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}

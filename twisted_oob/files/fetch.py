@@ -97,9 +97,10 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
+from twisted_oob._checks import wrong_type
 from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
-from twisted_oob.errors import FetchFailed, WrongType
+from twisted_oob.errors import FetchFailed
 from twisted_oob.files.body import Body
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.endpoints import JudgedEndpoints
@@ -173,9 +174,9 @@ class Fetcher:
         clock: Any = None,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
-            raise WrongType(f"policy must be a FetchPolicy, not {type(policy).__name__}")
+            raise wrong_type("policy", "a FetchPolicy", policy)
         if not isinstance(directory, str | PathLike):
-            raise WrongType(f"directory must be a path, not {type(directory).__name__}")
+            raise wrong_type("directory", "a path", directory)
         self._reactor = reactor
         self._policy = policy
         # Absolute from the start: a daemon changes its working directory.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
+from twisted_oob._checks import wrong_type
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
 from twisted_oob.files.addresses import is_global, isatap, stands_for
 from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
@@ -76,7 +77,7 @@ class FetchPolicy:
             if not 0 < seconds < math.inf:
                 raise ValueError(wanted)
         if not isinstance(self.ca_file, str | Path | None):
-            raise WrongType(f"ca_file must be a path or None, not {self.ca_file!r}")
+            raise wrong_type("ca_file", "a path or None", self.ca_file)
         networks = self.allow_networks
         if type(networks) is not tuple or not all(
             isinstance(network, IPv4Network | IPv6Network) for network in networks

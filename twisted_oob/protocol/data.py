@@ -14,9 +14,9 @@ from typing import Final
 
 from twisted.words.xish import domish
 
+from twisted_oob._checks import wrong_type
 from twisted_oob._urls import MAX_URL_LENGTH, URI, shown_text, shown_url, to_uri
 from twisted_oob.errors import InvalidOOBData
-from twisted_oob.protocol.arguments import wrong_type
 from twisted_oob.xmpp.stanza import NON_XML, Payload
 
 NS_IQ_OOB: Final = "jabber:iq:oob"

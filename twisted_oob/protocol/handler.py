@@ -54,22 +54,15 @@ from wokkel.iwokkel import IDisco
 from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
+from twisted_oob._checks import check_callable, check_flag, checked_count, checked_seconds
 from twisted_oob.errors import ErrorCondition, Rejected, StreamRefused
-from twisted_oob.protocol.arguments import (
-    Timeout,
-    check_addresses,
-    check_callable,
-    check_gate,
-    checked_count,
-    checked_seconds,
-)
+from twisted_oob.protocol.arguments import Timeout, check_addresses, check_gate
 from twisted_oob.protocol.data import NS_IQ_OOB, NS_X_OOB, oob_elements, oob_payload
 from twisted_oob.protocol.direct import Intake
 from twisted_oob.protocol.messages import MessageCallback, build_message, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, read_request
-from twisted_oob.xmpp.arguments import check_flag
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap

@@ -36,20 +36,19 @@ from twisted.words.protocols.jabber.error import StanzaError
 from wokkel.generic import VersionHandler
 from wokkel.ping import PingHandler
 
+from twisted_oob._checks import check_clock, checked_count, wrong_type
 from twisted_oob._urls import shown_url
 from twisted_oob._version import __version__
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.fetch import FetchedFile, Fetcher
-from twisted_oob.protocol.arguments import checked_count, wrong_type
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.arguments import check_clock
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
-from twisted_oob.xmpp.requests import RequestGuard
+from twisted_oob.xmpp.request_guard import RequestGuard
 
 if TYPE_CHECKING:
     from twisted_oob.protocol.offers import Offer

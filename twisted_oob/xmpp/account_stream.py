@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.words.protocols.jabber.jid import JID
 
+from twisted_oob._checks import check_clock, check_flag, check_not_empty, check_port, wrong_type
 from twisted_oob.xmpp.account import client_endpoint, client_factory
-from twisted_oob.xmpp.arguments import check_clock, check_flag, check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
 
@@ -69,7 +69,7 @@ class AccountStream(StreamService):
         if port is not None:
             check_port("port", port)
         if not isinstance(ca_file, str | Path | None):
-            raise TypeError(f"ca_file must be a path, not {type(ca_file).__name__}")
+            raise wrong_type("ca_file", "a path", ca_file)
         check_flag("direct_tls", direct_tls)
         check_clock("reactor", reactor)
         trusted = None if ca_file is None else Path(ca_file)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob.xmpp.arguments import check_clock, check_not_empty, check_port
+from twisted_oob._checks import check_clock, check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
 

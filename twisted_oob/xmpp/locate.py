@@ -53,9 +53,9 @@ from twisted.names.error import AuthoritativeDomainError, DNSNameError, DomainEr
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_oob._checks import HIGHEST_PORT
 from twisted_oob._tls import is_address
 from twisted_oob.errors import NoService, StreamRefused
-from twisted_oob.xmpp.arguments import HIGHEST_PORT
 from twisted_oob.xmpp.direct_tls import DirectTLSEndpoint
 from twisted_oob.xmpp.failures import explain
 

@@ -21,7 +21,7 @@ from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 from twisted_oob.xmpp.gate import Senders, Verdict
 from twisted_oob.xmpp.presence import PresenceHandler
-from twisted_oob.xmpp.requests import RequestGuard
+from twisted_oob.xmpp.request_guard import RequestGuard
 
 NS_DISCO = "http://jabber.org/protocol/disco"
 DISCO = f"<query xmlns='{NS_DISCO}#info'/>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_oob.xmpp.arguments import check_clock, check_flag, check_not_empty, check_port
+from twisted_oob._checks import check_clock, check_flag, check_not_empty, check_port
 
 
 @pytest.mark.parametrize("value", ["a", " ", "ü"])
