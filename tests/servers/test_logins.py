@@ -2,7 +2,8 @@
 
 What they have (seen in Prosody 0.12.3 with LuaSec 1.2.0, and ejabberd 23.01): neither announces
 types of channel binding (XEP-0440), and both know ``tls-unique`` alone. Prosody offers ``-PLUS``
-where that is defined, until TLS 1.2; ejabberd offers it on TLS 1.3, too, where it is not.
+where that is defined, until TLS 1.2; ejabberd offers it on TLS 1.3, too, where it is not, so that
+the guess is wrong there.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def started(certificates, tmp_path_factory):
 
 
 class Login:
-    """One login: its ``result``, and what was ``offered``, ``chosen`` and said of the channel."""
+    """One login: its ``result``, and what was ``offered``, ``chosen`` and said of the channel.
+
+    The last time, if it was tried more than once: ``auths`` has each.
+    """
 
     def __init__(self):
         self._heard, self._said = b"", b""
@@ -69,7 +73,8 @@ class Login:
         self.result = await log_in(server, factory, endpoint)
         self.offered = set(re.findall("<mechanism>(.+?)<", self._heard.decode()))
         self.starttls = b"<starttls" in self._said
-        [auth] = re.findall("<auth ([^>]*)>([^<]*)<", self._said.decode())
+        self.auths = re.findall("<auth ([^>]*)>([^<]*)<", self._said.decode())
+        auth = self.auths[-1]
         self.chosen = re.search("mechanism='(.*?)'", auth[0])[1]
         self.flag = b64decode(auth[1]).decode().partition(",")[0]
         return self
@@ -122,6 +127,8 @@ async def test_the_strongest_that_both_have_is_used(started, direct, name, optio
     offers_plus, suffix, flag = binding
     assert (login.chosen, login.flag) == (scram + suffix, flag)
     assert any(each.endswith("-PLUS") for each in login.offered) is offers_plus
+    # If the type has to be guessed, it is tried once with the guess.
+    assert len(login.auths) == (2 if binding is UNUSABLE else 1)
     assert login.starttls is not direct
 
 

@@ -29,7 +29,8 @@ class Server:
     ``first``, ``inside``, ``bind``: its features outside TLS, those beside the mechanisms inside,
     and those after authentication. ``bound``: what it answers to the binding of a resource.
     ``versioned``: whether it is XMPP 1.0 inside TLS, too. ``direct``: whether TLS begins with the
-    first byte. ``chosen``: what a client said of the channel.
+    first byte. ``exporter``: whether it knows tls-exporter. ``chosen``: what a client said of the
+    channel each time.
     """
 
     def __init__(self, reactor, tls):
@@ -39,7 +40,8 @@ class Server:
         self.first, self.inside, self.bind = STARTTLS, "", BIND
         self.mechanisms = SCRAM
         self.direct = False
-        self.chosen = None
+        self.exporter = True
+        self.chosen = []
         self.password = PASSWORD
         self.bound = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{ME.full()}</jid></bind>"
         self.bound_type = "result"
@@ -107,10 +109,12 @@ class _Listener(xmlstream.ListenAuthenticator):
         connection = self.xmlstream.transport.getHandle()
         exported = connection.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
         self.scram = ScramServer(
-            element["mechanism"], self.server.password, bindings={"tls-exporter": exported}
+            element["mechanism"],
+            self.server.password,
+            bindings={"tls-exporter": exported} if self.server.exporter else {},
         )
         self.say("challenge", encoded(self.scram.first(decoded(element))))
-        self.server.chosen = self.scram.flag
+        self.server.chosen.append(self.scram.flag)
         return None
 
     def response(self, element):

@@ -38,6 +38,8 @@ class ScramServer:
         """Check the client's last message; gives the proof of the server."""
         without_proof, _, proof = message.partition(",p=")
         kind = self.flag.partition("p=")[2]
+        if kind and kind not in self._bindings:
+            raise WrongProofError("type of channel binding")
         channel = f"{self.flag},,".encode() + (self._bindings[kind] if kind else b"")
         if without_proof != f"c={b64encode(channel).decode()},r={self._nonce}":
             raise WrongProofError("channel binding or nonce")

@@ -256,6 +256,7 @@ async def test_a_certificate_for_direct_tls_alone_is_for_no_other(server, certif
     assert xs.authenticator.jid == ME
 
 
+EXPORTER = "<channel-binding type='tls-exporter'/>"
 CHANNEL_BINDING = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{}</sasl-channel-binding>"
 PLUS = ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN")
 
@@ -265,12 +266,13 @@ PLUS = ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN")
     [
         (PLUS, ["tls-exporter", "tls-server-end-point"], "p=tls-exporter"),
         (PLUS, ["tls-unique"], "n"),
-        (PLUS, None, "n"),
+        # Nothing is announced: the default of TLS 1.3.
+        (PLUS, None, "p=tls-exporter"),
         (SCRAM, None, "y"),
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_the_channel_is_bound_where_the_server_announces_how(
+async def test_the_channel_is_bound_where_the_server_knows_how(
     server, certificates, mechanisms, types, chosen
 ):
     server.mechanisms = mechanisms
@@ -280,7 +282,35 @@ async def test_the_channel_is_bound_where_the_server_announces_how(
         )
     xs = await log_in(server, client_factory(ME, PASSWORD, ca_file=certificates.file))
     assert xs.authenticator.jid == ME
+    assert server.chosen == [chosen]
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_a_wrong_guess_the_channel_is_not_bound(server, certificates):
+    server.mechanisms, server.exporter = PLUS, False
+    xs = await log_in(server, client_factory(ME, PASSWORD, ca_file=certificates.file))
+    assert xs.authenticator.jid == ME
+    assert server.chosen == ["p=tls-exporter", "n"]
+
+
+@pytest.mark.parametrize(
+    ("mechanisms", "inside", "chosen"),
+    [
+        (PLUS, "", ["p=tls-exporter", "n"]),
+        (("SCRAM-SHA-256-PLUS",), "", ["p=tls-exporter"]),
+        (PLUS, CHANNEL_BINDING.format(EXPORTER), ["p=tls-exporter"]),
+        (SCRAM, "", ["y"]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_password_is_tried_once_more_only_after_a_guess(
+    server, certificates, mechanisms, inside, chosen
+):
+    server.mechanisms, server.inside = mechanisms, inside
+    failure = await log_in(server, client_factory(ME, "another", ca_file=certificates.file))
+    assert failure.value.condition == "not-authorized"
     assert server.chosen == chosen
+    assert b"PLAIN" not in server.safe
 
 
 @pytest_twisted.ensureDeferred

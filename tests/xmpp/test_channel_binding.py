@@ -13,7 +13,7 @@ from OpenSSL import SSL
 
 from tests.support.certificates import Authority
 from tests.support.handshakes import shake_hands
-from twisted_oob.xmpp.channel_binding import announced, bindings
+from twisted_oob.xmpp.channel_binding import bindings, known_types
 
 from wokkel.generic import parseXml  # isort: skip
 
@@ -124,8 +124,8 @@ def test_where_the_end_point_is_not_defined_it_is_left_out(tmp_path, rsa_authori
 def test_what_a_server_announces_counts(children, types):
     name = "sasl-channel-binding"
     feature = parseXml(f"<{name} xmlns='urn:xmpp:sasl-cb:0'>{children}</{name}>".encode())
-    assert announced({(feature.uri, feature.name): feature}) == types
+    assert known_types({(feature.uri, feature.name): feature}) == (types, True)
 
 
-def test_a_server_that_announces_nothing_knows_the_oldest_type():
-    assert announced({}) == {"tls-unique"}
+def test_a_server_that_announces_nothing_knows_the_defaults():
+    assert known_types({}) == ({"tls-unique", "tls-exporter"}, False)

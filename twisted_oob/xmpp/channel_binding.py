@@ -16,9 +16,10 @@ type                      what it is                           where it is defin
 RFC 9266 allows ``tls-exporter`` before TLS 1.3 if the extended master secret is in use, but
 pyOpenSSL does not tell that.
 
-A server announces its types (XEP-0440). Those from before 2023 don't, and what they have is
-``tls-unique`` (seen in Prosody 0.12.3 and ejabberd 23.01). Ejabberd offers it on TLS 1.3, too,
-where it is not defined, so there the login must do without.
+A server announces its types (XEP-0440). Those from before 2023 don't. They should have what is the
+default: ``tls-unique`` until TLS 1.2 (RFC 5802 section 6.1), ``tls-exporter`` since (RFC 9266
+section 3). Ejabberd 23.01 offers ``-PLUS`` on TLS 1.3, too, and has only ``tls-unique`` there,
+which is not defined. To it, our proof is wrong. So on TLS 1.3 the default is a guess.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TLS_UNIQUE: Final = "tls-unique"
 TLS_SERVER_END_POINT: Final = "tls-server-end-point"
 
 _FEATURE: Final = (NS_CHANNEL_BINDING, "sasl-channel-binding")
-_UNANNOUNCED: Final = frozenset({TLS_UNIQUE})
+_DEFAULT: Final = frozenset({TLS_EXPORTER, TLS_UNIQUE})
 # RFC 9266 section 2.
 _LABEL: Final = b"EXPORTER-Channel-Binding"
 _LENGTH: Final = 32
@@ -67,20 +68,22 @@ def bindings(connection: Any) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if data}
 
 
-def announced(features: Mapping[tuple[str, str], domish.Element]) -> Collection[str]:
+def known_types(
+    features: Mapping[tuple[str, str], domish.Element],
+) -> tuple[Collection[str], bool]:
     """Read which types of channel binding a server knows (XEP-0440).
 
     Args:
         features: The stream features, by namespace and name.
 
     Returns:
-        The types that it announces. If it announces none at all, those that it most likely knows.
+        The types, and whether the server announces them. If it does not, they are the defaults.
     """
     feature = features.get(_FEATURE)
     if feature is None:
-        return _UNANNOUNCED
+        return _DEFAULT, False
     types = feature.elements(NS_CHANNEL_BINDING, "channel-binding")
-    return {each.getAttribute("type", "") for each in types}
+    return {each.getAttribute("type", "") for each in types}, True
 
 
 def _end_point(certificate: x509.Certificate) -> bytes | None:

@@ -1,6 +1,6 @@
 """SASL for an account: the choice of a mechanism, and the elements that carry it (RFC 6120, 6).
 
-Two kinds of mechanism are used, and one login tries just one of them:
+Two kinds of mechanism are used, and one login tries just one of them (with the exception below):
 
 - SCRAM (see scram.py) with the strongest hash that the server offers, and with channel binding (see
   channel_binding.py) if both sides have the same type of it.
@@ -18,12 +18,17 @@ the server offers                                the mechanism    what it says
 no ``-PLUS``                                     without          ``y``: ours has, yours has not
 anything, on a connection without TLS            without          ``n``
 ===============================================  ===============  ==================================
+
+On TLS 1.3, we may have to guess the type (see channel_binding.py). If a login with a guessed type
+fails, it is tried once more, by SCRAM without a binding. That gives away no more than if we had not
+guessed.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -36,7 +41,7 @@ from twisted.words.protocols.jabber.xmlstream import BaseFeatureInitiatingInitia
 from twisted.words.xish import domish
 
 from twisted_oob.errors import AuthenticationFailed, Unencrypted
-from twisted_oob.xmpp.channel_binding import announced, bindings
+from twisted_oob.xmpp.channel_binding import TLS_EXPORTER, bindings, known_types
 from twisted_oob.xmpp.scram import MECHANISMS, PLUS, Scram, nonsense
 
 _SASL_ELEMENT: Final = f"/*[@xmlns='{NS_XMPP_SASL}']"
@@ -44,6 +49,8 @@ _NO_BINDINGS: Final[Mapping[str, bytes]] = MappingProxyType({})
 # The conditions that another attempt may not meet again (RFC 6120 section 6.5). All others are
 # about the account, and servers lock out who goes on trying a wrong password.
 _MAY_PASS: Final = ("temporary-auth-failure", "aborted")
+# What a server may say to a channel binding that it does not know.
+_WRONG_GUESS: Final = ("malformed-request", "not-authorized")
 _MEANING: Final = {
     "account-disabled": "the account is disabled",
     "credentials-expired": "the password has expired",
@@ -61,7 +68,8 @@ _MEANING: Final = {
 class SaslInitializer(BaseFeatureInitiatingInitializer):
     """The step of a stream's negotiation that authenticates (RFC 6120 section 6.4).
 
-    It uses the best mechanism that the server offers, and no other one if that fails.
+    It uses the best mechanism that the server offers, and no other one if that fails, unless that
+    guessed what the server can do.
 
     Args:
         xs: The XmlStream.
@@ -92,19 +100,27 @@ class SaslInitializer(BaseFeatureInitiatingInitializer):
         offered = get_mechanisms(xs) if self.feature in xs.features else ()
         encrypted = ISSLTransport.providedBy(xs.transport)
         has_handle = encrypted and ISystemHandle.providedBy(xs.transport)
-        mechanism = choose(
-            offered,
-            self._user,
-            self._password,
-            encrypted=encrypted,
-            ours=bindings(xs.transport.getHandle()) if has_handle else _NO_BINDINGS,
-            theirs=announced(xs.features),
+        ours = bindings(xs.transport.getHandle()) if has_handle else _NO_BINDINGS
+        choose_for = partial(
+            choose, offered, self._user, self._password, encrypted=encrypted, ours=ours
         )
+        theirs, announced = known_types(xs.features)
+        mechanism = choose_for(theirs=theirs)
         # One observer for the whole exchange, not one per answer: what the server says out of turn
         # must not go unseen.
         xs.addObserver(_SASL_ELEMENT, self._heard)
         try:
-            await self._exchange(mechanism)
+            try:
+                await self._exchange(mechanism)
+            except AuthenticationFailed as error:
+                guessed = mechanism.name.endswith(PLUS) and not announced and TLS_EXPORTER in ours
+                if not (guessed and error.condition in _WRONG_GUESS):
+                    raise
+                try:
+                    mechanism = choose_for(theirs=())
+                except AuthenticationFailed:
+                    raise error from None  # there is none without a binding
+                await self._exchange(mechanism)
         except AuthenticationFailed as error:
             if error.condition is None:
                 # We broke it off, so the server waits for us (RFC 6120 section 6.4.4).
