@@ -62,7 +62,7 @@ from twisted_oob.protocol.direct import Intake
 from twisted_oob.protocol.messages import MessageCallback, build_message, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
-from twisted_oob.protocol.requests import admits, read_request
+from twisted_oob.protocol.requests import admits, check_form, read_request
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
@@ -379,32 +379,41 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         iq.handled = True
         if self._admits(iq.attributes):
             request = IQ(iq.attributes, Payload.from_element(query), element=iq)
-            alone = sum(1 for _ in iq.elements()) == 1
-            self._take_request(request, alone=alone, admitted=True)
+            try:
+                check_form(request, alone=sum(1 for _ in iq.elements()) == 1)
+            except StanzaError as error:
+                self._turn_down(request, error)
+            else:
+                self._take_admitted(request)
 
     def _admits(self, attributes: Any) -> bool:
         gate, stream = self._gate, self._stream
         return gate is None or stream is None or admits(gate, stream, attributes)
 
-    def _take_request(self, iq: IQ, *, alone: bool = True, admitted: bool = False) -> bool:
-        """Take a request; False if it is for others. The Intake gives those that are not judged."""
-        if not admitted:
-            if self.on_offer is None:
-                return False
-            if self._gate is not None and not self._admits(iq.attributes):
-                return True
+    def _take_request(self, iq: IQ) -> bool:
+        """Take what the Intake gives; False if it is for others."""
+        if self.on_offer is None:
+            return False
+        if self._gate is None or self._admits(iq.attributes):
+            self._take_admitted(iq)
+        return True
+
+    def _take_admitted(self, iq: IQ) -> None:
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return True
+            return  # the gate may have taken us off the stream
         try:
-            request = read_request(iq, stream, alone=alone)
+            request = read_request(iq, stream)
             if self.on_offer is None:
                 raise Rejected
         except StanzaError as error:
-            open_offers.turn_down(iq, error)
+            self._turn_down(iq, error)
         else:
-            open_offers.add(request, iq, on_offer=self.on_offer, timeout=self.answer_timeout)
-        return True
+            open_offers.add(request, iq, self.on_offer, self.answer_timeout)
+
+    def _turn_down(self, iq: IQ, error: StanzaError) -> None:
+        if self._open_offers is not None:
+            self._open_offers.turn_down(iq, error)
 
     def _check_not_refused(self) -> None:
         """Raise the reason if the stream manager says that there won't be a stream."""

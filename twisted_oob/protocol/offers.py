@@ -246,9 +246,7 @@ class OpenOffers:
         self._most = most
         self._open: set[Offer] = set()
 
-    def add(
-        self, request: Request, iq: IQ, *, on_offer: OfferCallback, timeout: float | None
-    ) -> None:
+    def add(self, request: Request, iq: IQ, on_offer: OfferCallback, timeout: float | None) -> None:
         """Give an offer to the application, or answer resource-constraint if too many are open.
 
         Args:

@@ -44,22 +44,33 @@ def admits(gate: Gate, stream: BoundStream, attributes: Mapping[Any, str]) -> bo
     return verdict is Verdict.ADMIT
 
 
-def read_request(iq: IQ, stream: BoundStream, *, alone: bool) -> Request:
-    """Read a request that came in.
+def check_form(iq: IQ, *, alone: bool) -> None:
+    """Check that a request is a set with one child. Those that the Intake takes always are.
+
+    Args:
+        iq: The request.
+        alone: Whether the payload is the only child of the IQ.
+
+    Raises:
+        StanzaError: It is not. The error is its answer.
+    """
+    if not alone:
+        raise StanzaError("bad-request", text="an IQ request has one child")
+    if iq.attributes.get("type") != "set":
+        raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
+
+
+def read_request(iq: IQ, stream: BoundStream) -> Request:
+    """Read a request that came in, a set with one child.
 
     Args:
         iq: The request.
         stream: What brought it.
-        alone: Whether the payload is the only child of the IQ.
 
     Raises:
         StanzaError: It is no usable offer. The error is its answer.
     """
-    if not alone:
-        raise StanzaError("bad-request", text="an IQ request has one child")
     attributes = iq.attributes
-    if attributes.get("type") != "set":
-        raise StanzaError("bad-request", text="Out of Band Data is offered by a set")
     try:
         data = OOBData.from_payload(iq.payload)
     except InvalidOOBData as error:
