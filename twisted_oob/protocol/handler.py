@@ -377,10 +377,12 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if query is None:
             return
         iq.handled = True
-        if self._admits(iq.attributes):
+        if self._gate is None or self._admits(iq.attributes):
             request = IQ(iq.attributes, Payload.from_element(query), element=iq)
+            # Most have no white space beside the query, and need no count.
+            alone = len(iq.children) == 1 or sum(1 for _ in iq.elements()) == 1
             try:
-                check_form(request, alone=sum(1 for _ in iq.elements()) == 1)
+                check_form(request, alone=alone)
             except StanzaError as error:
                 self._turn_down(request, error)
             else:
