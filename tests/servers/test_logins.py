@@ -2,8 +2,8 @@
 
 What they have (seen in Prosody 0.12.3 with LuaSec 1.2.0, and ejabberd 23.01): neither announces
 types of channel binding (XEP-0440), and both know ``tls-unique`` alone. Prosody offers ``-PLUS``
-where that is defined, until TLS 1.2; ejabberd offers it on TLS 1.3, too, where it is not, so that
-the guess is wrong there.
+until TLS 1.2, where that is defined; ejabberd offers it on TLS 1.3, too, so that the guess is
+wrong there.
 """
 
 from __future__ import annotations

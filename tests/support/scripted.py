@@ -80,7 +80,7 @@ class Served:
 
 
 def condition(answer):
-    """Give the condition of an error; None if it is none."""
+    """Give the condition of an error; None if it is no error."""
     error = answer.find("error")
     if error is None:
         return None
