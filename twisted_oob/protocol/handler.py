@@ -386,24 +386,22 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             except StanzaError as error:
                 self._turn_down(request, error)
             else:
-                self._take_admitted(request)
+                self._take_request(request, admitted=True)
 
     def _admits(self, attributes: Any) -> bool:
         gate, stream = self._gate, self._stream
         return gate is None or stream is None or admits(gate, stream, attributes)
 
-    def _take_request(self, iq: IQ) -> bool:
-        """Take what the Intake gives; False if it is for others."""
-        if self.on_offer is None:
-            return False
-        if self._gate is None or self._admits(iq.attributes):
-            self._take_admitted(iq)
-        return True
-
-    def _take_admitted(self, iq: IQ) -> None:
+    def _take_request(self, iq: IQ, admitted: bool = False) -> bool:
+        """Take a set with one child; False if it is for others. The Intake gives all that come."""
+        if not admitted:
+            if self.on_offer is None:
+                return False
+            if self._gate is not None and not self._admits(iq.attributes):
+                return True
         stream, open_offers = self._stream, self._open_offers
         if stream is None or open_offers is None:
-            return  # the gate may have taken us off the stream
+            return True  # the gate may have taken us off the stream
         try:
             request = read_request(iq, stream)
             if self.on_offer is None:
@@ -412,6 +410,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             self._turn_down(iq, error)
         else:
             open_offers.add(request, iq, self.on_offer, self.answer_timeout)
+        return True
 
     def _turn_down(self, iq: IQ, error: StanzaError) -> None:
         if self._open_offers is not None:
