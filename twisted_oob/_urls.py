@@ -8,11 +8,11 @@ the others only.
 part           what becomes of a character that it can't hold
 =============  =========================================================================
 white space    cut, if it is around the URL
-control        refused, anywhere else
-scheme         refused
-userinfo       percent-encoded as UTF-8; a backslash is refused, as some read it as a slash
-host           a name with non-ASCII characters becomes A-labels; the rest is refused
-port           refused
+control        an error, anywhere else
+scheme         an error
+userinfo       percent-encoded as UTF-8; a backslash is an error: some take it for a slash
+host           a name with non-ASCII characters becomes A-labels; else an error
+port           an error
 path, query,   percent-encoded as UTF-8; so is a "%" without two digits after it
 fragment
 =============  =========================================================================

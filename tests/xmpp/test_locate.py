@@ -75,7 +75,7 @@ async def test_servers_are_tried_in_the_order_of_dns(names, peers):
     assert await port_reached(endpoint) == peers[0]
     names.zone.records.append(dns.Record_SRV(5, 0, 1, b"localhost"))
     names.zone.records.append(dns.Record_SRV(6, 0, peers[1], b"no-such-host.invalid"))
-    assert await port_reached(endpoint) == peers[0], "the next where one is refused or unknown"
+    assert await port_reached(endpoint) == peers[0], "the next, if one refuses or has no address"
     names.zone.records = [dns.Record_SRV(10, 0, peers[1], b"localhost")]
     assert await port_reached(endpoint) == peers[1], "DNS is asked anew"
     assert set(names.zone.asked) == {

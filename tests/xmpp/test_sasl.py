@@ -163,7 +163,7 @@ class Server:
         return not self.line.unread
 
     async def scram(self, name="SCRAM-SHA-256"):
-        """Be a right SCRAM server, to the point where it has the proof; gives its last message."""
+        """Play the server of SCRAM until it has the proof; gives its last message."""
         server = ScramServer(name, PASSWORD)
         kind, chosen, data = await self.heard()
         assert (kind, chosen) == ("auth", name)

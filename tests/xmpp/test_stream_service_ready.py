@@ -1,4 +1,4 @@
-"""How a stream that stays up tells that there is a stream, or that there will be none."""
+"""How a stream service tells that its stream is up, or that there won't be a stream."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def forbid_markup(parser: Any, on_found: Callable[[], object]) -> None:
     """Let an expat parser stop at what no XML stream may hold (RFC 6120 section 11.1).
 
     That is a comment, a processing instruction or a document type, whose entities can expand to
-    gigabytes; before the root of the stream, too. An XML declaration is none of these.
+    gigabytes; before the root of the stream, too. An XML declaration is allowed.
 
     Each new parser needs it, such as that of a stream that was reset.
 

@@ -175,4 +175,4 @@ def _check_u_label(label: str) -> None:
         idna.check_bidi(label)
     for position, character in enumerate(label):
         if character in _JOINERS and not idna.valid_contextj(label, position):
-            raise UnicodeError(f"a joiner stands in {label!r} where nothing is joined")
+            raise UnicodeError(f"{label!r} has a joiner that joins nothing")

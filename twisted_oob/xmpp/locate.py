@@ -118,7 +118,7 @@ class ServerEndpoint:
         port: The port to connect to, whatever DNS says. Its default is PORT, or DIRECT_TLS_PORT
             for direct TLS.
         direct_tls: Whether TLS begins with the first byte. Without host and port, only the records
-            for direct TLS count, and if there are none, it is tried at DIRECT_TLS_PORT.
+            for direct TLS count. Without such records, it is the domain at DIRECT_TLS_PORT.
         resolver: An IResolver for SRV records. None stands for the platform's name servers.
     """
 
