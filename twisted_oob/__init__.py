@@ -9,11 +9,13 @@ Twisted.
 from __future__ import annotations
 
 from twisted_oob import _compat  # noqa: F401  (before anything imports Wokkel)
+from twisted_oob._file_info import FileInfo
 from twisted_oob._version import __version__
 from twisted_oob.errors import (
     AlreadyAnswered,
     ErrorCondition,
     FetchFailed,
+    FileTooLarge,
     Forbidden,
     InvalidOOBData,
     NoRoom,
@@ -23,8 +25,11 @@ from twisted_oob.errors import (
     QueueFull,
     Rejected,
     ResourceConstraint,
+    SlotRefused,
     StreamRefused,
     TooLarge,
+    UploadFailed,
+    UploadServiceNotFound,
 )
 from twisted_oob.files.fetch import FetchedFile, Fetcher
 from twisted_oob.files.policy import FetchPolicy
@@ -50,6 +55,8 @@ __all__ = [
     "FetchPolicy",
     "FetchedFile",
     "Fetcher",
+    "FileInfo",
+    "FileTooLarge",
     "Forbidden",
     "InvalidOOBData",
     "NoRoom",
@@ -65,8 +72,11 @@ __all__ = [
     "Rejected",
     "ResourceConstraint",
     "ServedStream",
+    "SlotRefused",
     "StreamRefused",
     "TooLarge",
+    "UploadFailed",
+    "UploadServiceNotFound",
     "__version__",
     "url_from_element",
 ]

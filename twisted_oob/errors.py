@@ -103,6 +103,54 @@ class QueueFull(OOBError):
     """Too many messages wait for a stream already. This one was not queued."""
 
 
+class UploadServiceNotFound(OOBError):
+    """The server has no service for HTTP File Upload (XEP-0363 section 4)."""
+
+
+class FileTooLarge(OOBError):
+    """The file is larger than the upload service takes (XEP-0363 section 5).
+
+    Args:
+        max_size: The largest file that it takes, in bytes; None if it does not tell.
+    """
+
+    def __init__(self, max_size: int | None) -> None:
+        limit = "" if max_size is None else f": it takes at most {max_size} bytes"
+        super().__init__(f"the file is too large for the upload service{limit}")
+        self.max_size = max_size
+
+
+class SlotRefused(OOBError):
+    """The upload service gives no slot for the file (XEP-0363 section 6).
+
+    Args:
+        condition: The condition of its error (RFC 6120 section 8.3.3).
+        text: What it says, for a person; None if it says nothing.
+        retry: Seconds from now until it may be asked again (``<retry stamp>``); None if it does not
+            tell.
+    """
+
+    def __init__(self, condition: str, text: str | None = None, retry: float | None = None) -> None:
+        super().__init__(f"the upload service gave no slot: {text or condition}")
+        self.condition = condition
+        self.text = text
+        self.retry = retry
+
+
+class UploadFailed(OOBError):
+    """The file did not get to the upload service's HTTP server whole.
+
+    Args:
+        status: The HTTP status that the server answered; None if it gave no answer.
+        text: Why, in one line for a person.
+    """
+
+    def __init__(self, status: int | None, text: str) -> None:
+        super().__init__(f"the upload failed: {text}")
+        self.status = status
+        self.text = text
+
+
 class _FixedStanzaError(StanzaError):
     """A stanza error whose class determines condition and type.
 
