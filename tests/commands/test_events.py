@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.support.processes import ROOT
 from twisted_oob.commands.events import (
     End,
-    Failed,
-    Received,
+    FileFailed,
+    FileReceived,
     Reporter,
     Summary,
     human_rate,
@@ -63,7 +63,7 @@ def test_the_keys_of_each_object_and_their_order():
         *("event", "from", "url", "desc", "file", "bytes", "sha256", "seconds", "condition"),
         "text",
     ]
-    for kind in (Received, Failed):
+    for kind in (FileReceived, FileFailed):
         assert list(json.loads(to_json(kind(**TAKEN)))) == keys
 
 
@@ -74,7 +74,7 @@ def test_the_values_of_an_object():
     failed = {**TAKEN, "file": None, "condition": "item-not-found", "text": "HTTP 404"}
     expected = {"event": "failed", "from": TAKEN["sender"], **failed}
     del expected["sender"]
-    assert json.loads(to_json(Failed(**failed))) == expected
+    assert json.loads(to_json(FileFailed(**failed))) == expected
 
 
 def test_json_is_readable_one_line_and_steers_no_terminal():
@@ -136,12 +136,12 @@ def test_the_sentence_about_what_was_sent(changes, sentence):
     [
         (Summary(ok=1, failed=2), "1 of 3 arrived"),
         (
-            Received(**TAKEN),
+            FileReceived(**TAKEN),
             "/home/bob/b.pdf: received from alice@example.org/phone (9 bytes in 0.2 s)",
         ),
-        (Received(**{**TAKEN, "sender": None}), "/home/bob/b.pdf: received (9 bytes in 0.2 s)"),
+        (FileReceived(**{**TAKEN, "sender": None}), "/home/bob/b.pdf: received (9 bytes in 0.2 s)"),
         (
-            Failed(**TAKEN, condition="item-not-found", text="HTTP 404"),
+            FileFailed(**TAKEN, condition="item-not-found", text="HTTP 404"),
             "https://h.example/b.pdf: not received from alice@example.org/phone: HTTP 404",
         ),
     ],
@@ -157,8 +157,8 @@ def test_the_sentences_about_the_rest(event, sentence):
         End(**{**END, "file": None, "url": f"https://h/{EVIL}", "outcome": "sent"}),
         End(**{**END, "outcome": "reject", "text": EVIL}),
         End(**{**END, "outcome": "reject", "condition": EVIL}),
-        Received(**{**TAKEN, "file": EVIL, "sender": EVIL}),
-        Failed(**{**TAKEN, "url": EVIL, "sender": EVIL}, text=EVIL),
+        FileReceived(**{**TAKEN, "file": EVIL, "sender": EVIL}),
+        FileFailed(**{**TAKEN, "url": EVIL, "sender": EVIL}, text=EVIL),
     ],
 )
 def test_a_sentence_steers_no_terminal_and_tells_no_secret(event):
