@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
     from twisted_oob._file_info import FileInfo
-    from twisted_oob.files.fetch import FetchedFile
+    from twisted_oob.files.fetched import FetchedFile
 
 OFFER: Final = "offer"
 """The kind of an arrival that asks to be retrieved and waits for an answer (XEP-0066 section 2)."""

@@ -63,7 +63,8 @@ from twisted_oob.xmpp.stream import BoundStream
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.files.fetch import FetchedFile, Fetcher
+    from twisted_oob.files.fetch import Fetcher
+    from twisted_oob.files.fetched import FetchedFile
     from twisted_oob.protocol.messages import OOBMessage
     from twisted_oob.protocol.offers import Offer
     from twisted_oob.xmpp.deadlines import Clock

@@ -37,7 +37,8 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted_oob._checks import check_clock, checked_count, wrong_type
 from twisted_oob._urls import shown_url
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
