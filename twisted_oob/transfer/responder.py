@@ -33,19 +33,17 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.generic import VersionHandler
-from wokkel.ping import PingHandler
 
 from twisted_oob._checks import check_clock, checked_count, wrong_type
 from twisted_oob._urls import shown_url
-from twisted_oob._version import __version__
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
+from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
 from twisted_oob.xmpp.request_guard import RequestGuard
@@ -147,11 +145,7 @@ class OOBResponder(Service):
         Raises:
             TypeError: An argument is of the wrong kind; the message names it.
         """
-        if not callable(getattr(manager, "addHandler", None)):
-            raise wrong_type("manager", "a stream manager", manager)
-        # The letters of a str would be arguments.
-        if isinstance(identity, str) or list(map(type, identity)) != [str, str]:
-            raise wrong_type("identity", "a tuple of category and type", identity)
+        check_stream(manager, identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
             self._on_offer,
@@ -167,16 +161,9 @@ class OOBResponder(Service):
         guard = RequestGuard(
             RequestGate(senders, self._limits), senders, offer=(NS_IQ_OOB, "query")
         )
-        for handler in (
-            guard,
-            OneChildHandler(),
-            offers,
-            DiscoveryHandler(*identity, "Out of Band responder"),
-            VersionHandler("twisted_oob", __version__),
-            PingHandler(),
-            FallbackHandler(),
-        ):
+        for handler in (guard, offers):
             handler.setHandlerParent(manager)
+        attach_basics(manager, identity=identity, name="Out of Band responder")
         return offers
 
     def startService(self) -> None:
