@@ -339,8 +339,3 @@ def test_presence_can_have_a_priority_and_leave_requests_to_others():
     for kind in ("subscribe", "unsubscribe", "probe"):
         wire.receive(stanza("presence", type=kind, from_=FRIEND, to=ME))
     assert wire.sent() == []
-
-
-def test_presence_has_no_priority_unless_it_is_told():
-    _wire, presence = online()
-    assert presence.find("priority") is None
