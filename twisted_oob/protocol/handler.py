@@ -117,6 +117,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     Raises:
         TypeError: An argument has the wrong type. The message names it.
         ValueError: A timeout or ``max_open_offers`` is not above 0.
+
+    Attributes:
+        clock: The reactor that it was made with.
     """
 
     parent: Any
@@ -156,6 +159,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
             reactor = cast("Clock", installed)
+        self.clock = reactor
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._disowned = False
