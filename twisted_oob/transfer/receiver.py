@@ -28,8 +28,8 @@ an offer, if ``most_open`` have no answer yet, or after a stop      resource-con
 a message, likewise                                                 a log line
 a message that is an error, of a room, a headline or a carbon       nothing
 a message from our own address                                      nothing
-a message with a URL that its sender offers, or whose offer has     nothing: it is one file, named
-brought the file within the last minute                             in two ways
+a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
+an offer has brought within the last minute                         in two ways
 ==================================================================  ==============================
 
 Two things end the first three steps early, each with an error that is told: the loss of the stream,
@@ -49,7 +49,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._checks import check_callable, check_clock, checked_count, wrong_type
 from twisted_oob.errors import Rejected, ResourceConstraint
@@ -58,7 +57,7 @@ from twisted_oob.transfer.arrivals import MESSAGE, OFFER, Arrival, Failed, Recei
 from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import shown
-from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.own_address import OwnAddress
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -77,7 +76,7 @@ _T = TypeVar("_T")
 
 # Transfers at once: more share one line, and a person who waits wants the first file first.
 _AT_ONCE: Final = 4
-# Seconds for which a message may name once more the file that an offer has brought.
+# Seconds for which a message counts as another name of the file that an offer has brought.
 _JUST_RECEIVED: Final = 60.0
 _NS_CARBONS: Final = "urn:xmpp:carbons:2"
 _MESSAGE_TYPES: Final = (None, "chat", "normal")
@@ -163,7 +162,7 @@ class Receiver(Service):
             TypeError: An argument is of the wrong kind; the message names it.
         """
         check_stream(manager, identity)
-        address = _OwnAddress()
+        address = OwnAddress()
         handler = OOBHandler(
             self._on_offer,
             partial(self._on_message, address),
@@ -216,12 +215,12 @@ class Receiver(Service):
         self._begin(work, answer)
         return answer
 
-    def _on_message(self, address: _OwnAddress, message: OOBMessage) -> None:
-        if self._closed or not _is_personal(message) or address.is_ours(message.sender):
+    def _on_message(self, address: OwnAddress, message: OOBMessage) -> None:
+        if self._closed or not _is_personal(message) or address.covers(message.sender):
             return
         info = getattr(message, "info", None)
         arrival = Arrival(message.url, message.desc, info, message.sender, MESSAGE)
-        if not self._is_offered(arrival) and not self._is_full(MESSAGE, message.sender):
+        if not self._is_known(arrival) and not self._is_full(MESSAGE, message.sender):
             self._begin(_Work(arrival), None)
 
     def _is_full(self, kind: str, sender: JID | None) -> bool:
@@ -235,13 +234,11 @@ class Receiver(Service):
         )
         return True
 
-    def _is_offered(self, arrival: Arrival) -> bool:
-        """Whether an offer names the same file, or has brought it a moment ago."""
+    def _is_known(self, arrival: Arrival) -> bool:
+        """Whether the same file is in work, or came by an offer a moment ago."""
         name = _file_of(arrival)
         self._forget_received()
-        return name in self._received or any(
-            work.arrival.kind == OFFER and _file_of(work.arrival) == name for work in self._open
-        )
+        return name in self._received or any(_file_of(work.arrival) == name for work in self._open)
 
     def _forget_received(self) -> None:
         before = self._clock.seconds() - _JUST_RECEIVED
@@ -349,33 +346,6 @@ class _Work:
         # If it waits for nothing, accept itself called us, and the next wait ends at once.
         if self._waits_for is not None:
             self._waits_for.cancel()
-
-
-class _OwnAddress(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Knows who we are on a stream."""
-
-    parent: Any
-    xmlstream: Any
-
-    def __init__(self) -> None:
-        XMPPHandler.__init__(self)
-        self._me: JID | None = None
-
-    def connectionInitialized(self) -> None:
-        self._me = BoundStream(self.xmlstream, self.parent).me
-
-    def is_ours(self, sender: JID | None) -> bool:
-        """Whether we sent it, or our server did in the name of our account.
-
-        Another device of the account is somebody else: people send themselves files.
-        """
-        me = self._me
-        if sender is None or me is None:
-            return False
-        if me.user is None:
-            # A component is everybody at its domain.
-            return bool(sender.host == me.host)
-        return sender.full() in (me.full(), me.userhost())
 
 
 def _is_personal(message: OOBMessage) -> bool:

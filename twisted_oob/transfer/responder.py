@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -304,6 +304,24 @@ class OOBResponder(Service):
             timer.cancel()
 
 
+class Attachable(Protocol):
+    """A service that serves a stream: an OOBResponder or a Receiver."""
+
+    def attach(
+        self, manager: Any, *, identity: tuple[str, str] = ..., direct: bool = ...
+    ) -> OOBHandler:
+        """Serve a stream from its next connection on."""
+        ...
+
+    def startService(self) -> None:
+        """Begin to accept what comes."""
+        ...
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more; the Deferred fires when all that came is answered."""
+        ...
+
+
 class ServedStream(Service):
     """A responder and the stream it serves, as one service: for a ``.tac`` file, for example.
 
@@ -311,7 +329,7 @@ class ServedStream(Service):
     every answer.
 
     Args:
-        responder: An OOBResponder that is attached to the stream.
+        responder: An OOBResponder or a Receiver that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
 
@@ -319,7 +337,7 @@ class ServedStream(Service):
         TypeError: One of them is no service; the message names it.
     """
 
-    def __init__(self, responder: OOBResponder, stream: Any) -> None:
+    def __init__(self, responder: Attachable, stream: Any) -> None:
         for name, given in (("responder", responder), ("stream", stream)):
             if not callable(getattr(given, "startService", None)):
                 raise wrong_type(name, "a service", given)
