@@ -82,6 +82,11 @@ class NotConnected(click.ClickException):
 
     exit_code = 3
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # As those of click have it: who writes the error begins with the command's name.
+        self.ctx = click.get_current_context(silent=True)
+
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # older ones take none
     """A kind of value, by its parser.
@@ -282,11 +287,13 @@ def run_password_command(command: str) -> str:
     """
     try:
         words = shlex.split(command)
+        if not words:
+            raise ValueError("it names no program")
         done = subprocess.run(words, stdout=subprocess.PIPE, check=True)  # noqa: S603
         return secret_in(done.stdout.split(b"\n", 1)[0])
     except subprocess.CalledProcessError as error:
         reason: object = f"it ended with status {error.returncode}"
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
     raise click.UsageError(f"--password-command {command!r} can't be used: {reason}")
 
@@ -416,8 +423,9 @@ _OPTIONS: Final = (
     click.option(
         "--ca-file",
         type=Value(parse_existing_file, "FILE"),
-        show_default="the platform's",
-        help="Certificates (PEM) to verify the server's with.",
+        show_default="the platform's; by https, beside the platform's",
+        help="Certificates (PEM) to verify the server's with, and those of uploads and downloads by "
+        "https.",
     ),
     config_option,
     click.option(
