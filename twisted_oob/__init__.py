@@ -31,7 +31,8 @@ from twisted_oob.errors import (
     UploadFailed,
     UploadServiceNotFound,
 )
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
 from twisted_oob.protocol.handler import OOBHandler
