@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
+from twisted_oob._tls import read_certificates
 from twisted_oob.commands.config import config_option
 from twisted_oob.commands.modes import (
     ACCOUNT,
@@ -41,17 +42,16 @@ from twisted_oob.commands.modes import (
     require,
 )
 from twisted_oob.commands.output import Output
+from twisted_oob.commands.parameters import Value
 from twisted_oob.commands.secret_file import read_secret, secret_in
 from twisted_oob.commands.values import (
     not_usable,
-    not_valid,
     parse_account,
     parse_domain,
     parse_existing_file,
     parse_file,
     parse_host,
     parse_port,
-    parsed,
 )
 from twisted_oob.errors import StreamRefused
 from twisted_oob.xmpp import component_stream
@@ -86,54 +86,6 @@ class NotConnected(click.ClickException):
         super().__init__(message)
         # As those of click have it: who writes the error begins with the command's name.
         self.ctx = click.get_current_context(silent=True)
-
-
-class Value(click.ParamType):  # type: ignore[type-arg]  # older ones take none
-    """A kind of value, by its parser.
-
-    Args:
-        parse: One of the parsers in values.py.
-        name: What the help calls such a value.
-    """
-
-    def __init__(self, parse: Callable[[str], object], name: str) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        """Parse the text of a command line, a configuration file or a default."""
-        if not isinstance(value, str):  # it has been here before
-            return value
-        try:
-            return parsed(value, self._parse)
-        except ValueError as error:
-            raise BadValue(value, str(error), param, ctx) from None
-
-
-class BadValue(click.BadParameter):
-    """A value that is not good. ``message`` says what is wrong with it.
-
-    Args:
-        value: The value.
-        message: The reason, without the name of the option and the value.
-        param: The option.
-        ctx: The command that it belongs to.
-    """
-
-    def __init__(
-        self, value: str, message: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> None:
-        super().__init__(message, ctx, param)
-        self._value = value
-
-    def format_message(self) -> str:
-        """Say what is wrong in one line, as ``twistd oob-responder`` does."""
-        name = self.param.opts[-1] if self.param is not None else "a value"
-        if isinstance(self.param, click.Argument):
-            name = self.param.make_metavar(self.ctx)  # type: ignore[arg-type]
-        return not_valid(name, self._value, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +168,7 @@ class Connection:
                 name the account's domain.
         """
         if self.mode != ACCOUNT:
+            self._check_ca_file()
             return component_stream.ComponentStream(
                 self.domain or f"oob-{secrets.token_hex(4)}.localhost",
                 secret,
@@ -239,6 +192,14 @@ class Connection:
             )
         except (OSError, ValueError) as error:
             raise click.UsageError(str(error)) from None
+
+    def _check_ca_file(self) -> None:
+        """Check what a component's uploads and downloads verify servers with."""
+        if self.ca_file is not None:
+            try:
+                read_certificates(self.ca_file)
+            except (OSError, ValueError) as error:
+                raise click.UsageError(str(error)) from None
 
     async def connect(self, stream: StreamService, reactor: Any) -> JID:
         """Connect a stream. Its first failure is the last.
