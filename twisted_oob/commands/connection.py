@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import functools
 import secrets
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +41,8 @@ from twisted_oob.commands.modes import (
 )
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
-from twisted_oob.commands.secret_file import read_secret, secret_in
+from twisted_oob.commands.password_command import run_password_command
+from twisted_oob.commands.secret_file import read_secret
 from twisted_oob.commands.values import (
     not_usable,
     parse_account,
@@ -137,7 +136,12 @@ class Connection:
         if self.password_file is not None:
             return self._read("--password-file", self.password_file)
         if self.password_command is not None:
-            return run_password_command(self.password_command)
+            try:
+                return run_password_command(self.password_command)
+            except (OSError, ValueError) as error:
+                raise click.UsageError(
+                    not_usable("--password-command", self.password_command, error)
+                ) from None
         if not sys.stdin.isatty():
             raise click.UsageError(
                 "--password-file or --password-command must be given with --jid, "
@@ -235,28 +239,6 @@ class Connection:
 
 _START: Final = "start `twistd -n oob-responder` in this folder, or log in to an account with --jid"
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
-
-
-def run_password_command(command: str) -> str:
-    """Read a password from the first line of what a program prints.
-
-    Args:
-        command: The program and its arguments, as a shell would split them. No shell runs it.
-
-    Raises:
-        UsageError: It can't be run, fails, or prints no password.
-    """
-    try:
-        words = shlex.split(command)
-        if not words:
-            raise ValueError("it names no program")
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=True)  # noqa: S603
-        return secret_in(done.stdout.split(b"\n", 1)[0])
-    except subprocess.CalledProcessError as error:
-        reason: object = f"it ended with status {error.returncode}"
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-    raise click.UsageError(f"--password-command {command!r} can't be used: {reason}")
 
 
 def shared_options(function: _Function) -> _Function:
@@ -384,9 +366,9 @@ _OPTIONS: Final = (
     click.option(
         "--ca-file",
         type=Value(parse_existing_file, "FILE"),
-        show_default="the platform's; by https, beside the platform's",
-        help="Certificates (PEM) to verify the server's with, and those of uploads and downloads by "
-        "https.",
+        show_default="the platform's; for https, beside the platform's",
+        help="Certificates (PEM) to verify the server's with, and those of https uploads and "
+        "downloads.",
     ),
     config_option,
     click.option(

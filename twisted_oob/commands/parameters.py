@@ -1,4 +1,4 @@
-"""Values of options for click, which have the parsers and the errors of ``twistd oob-responder``."""
+"""Values of options for click, with the parsers and the errors of ``twistd oob-responder``."""
 
 from __future__ import annotations
 

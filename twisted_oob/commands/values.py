@@ -54,10 +54,10 @@ def not_valid(option: str, text: str, reason: object) -> str:
     return f"{option} {text!r} is not valid: {reason}"
 
 
-def not_usable(option: str, path: Path, error: OSError | ValueError) -> str:
-    """Say that the file that an option names can't be used."""
+def not_usable(option: str, what: Path | str, error: OSError | ValueError) -> str:
+    """Say that the file or the program that an option names can't be used."""
     reason = error.strerror if isinstance(error, OSError) else error
-    return f"{option} {str(path)!r} can't be used: {reason}"
+    return f"{option} {str(what)!r} can't be used: {reason}"
 
 
 def parse_size(text: str) -> int:
