@@ -11,7 +11,7 @@ from twisted.words.protocols.jabber.jid import JID
 from tests.support.receiving import DOMAIN, ME, PEER, URL, Receiving, arrive, condition
 from tests.support.scripted import fetched
 from tests.support.streams import logged, outcome
-from twisted_oob import FetchFailed, FileInfo, NoRoom, Rejected, TooLarge
+from twisted_oob import FetchFailed, NoRoom, Rejected, TooLarge
 from twisted_oob.transfer.arrivals import MESSAGE, OFFER, Failed, Received
 from twisted_oob.transfer.receiver import Receiver
 
