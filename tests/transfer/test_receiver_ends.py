@@ -119,6 +119,7 @@ def test_a_transfer_that_takes_its_time_to_be_cancelled_is_told_when_it_is():
     waiting_out.cancel = lambda: None  # as one that waits for a thread
     given.peer.offer(URL)
     given.end.lose()
+    given.receiver.stopService()
     assert given.told == []
     waiting_out.errback(CancelledError())
     assert given.conditions() == ["recipient-unavailable"]

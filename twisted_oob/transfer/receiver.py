@@ -251,7 +251,6 @@ class Receiver(Service):
 
     async def _receive(self, work: _Work, answer: Deferred[None] | None) -> None:
         outcome, error = await self._outcome(work)
-        work.over = True
         try:
             self._tell(outcome)
         except Exception:
@@ -315,16 +314,15 @@ class Receiver(Service):
 
 
 class _Work:
-    """What is done for an Arrival until it is ``over``, and a way to end it before.
+    """What is done for an Arrival, and a way to end it early.
 
     ``verdict``: the error that ended it, if one did.
     """
 
-    __slots__ = ("_waits_for", "arrival", "over", "verdict")
+    __slots__ = ("_waits_for", "arrival", "verdict")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.over = False
         self.verdict: StanzaError | None = None
         self._waits_for: Deferred[Any] | None = None
 
@@ -340,10 +338,11 @@ class _Work:
 
     def give_up(self, verdict: StanzaError) -> None:
         """Cancel what it waits for; the first verdict counts."""
-        if self.over or self.verdict is not None:
+        if self.verdict is not None:
             return
         self.verdict = verdict
-        # If it waits for nothing, accept itself called us, and the next wait ends at once.
+        # If it waits for nothing, either accept itself called us, and the next wait ends at once, or
+        # tell did, and it is too late.
         if self._waits_for is not None:
             self._waits_for.cancel()
 
