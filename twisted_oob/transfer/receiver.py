@@ -25,11 +25,11 @@ What is turned away at once is seen by neither ``accept`` nor ``tell``:
 what                                                                what it gets
 ==================================================================  ==============================
 an offer, if ``most_open`` have no answer yet, or after a stop      resource-constraint, type wait
-a message, likewise                                                 a log line
+a message, if ``most_open`` are in work                             a log line
 a message that is an error, of a room, a headline or a carbon       nothing
-a message from our own address                                      nothing
-a message with a URL that its sender offers, or whose offer has     nothing: it is one file, named
-brought the file within the last minute                             in two ways
+a message from our own address, or after a stop                     nothing
+a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
+an offer has brought within the last minute                         in two ways
 ==================================================================  ==============================
 
 Two things end the first three steps early, each with an error that is told: the loss of the stream,
@@ -49,7 +49,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._checks import check_callable, check_clock, checked_count, wrong_type
 from twisted_oob.errors import Rejected, ResourceConstraint
@@ -58,7 +57,7 @@ from twisted_oob.transfer.arrivals import MESSAGE, OFFER, Arrival, Failed, Recei
 from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import shown
-from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.own_address import OwnAddress
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -77,7 +76,7 @@ _T = TypeVar("_T")
 
 # Transfers at once: more share one line, and a person who waits wants the first file first.
 _AT_ONCE: Final = 4
-# Seconds for which a message may name once more the file that an offer has brought.
+# Seconds for which a message counts as another name of the file that an offer has brought.
 _JUST_RECEIVED: Final = 60.0
 _NS_CARBONS: Final = "urn:xmpp:carbons:2"
 _MESSAGE_TYPES: Final = (None, "chat", "normal")
@@ -90,7 +89,8 @@ class Receiver(Service):
     ``EmbeddedResponder``, as an OOBResponder.
 
     Args:
-        fetcher: Fetches the files.
+        fetcher: Fetches the files, as for an OOBResponder. Its ``fetch`` gets ``on_progress``, too,
+            if there is one.
         accept: Called with each Arrival. It returns an awaitable whose end decides: True takes the
             file, False refuses it, Rejected or another StanzaError refuses it with that error. It
             is cancelled if the Arrival ends before.
@@ -163,7 +163,7 @@ class Receiver(Service):
             TypeError: An argument is of the wrong kind; the message names it.
         """
         check_stream(manager, identity)
-        address = _OwnAddress()
+        address = OwnAddress()
         handler = OOBHandler(
             self._on_offer,
             partial(self._on_message, address),
@@ -209,19 +209,17 @@ class Receiver(Service):
             return fail(_stopping())
         if self._is_full(OFFER, offer.sender):
             return fail(ResourceConstraint("too many offers at once; try again later"))
-        info = getattr(offer, "info", None)
-        work = _Work(Arrival(offer.url, offer.desc, info, offer.sender, OFFER))
+        work = _Work(Arrival(offer.url, offer.desc, offer.info, offer.sender, OFFER))
         # Its canceller is called as the stream is lost.
         answer: Deferred[None] = Deferred(lambda _: work.give_up(_lost()))
         self._begin(work, answer)
         return answer
 
-    def _on_message(self, address: _OwnAddress, message: OOBMessage) -> None:
-        if self._closed or not _is_personal(message) or address.is_ours(message.sender):
+    def _on_message(self, address: OwnAddress, message: OOBMessage) -> None:
+        if self._closed or not _is_personal(message) or address.covers(message.sender):
             return
-        info = getattr(message, "info", None)
-        arrival = Arrival(message.url, message.desc, info, message.sender, MESSAGE)
-        if not self._is_offered(arrival) and not self._is_full(MESSAGE, message.sender):
+        arrival = Arrival(message.url, message.desc, message.info, message.sender, MESSAGE)
+        if not self._is_known(arrival) and not self._is_full(MESSAGE, message.sender):
             self._begin(_Work(arrival), None)
 
     def _is_full(self, kind: str, sender: JID | None) -> bool:
@@ -235,13 +233,11 @@ class Receiver(Service):
         )
         return True
 
-    def _is_offered(self, arrival: Arrival) -> bool:
-        """Whether an offer names the same file, or has brought it a moment ago."""
+    def _is_known(self, arrival: Arrival) -> bool:
+        """Whether the same file is in work, or came by an offer a moment ago."""
         name = _file_of(arrival)
         self._forget_received()
-        return name in self._received or any(
-            work.arrival.kind == OFFER and _file_of(work.arrival) == name for work in self._open
-        )
+        return name in self._received or any(_file_of(work.arrival) == name for work in self._open)
 
     def _forget_received(self) -> None:
         before = self._clock.seconds() - _JUST_RECEIVED
@@ -254,7 +250,6 @@ class Receiver(Service):
 
     async def _receive(self, work: _Work, answer: Deferred[None] | None) -> None:
         outcome, error = await self._outcome(work)
-        work.over = True
         try:
             self._tell(outcome)
         except Exception:
@@ -318,16 +313,15 @@ class Receiver(Service):
 
 
 class _Work:
-    """What is done for an Arrival until it is ``over``, and a way to end it before.
+    """What is done for an Arrival, and a way to end it early.
 
     ``verdict``: the error that ended it, if one did.
     """
 
-    __slots__ = ("_waits_for", "arrival", "over", "verdict")
+    __slots__ = ("_waits_for", "arrival", "verdict")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.over = False
         self.verdict: StanzaError | None = None
         self._waits_for: Deferred[Any] | None = None
 
@@ -343,39 +337,13 @@ class _Work:
 
     def give_up(self, verdict: StanzaError) -> None:
         """Cancel what it waits for; the first verdict counts."""
-        if self.over or self.verdict is not None:
+        if self.verdict is not None:
             return
         self.verdict = verdict
-        # If it waits for nothing, accept itself called us, and the next wait ends at once.
+        # If it waits for nothing, accept itself called us, and the next wait ends at once, or tell
+        # did, and it is too late.
         if self._waits_for is not None:
             self._waits_for.cancel()
-
-
-class _OwnAddress(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
-    """Knows who we are on a stream."""
-
-    parent: Any
-    xmlstream: Any
-
-    def __init__(self) -> None:
-        XMPPHandler.__init__(self)
-        self._me: JID | None = None
-
-    def connectionInitialized(self) -> None:
-        self._me = BoundStream(self.xmlstream, self.parent).me
-
-    def is_ours(self, sender: JID | None) -> bool:
-        """Whether we sent it, or our server did in the name of our account.
-
-        Another device of the account is somebody else: people send themselves files.
-        """
-        me = self._me
-        if sender is None or me is None:
-            return False
-        if me.user is None:
-            # A component is everybody at its domain.
-            return bool(sender.host == me.host)
-        return sender.full() in (me.full(), me.userhost())
 
 
 def _is_personal(message: OOBMessage) -> bool:
