@@ -38,7 +38,11 @@ from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBDa
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
+from twisted_oob.protocol.upload_service import UploadService
+from twisted_oob.transfer.delivery import Delivery
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
+from twisted_oob.transfer.sender import FileSender
+from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.account_stream import AccountStream
 from twisted_oob.xmpp.component_stream import ComponentStream
@@ -51,12 +55,14 @@ __all__ = [
     "AllowList",
     "AlreadyAnswered",
     "ComponentStream",
+    "Delivery",
     "ErrorCondition",
     "FetchFailed",
     "FetchPolicy",
     "FetchedFile",
     "Fetcher",
     "FileInfo",
+    "FileSender",
     "FileTooLarge",
     "Forbidden",
     "InvalidOOBData",
@@ -77,6 +83,8 @@ __all__ = [
     "StreamRefused",
     "TooLarge",
     "UploadFailed",
+    "UploadHandler",
+    "UploadService",
     "UploadServiceNotFound",
     "__version__",
     "url_from_element",

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import functools
 import secrets
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
+from twisted_oob._tls import read_certificates
 from twisted_oob.commands.config import config_option
 from twisted_oob.commands.modes import (
     ACCOUNT,
@@ -41,17 +40,17 @@ from twisted_oob.commands.modes import (
     require,
 )
 from twisted_oob.commands.output import Output
-from twisted_oob.commands.secret_file import read_secret, secret_in
+from twisted_oob.commands.parameters import Value
+from twisted_oob.commands.password_command import run_password_command
+from twisted_oob.commands.secret_file import read_secret
 from twisted_oob.commands.values import (
     not_usable,
-    not_valid,
     parse_account,
     parse_domain,
     parse_existing_file,
     parse_file,
     parse_host,
     parse_port,
-    parsed,
 )
 from twisted_oob.errors import StreamRefused
 from twisted_oob.xmpp import component_stream
@@ -82,53 +81,10 @@ class NotConnected(click.ClickException):
 
     exit_code = 3
 
-
-class Value(click.ParamType):  # type: ignore[type-arg]  # older ones take none
-    """A kind of value, by its parser.
-
-    Args:
-        parse: One of the parsers in values.py.
-        name: What the help calls such a value.
-    """
-
-    def __init__(self, parse: Callable[[str], object], name: str) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        """Parse the text of a command line, a configuration file or a default."""
-        if not isinstance(value, str):  # it has been here before
-            return value
-        try:
-            return parsed(value, self._parse)
-        except ValueError as error:
-            raise BadValue(value, str(error), param, ctx) from None
-
-
-class BadValue(click.BadParameter):
-    """A value that is not good. ``message`` says what is wrong with it.
-
-    Args:
-        value: The value.
-        message: The reason, without the name of the option and the value.
-        param: The option.
-        ctx: The command that it belongs to.
-    """
-
-    def __init__(
-        self, value: str, message: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> None:
-        super().__init__(message, ctx, param)
-        self._value = value
-
-    def format_message(self) -> str:
-        """Say what is wrong in one line, as ``twistd oob-responder`` does."""
-        name = self.param.opts[-1] if self.param is not None else "a value"
-        if isinstance(self.param, click.Argument):
-            name = self.param.make_metavar(self.ctx)  # type: ignore[arg-type]
-        return not_valid(name, self._value, self.message)
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # As those of click have it: who writes the error begins with the command's name.
+        self.ctx = click.get_current_context(silent=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +136,12 @@ class Connection:
         if self.password_file is not None:
             return self._read("--password-file", self.password_file)
         if self.password_command is not None:
-            return run_password_command(self.password_command)
+            try:
+                return run_password_command(self.password_command)
+            except (OSError, ValueError) as error:
+                raise click.UsageError(
+                    not_usable("--password-command", self.password_command, error)
+                ) from None
         if not sys.stdin.isatty():
             raise click.UsageError(
                 "--password-file or --password-command must be given with --jid, "
@@ -211,6 +172,7 @@ class Connection:
                 name the account's domain.
         """
         if self.mode != ACCOUNT:
+            self._check_ca_file()
             return component_stream.ComponentStream(
                 self.domain or f"oob-{secrets.token_hex(4)}.localhost",
                 secret,
@@ -234,6 +196,14 @@ class Connection:
             )
         except (OSError, ValueError) as error:
             raise click.UsageError(str(error)) from None
+
+    def _check_ca_file(self) -> None:
+        """Check what a component's uploads and downloads verify servers with."""
+        if self.ca_file is not None:
+            try:
+                read_certificates(self.ca_file)
+            except (OSError, ValueError) as error:
+                raise click.UsageError(str(error)) from None
 
     async def connect(self, stream: StreamService, reactor: Any) -> JID:
         """Connect a stream. Its first failure is the last.
@@ -269,26 +239,6 @@ class Connection:
 
 _START: Final = "start `twistd -n oob-responder` in this folder, or log in to an account with --jid"
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
-
-
-def run_password_command(command: str) -> str:
-    """Read a password from the first line of what a program prints.
-
-    Args:
-        command: The program and its arguments, as a shell would split them. No shell runs it.
-
-    Raises:
-        UsageError: It can't be run, fails, or prints no password.
-    """
-    try:
-        words = shlex.split(command)
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=True)  # noqa: S603
-        return secret_in(done.stdout.split(b"\n", 1)[0])
-    except subprocess.CalledProcessError as error:
-        reason: object = f"it ended with status {error.returncode}"
-    except (OSError, ValueError, IndexError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-    raise click.UsageError(f"--password-command {command!r} can't be used: {reason}")
 
 
 def shared_options(function: _Function) -> _Function:
@@ -416,8 +366,9 @@ _OPTIONS: Final = (
     click.option(
         "--ca-file",
         type=Value(parse_existing_file, "FILE"),
-        show_default="the platform's",
-        help="Certificates (PEM) to verify the server's with.",
+        show_default="the platform's; for https, beside the platform's",
+        help="Certificates (PEM) to verify the server's with, and those of https uploads and "
+        "downloads.",
     ),
     config_option,
     click.option(

@@ -160,7 +160,43 @@ class FileFailed(_Taken):
         return f"{shown_url(self.url)}: not received{self._by()}{_why(self.text, self.condition)}"
 
 
-Event = End | Summary | FileReceived | FileFailed
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What is there once a stream is up.
+
+    Attributes:
+        jid: Our address: a full JID, or the domain of a component.
+        server: The server's domain; of a component, its own.
+        address: The address and the port that we are connected to.
+        upload: The JID of the upload service; None if there is not one.
+        max_size: The bytes of the largest file that it takes; None if it does not tell.
+        round_trip: How long a ping takes, in seconds.
+    """
+
+    event: ClassVar[str] = "check"
+
+    jid: str
+    server: str
+    address: str
+    upload: str | None
+    max_size: int | None
+    round_trip: float
+
+    def sentence(self) -> str:
+        """Say it, each in a line of its own."""
+        limit = "" if self.max_size is None else f", files of at most {human_size(self.max_size)}"
+        upload = "not offered" if self.upload is None else f"{shown_text(self.upload)}{limit}"
+        return "\n".join(
+            (
+                f"address:     {shown_text(self.jid)}",
+                f"server:      {shown_text(self.server)} at {self.address}",
+                f"upload:      {upload}",
+                f"round trip:  {self.round_trip * 1000:.1f} ms",
+            )
+        )
+
+
+Event = End | Summary | FileReceived | FileFailed | Checked
 
 
 class Reporter:

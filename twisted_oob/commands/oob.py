@@ -16,7 +16,7 @@ _USAGE: Final = 2
 """The exit status of a command line that is wrong."""
 
 _COMMANDS: Final = {
-    "send": "Hand files to somebody.",
+    "send": "Hand files to somebody, and tell whether they arrived.",
     "receive": "Take the files that others offer.",
     "check": "Log in, and tell what the server has.",
 }

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from twisted_oob.commands.events import printable
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
 
 FAULT: Final = 70
 """The exit status of a fault of ours (``EX_SOFTWARE`` of sysexits.h)."""
@@ -49,33 +52,53 @@ class Output:
         self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
         self._command = command
         self._verbose = verbose
+        self._warned: set[str] = set()
 
     def error(self, text: str) -> None:
         """Write what went wrong."""
         self._write(f"{self._command}: {printable(text)}")
 
     def warn(self, text: str) -> None:
-        """Write what may be wrong."""
-        if not self.quiet:
+        """Write what may be wrong; once, however many files it is true of."""
+        if not self.quiet and text not in self._warned:
+            self._warned.add(text)
             self.error(f"warning: {text}")
+
+    def fault(self, failure: Failure) -> None:
+        """Write that something of ours is wrong."""
+        self.error(f"a fault of oob's own: {_said(failure)}{'' if self._verbose else _MORE}")
+        self._trace(failure)
 
     def log(self, event: Any) -> None:
         """Write an event of the log, if it is one to be seen (ILogObserver)."""
         # Not above: whoever asks for help should not wait for Twisted.
         from twisted.logger import LogLevel, formatEvent  # noqa: PLC0415
 
-        lowest = LogLevel.error if self.quiet else LogLevel.warn
         level = event["log_level"]
-        if not self._verbose and level < lowest:
+        if level < LogLevel.warn and not self._verbose:
             return
         text = formatEvent(event)
         failure = event.get("log_failure")
         if failure is not None:
-            text = f"{text}: {failure.type.__name__}: {failure.getErrorMessage()}"
-        self.error(f"{level.name}: {text}")
-        if failure is not None and self._verbose:
+            text = f"{text}: {_said(failure)}"
+        if level == LogLevel.warn:
+            self.warn(text)
+        else:
+            self.error(f"{level.name}: {text}")
+        if failure is not None:
+            self._trace(failure)
+
+    def _trace(self, failure: Failure) -> None:
+        if self._verbose:
             self._write(failure.getTraceback().rstrip())
 
     def _write(self, text: str) -> None:
         with self.aside():
             click.echo(text, err=True)
+
+
+_MORE: Final = "; --verbose shows where"
+
+
+def _said(failure: Failure) -> str:
+    return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"

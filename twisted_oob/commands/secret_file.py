@@ -40,7 +40,7 @@ def secret_in(line: bytes) -> str:
     except UnicodeDecodeError:
         raise ValueError("its first line is not UTF-8 text") from None
     if not secret.strip():
-        raise ValueError("its first line is empty; write the secret there")
+        raise ValueError("its first line is empty; the secret must be there")
     return secret
 
 

@@ -19,8 +19,13 @@ from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob._checks import HIGHEST_PORT
 from twisted_oob._tls import is_address
+from twisted_oob._urls import to_uri
+from twisted_oob.protocol.data import check_text
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.jid import parse_jid
+
+LISTEN: Final = "tcp:0"
+"""Where a share listens by default: at any free port of IPv4."""
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -49,10 +54,10 @@ def not_valid(option: str, text: str, reason: object) -> str:
     return f"{option} {text!r} is not valid: {reason}"
 
 
-def not_usable(option: str, path: Path, error: OSError | ValueError) -> str:
-    """Say that the file that an option names can't be used."""
+def not_usable(option: str, what: Path | str, error: OSError | ValueError) -> str:
+    """Say that the file or the program that an option names can't be used."""
     reason = error.strerror if isinstance(error, OSError) else error
-    return f"{option} {str(path)!r} can't be used: {reason}"
+    return f"{option} {str(what)!r} can't be used: {reason}"
 
 
 def parse_size(text: str) -> int:
@@ -156,6 +161,26 @@ def parse_endpoint(text: str) -> str:
         raise ValueError(
             f"expected a Twisted server endpoint such as tcp:5347:interface=127.0.0.1{reason}"
         ) from None
+    return text
+
+
+def parse_public_url(text: str) -> str:
+    """Check the URL that a share is reached at; returns it as a URI."""
+    try:
+        url = to_uri(text)
+    except ValueError:
+        url = ""
+    if re.match(r"https?://[^?#]+$", url, re.IGNORECASE) is None:
+        raise ValueError("expected a URL such as https://files.example.org/shared")
+    return url
+
+
+def parse_text(text: str) -> str:
+    """Check that a text can be sent; returns it as it was given."""
+    try:
+        check_text("it", text)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
     return text
 
 
