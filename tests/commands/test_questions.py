@@ -20,21 +20,27 @@ from twisted_oob.commands.questions import Answer, Questions
 class Screen(io.StringIO):
     """What a terminal would show, as text that is written to it."""
 
-    written = None
+    def __init__(self):
+        super().__init__()
+        self._wanted = []
 
     def isatty(self):
         return True
 
     def write(self, text):
         super().write(text)
-        written, self.written = self.written, None
-        if written is not None:
-            written.callback(text)
+        for wanted in list(self._wanted):
+            words, times, found = wanted
+            if self.getvalue().count(words) >= times:
+                self._wanted.remove(wanted)
+                found.callback(None)
 
-    def next(self):
-        """Fire with what is written next."""
-        self.written = Deferred()
-        return in_time(self.written)
+    def shows(self, words, times=1):
+        """Fire as soon as something was written so many times."""
+        found = Deferred()
+        self._wanted.append((words, times, found))
+        self.write("")
+        return in_time(found, 5)
 
     @property
     def last(self):
@@ -105,10 +111,9 @@ async def test_an_answer(terminal, typed, answer):
 @pytest_twisted.ensureDeferred
 async def test_what_is_no_answer_is_asked_again(terminal):
     asked = terminal.questions.ask("Take it")
-    for typed in ("maybe\n", "\udcff\n", "yy\n"):
-        again = terminal.screen.next()
+    for times, typed in enumerate(("maybe\n", "\udcff\n", "yy\n"), 2):
         os.write(terminal.keyboard, os.fsencode(typed))
-        assert (await again).startswith("Take it? ")
+        await terminal.screen.shows("Take it? ", times)
     terminal.types("y\n")
     assert await asked is Answer.YES
 
@@ -119,7 +124,7 @@ async def test_questions_take_turns(terminal):
     assert "Second" not in terminal.screen.getvalue()
     terminal.types("y\n")
     assert await first is Answer.YES
-    assert "Second? " in terminal.screen.last
+    await terminal.screen.shows("Second? ")
     terminal.types("n\n")
     assert await second is Answer.NO
 
@@ -130,6 +135,7 @@ async def test_what_was_typed_before_a_question_does_not_answer_it(terminal):
     first, second = terminal.questions.ask("First"), terminal.questions.ask("Second")
     terminal.types("n\ny\n")
     assert await first is Answer.NO
+    await terminal.screen.shows("Second? ")
     terminal.types("q\n")
     assert await second is Answer.QUIT
 
@@ -156,6 +162,21 @@ async def test_a_question_that_is_taken_back_while_it_waits_is_never_asked(termi
     terminal.types("y\n")
     assert await first is Answer.YES
     assert "Second" not in terminal.screen.getvalue()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_question_whose_answer_is_known_by_then_is_not_asked(terminal):
+    answers = {}
+    first = terminal.questions.ask("First", lambda: answers.get("first"))
+    first.addCallback(lambda answer: answers.update(second=answer))
+    second = terminal.questions.ask("Second", lambda: answers.get("second"))
+    third = terminal.questions.ask("Third", lambda: answers.get("third"))
+    terminal.types("a\n")
+    assert await second is Answer.ALWAYS
+    assert "Second" not in terminal.screen.getvalue()
+    await terminal.screen.shows("Third? ")
+    terminal.types("n\n")
+    assert await third is Answer.NO
 
 
 @pytest_twisted.ensureDeferred

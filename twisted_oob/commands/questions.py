@@ -8,7 +8,9 @@ read only while a question waits.
 state     what happens                                   leads to
 ========  =============================================  =====================================
 waiting   another question is being asked; they take     asked, in the order they came;
-          turns                                          gone, if its Deferred is cancelled
+          turns                                          answered, if its answer is known by
+                                                         then; gone, if its Deferred is
+                                                         cancelled
 asked     the question is on the last line. What was     answered, at a line that is an answer;
           typed before that is thrown away: it would     asked, at any other line; answered
           answer what nobody had read                    with NO, at the end of the input
@@ -22,7 +24,6 @@ If the terminal itself is gone, every question is answered with NO.
 
 from __future__ import annotations
 
-import errno
 import os
 import termios
 from collections import deque
@@ -31,7 +32,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from typing import Any, Final, TextIO
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
@@ -49,6 +50,8 @@ class Answer(Enum):
     QUIT = "quit"
 
 
+Known = Callable[[], Answer | None]
+
 _HINT: Final = "[y]es, [N]o, [a]lways, [q]uit"
 _ANSWERS: Final = {"": Answer.NO} | {
     text: answer for answer in Answer for text in (answer.value, answer.value[0])
@@ -56,10 +59,11 @@ _ANSWERS: Final = {"": Answer.NO} | {
 
 
 class _Question:
-    __slots__ = ("answered", "text")
+    __slots__ = ("answered", "known", "text")
 
-    def __init__(self, text: str, canceller: Callable[[_Question], None]) -> None:
+    def __init__(self, text: str, known: Known, canceller: Callable[[_Question], None]) -> None:
         self.text = text
+        self.known = known
         self.answered: Deferred[Answer] = Deferred(lambda _: canceller(self))
 
 
@@ -90,34 +94,34 @@ class Questions:
         self._erase = _ERASE if output.isatty() else "\n"
         self._outer_aside = aside
         self._waiting: deque[_Question] = deque()
+        self._asked: _Question | None = None
         self._gone = False
 
     @property
     def open(self) -> bool:
         """Whether a question is on the terminal."""
-        return bool(self._waiting)
+        return self._asked is not None
 
-    def ask(self, text: str) -> Deferred[Answer]:
+    def ask(self, text: str, known: Known = lambda: None) -> Deferred[Answer]:
         """Ask a question when it is its turn.
 
         Args:
             text: The question, safe for a terminal, without its question mark and the choices.
+            known: Called when it is its turn. It returns the answer if there is no more need to
+                ask, as an earlier question's answer covers it; else None.
 
         Returns:
             A Deferred that fires with the Answer. Cancelled, it takes the question back.
         """
-        if self._gone:
-            return succeed(Answer.NO)
-        question = _Question(text, self._take_back)
+        question = _Question(text, known, self._take_back)
         self._waiting.append(question)
-        if len(self._waiting) == 1:
-            self._begin()
+        self._next()
         return question.answered
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Let something else be written: the question leaves the last line meanwhile."""
-        if not self._waiting:
+        if self._asked is None:
             with self._outer_aside():
                 yield
             return
@@ -126,7 +130,7 @@ class Questions:
             with self._outer_aside():
                 yield
         finally:
-            self._prompt()
+            self._prompt(self._asked)
 
     def fileno(self) -> int:
         """Return the descriptor that the reactor watches (IFileDescriptor)."""
@@ -142,9 +146,9 @@ class Questions:
             line = os.read(self._descriptor, _LONGEST_LINE)
         except BlockingIOError:
             return
-        except OSError as error:
+        except OSError:
             # EIO: the terminal is gone, or we were put into the background as an orphan.
-            self._lose(error)
+            self._lose()
             return
         if not line:
             self._write("\n")
@@ -152,52 +156,57 @@ class Questions:
             return
         # A word that is not UTF-8 is no answer.
         answer = _ANSWERS.get(line.decode(errors="replace").strip().lower())
-        if answer is None:
-            self._prompt()
-        else:
+        if answer is not None:
             self._end(answer)
+        elif self._asked is not None:
+            self._prompt(self._asked)
 
     def connectionLost(self, reason: Any) -> None:
         """Answer what waits: the reactor found the descriptor unusable (IFileDescriptor)."""
-        self._lose(OSError(errno.EIO, str(reason)))
+        self._lose()
 
-    def _begin(self) -> None:
-        try:
-            termios.tcflush(self._descriptor, termios.TCIFLUSH)
-        except termios.error as error:
-            self._lose(OSError(errno.EIO, str(error)))
-            return
-        self._prompt()
-        self._reactor.addReader(self)
+    def _next(self) -> None:
+        """Ask the first question that still needs an answer, unless one is being asked."""
+        while self._asked is None and self._waiting:
+            question = self._waiting.popleft()
+            answer = Answer.NO if self._gone else question.known()
+            if answer is not None:
+                question.answered.callback(answer)
+                continue
+            try:
+                termios.tcflush(self._descriptor, termios.TCIFLUSH)
+            except termios.error:
+                self._gone = True
+                question.answered.callback(Answer.NO)
+                continue
+            self._asked = question
+            self._prompt(question)
+            self._reactor.addReader(self)
 
-    def _prompt(self) -> None:
+    def _prompt(self, question: _Question) -> None:
         with self._outer_aside():
-            self._write(f"{self._waiting[0].text}? {_HINT}: ")
+            self._write(f"{question.text}? {_HINT}: ")
 
     def _end(self, answer: Answer) -> None:
-        question = self._waiting.popleft()
+        question, self._asked = self._asked, None
         self._reactor.removeReader(self)
-        if self._waiting:
-            self._begin()
-        # At last: whoever waits may ask the next one at once, which then has its place in the row.
-        question.answered.callback(answer)
+        if question is not None:
+            # Before the next one is asked: this answer may be that one's, too.
+            question.answered.callback(answer)
+        self._next()
 
     def _take_back(self, question: _Question) -> None:
-        if self._waiting[0] is not question:
+        if question is not self._asked:
             self._waiting.remove(question)
             return
         self._write(self._erase)
-        self._waiting.popleft()
+        self._asked = None
         self._reactor.removeReader(self)
-        if self._waiting:
-            self._begin()
+        self._next()
 
-    def _lose(self, _error: OSError) -> None:
+    def _lose(self) -> None:
         self._gone = True
-        self._reactor.removeReader(self)
-        waiting, self._waiting = self._waiting, deque()
-        for question in waiting:
-            question.answered.callback(Answer.NO)
+        self._end(Answer.NO)
 
     def _write(self, text: str) -> None:
         self._output.write(text)
