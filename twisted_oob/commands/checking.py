@@ -44,7 +44,7 @@ async def check_server(connection: Connection, secret: str, output: Output, reac
     try:
         me = await connection.connect(stream, reactor)
         try:
-            round_trip = await _ping(asking, connection, me, reactor)
+            ping_ms = 1000 * await _ping(asking, connection, me, reactor)
             service = None
             if connection.mode != EMBEDDED:
                 service = await uploads.find_service()
@@ -54,11 +54,11 @@ async def check_server(connection: Connection, secret: str, output: Output, reac
         Reporter(as_json=output.as_json, quiet=output.quiet).tell(
             Checked(
                 jid=me.full(),
-                server=me.host,
+                server=me.host if connection.mode == ACCOUNT else None,
                 address=f"{peer.host}:{peer.port}",
                 upload=None if service is None else service.jid.full(),
                 max_size=None if service is None else service.max_size,
-                round_trip=round_trip,
+                ping_ms=ping_ms,
             )
         )
     finally:

@@ -94,7 +94,7 @@ class Connection:
     Attributes:
         mode: EMBEDDED, ACCOUNT or COMPONENT.
         jid: The account, with the resource that is asked for.
-        domain: The component's domain.
+        domain: The component's domain; on the embedded router a random one.
         host: The server's host; None if DNS tells.
         port: Its port; None if DNS tells.
         direct_tls: Whether TLS begins with the first byte.
@@ -122,7 +122,9 @@ class Connection:
         """What a person calls it: the account, the component's domain or the router's address."""
         if self.jid is not None:
             return str(self.jid.userhost())
-        return self.domain or f"{self.host}:{self.port}"
+        if self.mode == COMPONENT:
+            return str(self.domain)
+        return f"{self.host}:{self.port}"
 
     def read_secret(self) -> str:
         """Read the password or secret; a person at a terminal is asked for a password.
@@ -174,7 +176,7 @@ class Connection:
         if self.mode != ACCOUNT:
             self._check_ca_file()
             return component_stream.ComponentStream(
-                self.domain or f"oob-{secrets.token_hex(4)}.localhost",
+                str(self.domain),
                 secret,
                 host=self.host or component_stream.HOST,
                 port=self.port or component_stream.PORT,
@@ -287,13 +289,17 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
     if jid is not None and not jid.resource:
         # Not what was given itself: click keeps it.
         jid = type(jid)(tuple=(jid.user, jid.host, RESOURCE))
+    domain = values.pop("component")
+    if mode == EMBEDDED:
+        # Nobody else has it there, whoever sends at the same time.
+        domain = f"{ctx.info_name}-{secrets.token_hex(4)}.localhost"
     if mode != ACCOUNT:
         values["host"] = values["host"] or component_stream.HOST
         values["port"] = values["port"] or component_stream.PORT
     return Connection(
         mode,
         jid,
-        values.pop("component"),
+        domain,
         default_secret="--secret-file" not in given,
         **values,
     )

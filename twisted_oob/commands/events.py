@@ -166,32 +166,33 @@ class Checked:
 
     Attributes:
         jid: Our address: a full JID, or the domain of a component.
-        server: The server's domain; of a component, its own.
+        server: The server's domain; None for a component, which is not told.
         address: The address and the port that we are connected to.
         upload: The JID of the upload service; None if there is not one.
         max_size: The bytes of the largest file that it takes; None if it does not tell.
-        round_trip: How long a ping takes, in seconds.
+        ping_ms: How long a ping takes, in milliseconds.
     """
 
     event: ClassVar[str] = "check"
 
     jid: str
-    server: str
+    server: str | None
     address: str
     upload: str | None
     max_size: int | None
-    round_trip: float
+    ping_ms: float
 
     def sentence(self) -> str:
         """Say it, each in a line of its own."""
+        server = "" if self.server is None else f"{shown_text(self.server)} at "
         limit = "" if self.max_size is None else f", files of at most {human_size(self.max_size)}"
         upload = "not offered" if self.upload is None else f"{shown_text(self.upload)}{limit}"
         return "\n".join(
             (
                 f"address:     {shown_text(self.jid)}",
-                f"server:      {shown_text(self.server)} at {self.address}",
+                f"server:      {server}{self.address}",
                 f"upload:      {upload}",
-                f"round trip:  {self.round_trip * 1000:.1f} ms",
+                f"round trip:  {self.ping_ms:.1f} ms",
             )
         )
 

@@ -28,7 +28,7 @@ from twisted_oob.commands.connection import Connection, NotConnected
 from twisted_oob.commands.events import End, Reporter, Summary, shown_name
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.progress import Progress
-from twisted_oob.commands.values import LISTEN, not_valid
+from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
 from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
@@ -235,7 +235,7 @@ class _Sending:
         try:
             await share.ready
         except CannotListenError as error:
-            raise click.UsageError(not_valid("--listen", endpoint, error.socketError)) from None
+            raise click.UsageError(not_usable("--listen", endpoint, error.socketError)) from None
 
     def _begin(self, sender: FileSender, number: int, item: Item) -> Deferred[None]:
         return Deferred.fromCoroutine(self._send(sender, number, item))
