@@ -4,8 +4,7 @@
 what      written                                    not written
 ========  =========================================  =====================
 errors    always
-news      by default                                 with ``--quiet``
-warnings  by default                                 with ``--quiet``
+warnings  by default, as what goes on                with ``--quiet``
 the log   warnings and errors; all of it with        warnings, with
           ``--verbose``, with tracebacks             ``--quiet``
 ========  =========================================  =====================

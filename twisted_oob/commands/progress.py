@@ -13,7 +13,7 @@ from twisted_oob.commands.events import shown_name
 if TYPE_CHECKING:
     from twisted_oob.commands.output import Output
 
-_PHASES: Final = {"hash": "hashing", "upload": "uploading", "read": "sending"}
+_PHASES: Final = {"hash": "hashing", "upload": "uploading", "read": "sending", "fetch": "receiving"}
 _USUAL_SIZE: Final = os.terminal_size((79, 23))
 _FORMAT: Final = (
     "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]"
@@ -25,10 +25,10 @@ class Progress:
 
     Args:
         output: Where lines are written, which the bars make room for.
-        recipient: Whom the files go to.
+        recipient: Whom the files go to; None if they come to us.
     """
 
-    def __init__(self, output: Output, recipient: str) -> None:
+    def __init__(self, output: Output, recipient: str | None) -> None:
         self._recipient = recipient
         self._tqdm: Any = None
         self._bars: dict[int, Any] = {}
@@ -43,7 +43,7 @@ class Progress:
         self._tqdm = tqdm
         output.aside = tqdm.external_write_mode
 
-    def watch(self, key: int, path: str) -> Callable[[str, int, int], None] | None:
+    def watch(self, key: int, path: str) -> Callable[[str, int, int | None], None] | None:
         """Return what a file's progress is told to: ``on_progress`` of ``FileSender.send``.
 
         Args:
@@ -58,22 +58,23 @@ class Progress:
         shown = shown_name(path)
         phase_now = ""
 
-        def on_progress(phase: str, done: int, total: int) -> None:
+        def on_progress(phase: str, done: int, total: int | None) -> None:
             nonlocal phase_now
             bar = self._bars.get(key)
             if bar is None:
+                phase_now = ""
                 bar = self._bars[key] = self._new_bar(shown, total)
             if phase != phase_now or done < bar.n:
                 phase_now = phase
                 bar.set_description_str(f"{shown}: {_PHASES[phase]}", refresh=False)
                 bar.reset(total)
             bar.update(done - bar.n)
-            if done >= total:
+            if done == total and self._recipient is not None:
                 bar.set_description_str(f"{shown}: waiting for {self._recipient}")
 
         return on_progress
 
-    def _new_bar(self, name: str, total: int) -> Any:
+    def _new_bar(self, name: str, total: int | None) -> Any:
         size = os.get_terminal_size(sys.stderr.fileno())
         # Some terminals don't tell their size, and tqdm shows nothing on one of no lines.
         known = size.lines > 0 and size.columns > 0
