@@ -224,7 +224,7 @@ async def test_a_file_that_gets_shorter_while_it_is_hashed_is_an_error(path):
     source = SourceFile(path)
     os.truncate(path, 3)
     with pytest.raises(OSError, match="shorter"):
-        await in_time(sending.send(BOB, source, as_="iq"))
+        await in_time(sending.send(f"{BOB}/oob", source, as_="iq"))
     assert source.closed
     assert sending.end.sent() == []
 
@@ -243,7 +243,7 @@ async def test_a_share_that_does_not_run_is_told(path):
 async def test_cancelling_while_it_is_hashed_closes_the_file(path, share, via):
     sending = Sending(share=share, uploads=Uploads())
     source = SourceFile(path)
-    sent = sending.send(BOB, source, via=via, as_="iq")
+    sent = sending.send(f"{BOB}/oob", source, via=via, as_="iq")
     sent.cancel()
     assert isinstance(outcome(sent), CancelledError)
     assert source.closed
