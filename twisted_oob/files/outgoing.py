@@ -16,7 +16,8 @@ writing    nothing: it hands slices to the transport    paused; reading; sent, a
            until that pauses it
 paused     the transport to be empty                    writing; sent
 sent       nothing                                      (the transport has let go of it)
-stopped    the thread, if one reads                     (the file may be closed)
+stopped    nothing: what a thread still reads is        (the file may be closed)
+           dropped
 =========  ===========================================  ===========================================
 
 Why pieces, slices and a thread
@@ -40,7 +41,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
@@ -58,9 +58,9 @@ class Outgoing:
 
     Args:
         reactor: Has a thread pool.
-        source: The file. It must stay open until ``idle`` has fired.
+        source: The file.
         on_sent: Called with the number of bytes that have left, each time that some have.
-        on_error: Called with the OSError that ended the reading, or with None if the file got
+        on_error: Called with the failure that ended the reading, or with None if the file got
             shorter.
 
     Attributes:
@@ -72,7 +72,7 @@ class Outgoing:
         reactor: Any,
         source: SourceFile,
         on_sent: Callable[[int], object],
-        on_error: Callable[[Exception | None], object],
+        on_error: Callable[[Failure | None], object],
     ) -> None:
         self._reactor = reactor
         self._source = source
@@ -84,10 +84,8 @@ class Outgoing:
         self._position = 0
         self._next = b""
         self._read = 0
-        self._reading = False
         self._paused = False
         self._stopped = False
-        self._waiters: list[Deferred[None]] = []
         self.written = 0
 
     @property
@@ -109,14 +107,6 @@ class Outgoing:
         self._on_stop = on_stop
         transport.registerProducer(self, True)
         self._read_ahead()
-
-    def idle(self) -> Deferred[None]:
-        """Give a Deferred that fires when no thread reads the file."""
-        if not self._reading:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append(waiter)
-        return waiter
 
     def pauseProducing(self) -> None:
         """Wait: the transport is full."""
@@ -156,21 +146,17 @@ class Outgoing:
     def _read_ahead(self) -> None:
         if self._read == self._source.size:
             return
-        self._reading = True
         deferToThreadPool(
             self._reactor, self._reactor.getThreadPool(), self._source.read, self._read, _PIECE
         ).addBoth(self._came)
 
     def _came(self, result: bytes | Failure) -> None:
-        self._reading = False
-        if not self._stopped:
-            if isinstance(result, bytes) and result:
-                self._next = result
-                self._read += len(result)
-                self._write()
-            else:
-                self._stopped = True
-                self._on_error(result.value if isinstance(result, Failure) else None)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        if self._stopped:
+            return
+        if isinstance(result, bytes) and result:
+            self._next = result
+            self._read += len(result)
+            self._write()
+        else:
+            self._stopped = True
+            self._on_error(result if isinstance(result, Failure) else None)

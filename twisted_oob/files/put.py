@@ -3,8 +3,8 @@
 Theory of operation
 ===================
 
-In come a URL, an open file and headers. Nothing comes out but success, or one error, when nothing
-of the transfer is left running. A transfer is one coroutine (``_Put._run``):
+In come a URL, an open file and headers. Nothing comes out but success, or one error, when no
+connection is left. A transfer is one coroutine (``_Put._run``):
 
 ===========  ==========================================  ==========================================
 state        waits for                                   leads to
@@ -15,8 +15,7 @@ sending      the connection to take more, or a thread    answered, at any time; 
              that reads the file (``Outgoing``)          is sent
 waiting      the head of the answer                      answered
 answered     the old connection to be gone               done, for a 200 or 201; else an error
-giving up    the running thread, and the old connection  (an error)
-             to be gone
+giving up    the old connection to be gone               (an error)
 ===========  ==========================================  ==========================================
 
 Every state but *done* leads to *giving up*, too. What leads there:
@@ -45,8 +44,9 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from twisted.web.client import URI
 
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, UploadFailed
@@ -96,8 +96,12 @@ def put(
         UploadFailed, with OSError if the file can't be read, or with CancelledError. ``cancel()``
         aborts the connection.
     """
-    one = _Put(reactor, source, policy, tls_policy, on_progress)
-    return one.start(url, media_type, headers)
+    try:
+        target = read_url(url)
+    except Forbidden as error:
+        return fail(UploadFailed(None, f"the URL can't be used: {error.text}"))
+    head = request_head(target, source.size, media_type, headers)
+    return _Put(reactor, source, policy, tls_policy, on_progress).start(target, head)
 
 
 class _Put:
@@ -114,38 +118,32 @@ class _Put:
         on_progress: Callable[[int, int], object] | None,
     ) -> None:
         self._reactor = reactor
-        self._source = source
         self._policy = policy
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
         self._body = Outgoing(reactor, source, self._sent, self._unreadable)
-        self._progress = None if on_progress is None else Progress(on_progress, source.size)
+        self._progress = (
+            None
+            if on_progress is None
+            else Progress(lambda done, _: on_progress(done, source.size), source.size)
+        )
         self._room = _ANSWER_BYTES
         self._request: PutRequest | None = None
         self._unacknowledged = 0
         self._stall: Any = None
         self._verdict: Exception | None = None
 
-    def start(
-        self, url: str, media_type: str, headers: Sequence[tuple[str, str]]
-    ) -> Deferred[None]:
-        self._task = Deferred.fromCoroutine(self._run(url, media_type, headers))
+    def start(self, target: Target, head: bytes) -> Deferred[None]:
+        self._task = Deferred.fromCoroutine(self._run(target, head))
         return self._task
 
-    async def _run(self, url: str, media_type: str, headers: Sequence[tuple[str, str]]) -> None:
-        try:
-            target = read_url(url)
-        except Forbidden as error:
-            raise UploadFailed(None, f"the server gave a URL that can't be used: {error}") from None
+    async def _run(self, target: Target, head: bytes) -> None:
         self._stall = self._reactor.callLater(self._policy.stall_timeout, self._stalled)
-        head = request_head(target, self._source.size, media_type, headers)
         try:
             await self._send(target, head)
         except Exception as error:
             # What ended the transfer counts, not the CancelledError that it led to.
             verdict = self._verdict or _explained(error, target)
-            gone = self._stop()
-            await wait_out(self._body.idle())
-            await wait_out(gone)
+            await wait_out(self._stop())
             if verdict is error:
                 raise
             raise verdict from error
@@ -178,8 +176,10 @@ class _Put:
         if self._progress is not None:
             self._progress(done)
 
-    def _unreadable(self, error: Exception | None) -> None:
-        self._give_up(error or UploadFailed(None, "the file got shorter while it was sent"))
+    def _unreadable(self, failure: Failure | None) -> None:
+        error = None if failure is None else failure.value
+        shorter = UploadFailed(None, "the file got shorter while it was sent")
+        self._give_up(error if isinstance(error, Exception) else shorter)
 
     def _moved(self) -> None:
         if self._stall is not None:

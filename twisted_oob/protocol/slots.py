@@ -151,7 +151,7 @@ def read_refusal(error: StanzaError, now: datetime) -> FileTooLarge | SlotRefuse
 
 def _told(error: StanzaError, name: str) -> Iterator[Element]:
     """Find what the service adds to its error, in whatever order."""
-    stanza: Any = error.stanza
+    stanza: Any = getattr(error, "stanza", None)
     for held in _elements(stanza, stanza.uri, "error") if stanza is not None else ():
         yield from _elements(held, NS_UPLOAD, name)
 

@@ -22,15 +22,13 @@ done                                                                  (the URL)
 A slot is asked for only when there is none: the first time, after a refusal that tells us to wait,
 and when the server says that the slot is gone (``GONE``). Servers count each towards a quota.
 
-One timer limits all of it. While *putting* it leads to UploadFailed, before to TimeoutError, as the
-others who wait for an answer over XMPP have it. An answer over XMPP takes ``stall_timeout`` at most,
-too.
+One timer limits all of it. While *putting* it leads to UploadFailed, before that to TimeoutError,
+as for all else that waits for an answer over XMPP. Each answer may take ``stall_timeout``.
 """
 
 from __future__ import annotations
 
 import math
-import mimetypes
 from collections.abc import Callable
 from datetime import datetime, timezone
 from ipaddress import IPv4Network, IPv6Network
@@ -49,7 +47,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed, UploadServiceNotFound
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
-from twisted_oob.files.source import SourceFile
+from twisted_oob.files.source import SourceFile, media_type_of
 from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import read_url
 from twisted_oob.protocol.slots import Slot, read_refusal, read_slot, slot_name, slot_request
@@ -60,14 +58,13 @@ from twisted_oob.protocol.upload_service import (
     server_domain,
 )
 from twisted_oob.xmpp.asking import AskingHandler
-from twisted_oob.xmpp.stanza import Payload
 
 _T = TypeVar("_T")
 
 GONE: Final = frozenset({401, 403, 409, 410, 413})
 """The statuses of a slot that can't be used any more: expired, used up, or over a quota."""
 _WAITS: Final = (2.0, 5.0, 10.0)
-"""Seconds before each further request for a slot, if the service says to wait, but not until when."""
+"""Seconds before each further request for a slot if the service doesn't say until when to wait."""
 
 
 class UploadHandler(AskingHandler):
@@ -79,7 +76,7 @@ class UploadHandler(AskingHandler):
         reactor: Makes connections, resolves names, tells the time and has a thread pool; None for
             the global reactor.
         allow_networks: Networks that the service may be in although they are not global unicast.
-        allow_http: Whether URLs of a slot may be http. What is uploaded can be read on the way then.
+        allow_http: Whether the URLs of a slot may be http. The file can be read on its way then.
         ca_file: A file of certificates in PEM format that the service may be verified with, beside
             the platform's.
         timeout: Seconds for a whole upload, from finding the service to the server's answer.
@@ -181,10 +178,16 @@ class UploadHandler(AskingHandler):
             source = path if isinstance(path, SourceFile) else SourceFile(path)
         except Exception:
             return fail(Failure())
-        request = slot_request(*_described(source, info))
         uploading = _Upload(
-            self, self._reactor, source, request, policy, self._tls_policy, on_progress
-        ).start(allow_http=self._allow_http)
+            self,
+            self._reactor,
+            source,
+            info=info,
+            policy=policy,
+            tls_policy=self._tls_policy,
+            allow_http=self._allow_http,
+            on_progress=on_progress,
+        ).start()
         if source is not path:
             uploading.addBoth(_closing, source)
         return uploading
@@ -226,15 +229,6 @@ class UploadHandler(AskingHandler):
         super()._detach(reason)
 
 
-def _described(source: SourceFile, info: FileInfo) -> tuple[str, int, str]:
-    """Give the name, size and media type that a file is uploaded with."""
-    name = slot_name(source.name if info.name is None else info.name)
-    media_type = info.media_type
-    if media_type is None:
-        media_type = source.media_type if info.name is None else media_type_of(name)
-    return name, source.size, media_type
-
-
 def _closing(result: _T, source: SourceFile) -> _T:
     source.close()
     return result
@@ -247,9 +241,10 @@ class _Upload:
         handler: Asks over XMPP.
         reactor: As for the handler.
         source: The file.
-        request: What asks for a slot for it.
+        info: The name and the media type to upload it with, if they are not its own.
         policy: The rules for connections, and all limits of time.
         tls_policy: Verifies https servers.
+        allow_http: As for the handler.
         on_progress: As for ``put``.
     """
 
@@ -261,32 +256,37 @@ class _Upload:
         handler: UploadHandler,
         reactor: Any,
         source: SourceFile,
-        request: Payload,
+        *,
+        info: FileInfo,
         policy: FetchPolicy,
         tls_policy: AlsoTrusting,
+        allow_http: bool,
         on_progress: Callable[[int, int], object] | None,
     ) -> None:
         self._handler = handler
         self._reactor = reactor
         self._source = source
-        self._request = request
+        name = slot_name(source.name if info.name is None else info.name)
+        self._media_type = info.media_type or media_type_of(name)
+        self._request = slot_request(name, source.size, self._media_type)
         self._policy = policy
         self._tls_policy = tls_policy
+        self._allow_http = allow_http
         self._on_progress = on_progress
         self._putting = False
         self._verdict: Exception | None = None
 
-    def start(self, *, allow_http: bool) -> Deferred[str]:
+    def start(self) -> Deferred[str]:
         self._timer = self._reactor.callLater(self._policy.timeout, self._late)
-        self._task = Deferred.fromCoroutine(self._run(allow_http=allow_http))
+        self._task = Deferred.fromCoroutine(self._run())
         return self._task
 
-    async def _run(self, *, allow_http: bool) -> str:
+    async def _run(self) -> str:
         try:
             service = await self._service()
             for last in (False, True):
                 slot = await self._slot(service)
-                _judge(slot, allow_http=allow_http)
+                _judge(slot, allow_http=self._allow_http)
                 try:
                     await self._put(slot)
                 except UploadFailed as error:
@@ -351,7 +351,7 @@ class _Upload:
             self._source,
             policy=self._policy,
             tls_policy=self._tls_policy,
-            media_type=self._request.attributes["content-type"],
+            media_type=self._media_type,
             headers=slot.headers,
             on_progress=self._on_progress,
         )
