@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 PLACES: Final = ("auto", "upload", "share")
 """What ``via`` may be."""
 
+_MARGIN: Final = 5.0
+"""Seconds that an upload's own limit is later than that of the sending."""
 # What neither XML (XML 1.0 section 2.2) nor a line of text can hold.
 _NOT_IN_NAMES: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -120,8 +122,9 @@ class FileHost:
 
         Raises:
             UploadServiceNotFound, FileTooLarge, SlotRefused, UploadFailed: It can't be uploaded.
-            OSError: It can't be read, or got shorter, or the share can't listen.
+            OSError: It can't be read, or got shorter.
             ValueError: The share does not run.
+            Exception: What the share's endpoint could not listen for.
         """
         if self._uploads is not None:
             try:
@@ -160,7 +163,8 @@ class FileHost:
             name=self.info.name,
             media_type=self.info.media_type,
             on_progress=self._teller("upload"),
-            timeout=seconds,
+            # The limit of the whole sending comes first, and is another outcome.
+            timeout=None if seconds is None else seconds + _MARGIN,
         )
         return url
 
