@@ -34,6 +34,8 @@ from twisted_oob.errors import (
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.share import FileShare
+from twisted_oob.files.shared_file import SharedFile
 from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
@@ -63,6 +65,7 @@ __all__ = [
     "Fetcher",
     "FileInfo",
     "FileSender",
+    "FileShare",
     "FileTooLarge",
     "Forbidden",
     "InvalidOOBData",
@@ -79,6 +82,7 @@ __all__ = [
     "Rejected",
     "ResourceConstraint",
     "ServedStream",
+    "SharedFile",
     "SlotRefused",
     "StreamRefused",
     "TooLarge",
