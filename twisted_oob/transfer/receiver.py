@@ -25,9 +25,9 @@ What is turned away at once is seen by neither ``accept`` nor ``tell``:
 what                                                                what it gets
 ==================================================================  ==============================
 an offer, if ``most_open`` have no answer yet, or after a stop      resource-constraint, type wait
-a message, likewise                                                 a log line
+a message, if ``most_open`` are in work                             a log line
 a message that is an error, of a room, a headline or a carbon       nothing
-a message from our own address                                      nothing
+a message from our own address, or after a stop                     nothing
 a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
 an offer has brought within the last minute                         in two ways
 ==================================================================  ==============================
