@@ -34,6 +34,8 @@ from twisted_oob.errors import (
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.share import FileShare
+from twisted_oob.files.shared_file import SharedFile
 from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
@@ -59,6 +61,7 @@ __all__ = [
     "FetchedFile",
     "Fetcher",
     "FileInfo",
+    "FileShare",
     "FileTooLarge",
     "Forbidden",
     "InvalidOOBData",
@@ -75,6 +78,7 @@ __all__ = [
     "Rejected",
     "ResourceConstraint",
     "ServedStream",
+    "SharedFile",
     "SlotRefused",
     "StreamRefused",
     "TooLarge",
