@@ -5,7 +5,7 @@ pidfile = "${folder}/prosody.pid"
 data_path = "${folder}/data"
 certificates = "${folder}"
 plugin_paths = {}
-modules_enabled = { "saslauth", "tls", "roster", "disco", "websocket" }
+modules_enabled = { "saslauth", "tls", "roster", "disco", "blocklist", "websocket" }
 modules_disabled = { "s2s", "offline" }
 log = { info = "*console" }
 
