@@ -83,9 +83,8 @@ class Converse:
         )
         root = Resource()
         root.putChild(b"", Data(page.encode(), "text/html; charset=utf-8"))
-        files = File(str(dist))
-        files.childNotFound = notFound()
-        root.putChild(b"dist", files)
+        root.putChild(b"dist", File(str(dist)))
+        root.putChild(b"favicon.ico", notFound())
         root.putChild(b"report", _Reports(self._reports))
         self._site = Site(root)
         self._site.noisy = False

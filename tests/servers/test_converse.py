@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
+from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
@@ -65,6 +66,7 @@ async def url():
 
     root = Resource()
     root.putChild(b"picture.png", Data(PICTURE, "image/png"))
+    root.putChild(b"missing.png", notFound())
     port = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}/picture.png"
     await port.stopListening()
