@@ -16,16 +16,16 @@ from twisted.web.static import Data
 
 from tests.servers.converse import Converse
 from tests.servers.limited import client
-from tests.servers.servers import DOMAIN
+from tests.servers.people import ALICE, BOB, Person
 
 # The one that has a websocket.
 pytestmark = pytest.mark.parametrize("server", ["prosody"], indirect=True)
 
-ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
 WIDTH = 3
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAMAAAABCAAAAAA+i0toAAAADElEQVR4nGNgaPgPAAIDAYAkYfWXAAAAAElFTkSuQmCC"
 )
+ONE_PICTURE = {"text": "", "pictures": [WIDTH], "mentions": 0}
 OOB = "<x xmlns='jabber:x:oob'><url>{url}</url></x>"
 REFERENCES = """
     <reference xmlns='urn:xmpp:reference:0' type='data' {span} uri='{url}'>
@@ -55,6 +55,17 @@ async def alice(server):
     from twisted.internet import reactor
 
     made = await client(reactor, server, "alice", "desk")
+    yield made
+    await made.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def person(server, tmp_path):
+    """alice, who has the picture in a file."""
+    from twisted.internet import reactor
+
+    made = Person(reactor, server, tmp_path, "alice")
+    (made.folder / "picture.png").write_bytes(PICTURE)
     yield made
     await made.stop()
 
@@ -101,12 +112,25 @@ async def test_the_page_tells_one_picture_from_what_is_less_or_more(browser, ali
 
     shown = await shown_to_bob(browser, alice)
 
-    one_picture = {"text": "", "pictures": [WIDTH], "mentions": 0}
     assert [shown[name] for name in ids] == [
-        one_picture,
-        one_picture,
+        ONE_PICTURE,
+        ONE_PICTURE,
         {"text": url, "pictures": [WIDTH], "mentions": 2},
         {"text": url * 2, "pictures": [], "mentions": 2},
         {"text": "a picture", "pictures": [WIDTH], "mentions": 0},
         {"text": url.replace("picture", "missing"), "pictures": [], "mentions": 0},
     ]
+
+
+@pytest.mark.parametrize(("via", "outcome"), [("share", "fetched"), ("upload", "sent")])
+@pytest_twisted.ensureDeferred
+async def test_what_oob_sends_is_one_picture_and_its_caption(browser, alice, person, via, outcome):
+    before = await shown_to_bob(browser, alice)
+
+    status, [end] = await person.send("--via", via, "--desc", "the sea", "picture.png", BOB)
+
+    assert (status, end["how"], end["outcome"]) == (0, "message", outcome)
+    shown = await shown_to_bob(browser, alice)
+    *new, _last = (message for name, message in shown.items() if name not in before)
+    caption = {"text": "the sea", "pictures": [], "mentions": 0}
+    assert sorted(new, key=lambda message: message["text"]) == [ONE_PICTURE, caption]
