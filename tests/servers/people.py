@@ -15,15 +15,20 @@ OOB = "import sys; from twisted_oob.commands.oob import main; sys.exit(main())"
 
 
 class Command(Program):
-    """An ``oob`` process. ``stdout``: what it printed there, which is in ``output``, too."""
+    """An ``oob`` process."""
 
     def __init__(self, *args, **options):
-        self.stdout = ""
+        self._stdout = b""
         super().__init__(*args, **options)
 
     def outReceived(self, data):
-        self.stdout += data.decode()
+        self._stdout += data
         super().outReceived(data)
+
+    @property
+    def stdout(self):
+        """What it printed there; ``output`` has it, too."""
+        return self._stdout.decode()
 
     @property
     def events(self):
