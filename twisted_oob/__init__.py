@@ -33,6 +33,8 @@ from twisted_oob.errors import (
 )
 from twisted_oob.files.fetch import FetchedFile, Fetcher
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.share import FileShare
+from twisted_oob.files.shared_file import SharedFile
 from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
@@ -56,6 +58,7 @@ __all__ = [
     "FetchedFile",
     "Fetcher",
     "FileInfo",
+    "FileShare",
     "FileTooLarge",
     "Forbidden",
     "InvalidOOBData",
@@ -72,6 +75,7 @@ __all__ = [
     "Rejected",
     "ResourceConstraint",
     "ServedStream",
+    "SharedFile",
     "SlotRefused",
     "StreamRefused",
     "TooLarge",

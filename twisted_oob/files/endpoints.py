@@ -272,7 +272,7 @@ class Connection(ProtocolWrapper):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.endpoints.closed(self)
 
-    def loseConnection(self) -> None:  # noqa: N802  # the interface's
+    def loseConnection(self) -> None:  # the interface's
         """Abort: nothing of ours is left to send, and the server may never close its side."""
         self.abort()
 

@@ -203,7 +203,7 @@ class _Connection(_StringTransport):  # type: ignore[misc]
             super().write(data)
             self._server.call(self._parse, data)
 
-    def loseConnection(self) -> None:  # noqa: N802  (Twisted's name)
+    def loseConnection(self) -> None:
         super().loseConnection()
         self._server.call(self._lose)
 
