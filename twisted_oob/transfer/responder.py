@@ -27,25 +27,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.generic import VersionHandler
-from wokkel.ping import PingHandler
 
 from twisted_oob._checks import check_clock, checked_count, wrong_type
 from twisted_oob._urls import shown_url
-from twisted_oob._version import __version__
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
+from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
 from twisted_oob.xmpp.request_guard import RequestGuard
@@ -147,11 +145,7 @@ class OOBResponder(Service):
         Raises:
             TypeError: An argument is of the wrong kind; the message names it.
         """
-        if not callable(getattr(manager, "addHandler", None)):
-            raise wrong_type("manager", "a stream manager", manager)
-        # The letters of a str would be arguments.
-        if isinstance(identity, str) or list(map(type, identity)) != [str, str]:
-            raise wrong_type("identity", "a tuple of category and type", identity)
+        check_stream(manager, identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
             self._on_offer,
@@ -167,16 +161,9 @@ class OOBResponder(Service):
         guard = RequestGuard(
             RequestGate(senders, self._limits), senders, offer=(NS_IQ_OOB, "query")
         )
-        for handler in (
-            guard,
-            OneChildHandler(),
-            offers,
-            DiscoveryHandler(*identity, "Out of Band responder"),
-            VersionHandler("twisted_oob", __version__),
-            PingHandler(),
-            FallbackHandler(),
-        ):
+        for handler in (guard, offers):
             handler.setHandlerParent(manager)
+        attach_basics(manager, identity=identity, name="Out of Band responder")
         return offers
 
     def startService(self) -> None:
@@ -317,6 +304,24 @@ class OOBResponder(Service):
             timer.cancel()
 
 
+class Attachable(Protocol):
+    """A service that serves a stream: an OOBResponder or a Receiver."""
+
+    def attach(
+        self, manager: Any, *, identity: tuple[str, str] = ..., direct: bool = ...
+    ) -> OOBHandler:
+        """Serve a stream from its next connection on."""
+        ...
+
+    def startService(self) -> None:
+        """Begin to accept what comes."""
+        ...
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more; the Deferred fires when all that came is answered."""
+        ...
+
+
 class ServedStream(Service):
     """A responder and the stream it serves, as one service: for a ``.tac`` file, for example.
 
@@ -324,7 +329,7 @@ class ServedStream(Service):
     every answer.
 
     Args:
-        responder: An OOBResponder that is attached to the stream.
+        responder: An OOBResponder or a Receiver that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
 
@@ -332,7 +337,7 @@ class ServedStream(Service):
         TypeError: One of them is no service; the message names it.
     """
 
-    def __init__(self, responder: OOBResponder, stream: Any) -> None:
+    def __init__(self, responder: Attachable, stream: Any) -> None:
         for name, given in (("responder", responder), ("stream", stream)):
             if not callable(getattr(given, "startService", None)):
                 raise wrong_type(name, "a service", given)
