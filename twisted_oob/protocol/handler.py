@@ -115,6 +115,9 @@ class OOBHandler(SendingHandler):
     Raises:
         TypeError: An argument has the wrong type. The message names it.
         ValueError: A timeout or ``max_open_offers`` is not above 0.
+
+    Attributes:
+        clock: The reactor that it was made with.
     """
 
     # What the sending half keeps, and is told of each stream.

@@ -54,6 +54,7 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
             reactor = cast("Clock", installed)
+        self.clock = reactor
         self._deadlines = DeadlineQueue(reactor)
         self._tracker = RequestTracker(self._deadlines)
         self._outbox = Outbox(self._deadlines)
