@@ -18,6 +18,9 @@ from tests.support.waiting import in_time
 from twisted_oob import FileSender, FileShare, OOBHandler
 from twisted_oob.xmpp.disco import DiscoveryHandler
 
+# Of twisted.web, as its HTTP/1.1 client hands over a transport that it wraps.
+pytestmark = pytest.mark.filterwarnings("ignore:Using readBody:DeprecationWarning")
+
 DATA = os.urandom(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 READER = "reader.localhost"

@@ -34,7 +34,8 @@ from twisted_oob.xmpp.ready import local_host
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.files.share import FileShare, SharedFile
+    from twisted_oob.files.share import FileShare
+    from twisted_oob.files.shared_file import SharedFile
     from twisted_oob.files.source import SourceFile
     from twisted_oob.transfer.uploads import UploadHandler
 
@@ -181,7 +182,10 @@ class FileHost:
         )
         self._learn(await self.shared.hash(self._teller("hash")))
         host = local_host(manager)
-        url: str = self.shared.url if host is None else self.shared.url_for(host)
+        if host is None or not share.is_at(host):
+            url = self.shared.url
+        else:
+            url = self.shared.url_for(host)
         if is_loopback(urlsplit(url).hostname or "") and not is_loopback(recipient.host):
             _log.warn(
                 "{recipient} may not reach the shared file: its address is of this machine only. "
