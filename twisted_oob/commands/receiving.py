@@ -137,9 +137,7 @@ class Reception:
         ended: A Deferred that fires with the exit status when there is a reason to end.
     """
 
-    def __init__(
-        self, terms: Terms, connection: Connection, output: Output, reactor: Any
-    ) -> None:
+    def __init__(self, terms: Terms, connection: Connection, output: Output, reactor: Any) -> None:
         self.ended: Deferred[int] = Deferred()
         self._terms = terms
         self._connection = connection
