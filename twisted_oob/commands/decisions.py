@@ -125,16 +125,19 @@ def question(arrival: Arrival) -> str:
     sender = "somebody" if arrival.sender is None else shown_jid(arrival.sender.full())
     size = "" if info is None or info.size is None else f" ({human_size(info.size)})"
     desc = "" if not arrival.desc else f', "{printable(arrival.desc[:_LONGEST_DESC])}"'
-    place, name = _place_and_name(arrival)
-    return f"{sender} offers {shown_name(name)}{size}{place}{desc}\nTake it"
+    return f"{sender} offers {shown_name(name_of(arrival))}{size}{_place(arrival)}{desc}\nTake it"
 
 
-def _place_and_name(arrival: Arrival) -> tuple[str, str]:
-    offered = None if arrival.info is None else arrival.info.name
-    host, path = "", ""
+def name_of(arrival: Arrival) -> str:
+    """Name a file as it will land, unless its server has another name for it."""
+    path = ""
     with suppress(ValueError):
-        parts = urlsplit(arrival.url)
-        host, path = parts.hostname or "", parts.path
-    place = f" from {printable(host[:_LONGEST_HOST])}" if host else ""
-    # As it will land, unless the server has another name for it.
-    return place, file_name(None, path, offered=offered)
+        path = urlsplit(arrival.url).path
+    return file_name(None, path, offered=None if arrival.info is None else arrival.info.name)
+
+
+def _place(arrival: Arrival) -> str:
+    host = None
+    with suppress(ValueError):
+        host = urlsplit(arrival.url).hostname
+    return f" from {printable(host[:_LONGEST_HOST])}" if host else ""

@@ -4,7 +4,7 @@
 what      written                                    not written
 ========  =========================================  =====================
 errors    always
-warnings  by default                                 with ``--quiet``
+warnings  by default, as what goes on                with ``--quiet``
 the log   warnings and errors; all of it with        warnings, with
           ``--verbose``, with tracebacks             ``--quiet``
 ========  =========================================  =====================
@@ -63,6 +63,11 @@ class Output:
         if not self.quiet and text not in self._warned:
             self._warned.add(text)
             self.error(f"warning: {text}")
+
+    def say(self, text: str) -> None:
+        """Write what goes on."""
+        if not self.quiet:
+            self._write(printable(text))
 
     def fault(self, failure: Failure) -> None:
         """Write that something of ours is wrong."""

@@ -12,7 +12,9 @@ from twisted_oob.commands.events import shown_name
 if TYPE_CHECKING:
     from twisted_oob.commands.output import Output
 
-_PHASES: Final = {"hash": "hashing", "upload": "uploading", "read": "sending"}
+_PHASES: Final = {"hash": "hashing", "upload": "uploading", "read": "sending", "fetch": "receiving"}
+# In these we have done our part once the last byte is gone.
+_OUTGOING: Final = frozenset({"upload", "read"})
 _FORMAT: Final = (
     "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]"
 )
@@ -23,10 +25,10 @@ class Progress:
 
     Args:
         output: Where lines are written, which the bars make room for.
-        recipient: Whom the files go to.
+        recipient: Whom the files go to; None if they come to us.
     """
 
-    def __init__(self, output: Output, recipient: str) -> None:
+    def __init__(self, output: Output, recipient: str | None) -> None:
         self._recipient = recipient
         self._tqdm: Any = None
         self._bars: dict[int, Any] = {}
@@ -41,7 +43,7 @@ class Progress:
         self._tqdm = tqdm
         output.aside = tqdm.external_write_mode
 
-    def watch(self, key: int, path: str) -> Callable[[str, int, int], None] | None:
+    def watch(self, key: int, path: str) -> Callable[[str, int, int | None], None] | None:
         """Return what a file's progress is told to: ``on_progress`` of ``FileSender.send``.
 
         Args:
@@ -56,10 +58,11 @@ class Progress:
         shown = shown_name(path)
         phase_now = ""
 
-        def on_progress(phase: str, done: int, total: int) -> None:
+        def on_progress(phase: str, done: int, total: int | None) -> None:
             nonlocal phase_now
             bar = self._bars.get(key)
             if bar is None:
+                phase_now = ""
                 bar = self._bars[key] = self._tqdm(
                     total=total,
                     file=sys.stderr,
@@ -74,7 +77,7 @@ class Progress:
                 phase_now = phase
                 bar.reset(total)
                 bar.set_description_str(f"{shown}: {_PHASES[phase]}", refresh=False)
-            if done >= total and phase != "hash":
+            if done == total and phase in _OUTGOING:
                 bar.set_description_str(f"{shown}: waiting for {self._recipient}", refresh=False)
             bar.update(done - bar.n)
 

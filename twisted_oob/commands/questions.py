@@ -28,7 +28,7 @@ import os
 import termios
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final, TextIO
 
@@ -76,8 +76,8 @@ class Questions:
         descriptor: The file descriptor of the terminal that answers are read from.
         output: Where the questions are written; a terminal, too, or else a lost question can't
             disappear from it.
-        aside: Makes a context for what is written, in which nothing else is on the last line of the
-            terminal, such as a progress bar.
+        before: Called before a question is written: it takes what is on the terminal's last line
+            away, such as a progress bar.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Questions:
         descriptor: int,
         output: TextIO,
         *,
-        aside: Callable[[], AbstractContextManager[object]] = nullcontext,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
         self._output = output
         self._erase = _ERASE if output.isatty() else "\n"
-        self._outer_aside = aside
+        self._before = before
         self._waiting: deque[_Question] = deque()
         self._asked: _Question | None = None
         self._gone = False
@@ -121,16 +121,14 @@ class Questions:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Let something else be written: the question leaves the last line meanwhile."""
-        if self._asked is None:
-            with self._outer_aside():
-                yield
-            return
-        self._write(self._erase)
+        question = self._asked
+        if question is not None:
+            self._write(self._erase)
         try:
-            with self._outer_aside():
-                yield
+            yield
         finally:
-            self._prompt(self._asked)
+            if question is not None:
+                self._prompt(question)
 
     def fileno(self) -> int:
         """Return the descriptor that the reactor watches (IFileDescriptor)."""
@@ -184,8 +182,8 @@ class Questions:
             self._reactor.addReader(self)
 
     def _prompt(self, question: _Question) -> None:
-        with self._outer_aside():
-            self._write(f"{question.text}? {_HINT}: ")
+        self._before()
+        self._write(f"{question.text}? {_HINT}: ")
 
     def _end(self, answer: Answer) -> None:
         question, self._asked = self._asked, None

@@ -12,9 +12,9 @@ neither              an embedded router of its own, as ``twistd oob-responder`` 
                      the router that listens there, with a domain of its own
 ===================  ============================================================================
 
-It ends by ``--count``, by the answer "quit", by Ctrl-C, or if its stream is refused. Then every offer
-without an answer gets one, transfers are cut, and what was created and is still empty or unused is
-removed: part files, the folder, the secret of a router that could not listen.
+It ends by ``--count``, by the answer "quit", by Ctrl-C, or if its stream is refused. Then every
+offer without an answer gets one, transfers are cut, and what was created and is still empty or
+unused is removed: part files, the folder, the secret of a router that could not listen.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -35,7 +36,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
-from twisted_oob.commands.decisions import Decisions
+from twisted_oob.commands.decisions import Decisions, name_of
 from twisted_oob.commands.events import (
     FileFailed,
     FileReceived,
@@ -43,16 +44,18 @@ from twisted_oob.commands.events import (
     Reporter,
 )
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
+from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.questions import Questions
 from twisted_oob.commands.secret_file import read_or_create_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.transfer.arrivals import Failed, Received
+from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.receiver import Receiver
 from twisted_oob.xmpp.access import AllowList
+from twisted_oob.xmpp.component_stream import HOST, PORT
 from twisted_oob.xmpp.presence import PresenceHandler
 
 if TYPE_CHECKING:
@@ -61,8 +64,9 @@ if TYPE_CHECKING:
 DOMAIN: Final = "oob.localhost"
 """Who we are on a router of our own: as ``twistd oob-responder``."""
 
+Show = Callable[[str, int, int | None], None]
+
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_LISTEN_ON: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +148,7 @@ class Reception:
         self._output = output
         self._reactor = reactor
         self._received = 0
+        self._shows: dict[Arrival, Show | None] = {}
         embedded = connection.mode == EMBEDDED
         policy = FetchPolicy(
             max_size=terms.max_size,
@@ -158,23 +163,27 @@ class Reception:
             raise click.UsageError(
                 not_usable("--ca-file", connection.ca_file or terms.folder, error)
             ) from None
-        questions = None
+        self._progress = Progress(output, None)
+        self._questions: Questions | None = None
         if terms.asks:
-            stderr = click.get_text_stream("stderr")
-            questions = Questions(reactor, 0, stderr, aside=output.aside)
-            output.aside = questions.aside
+            self._questions = Questions(
+                reactor,
+                sys.stdin.fileno(),
+                sys.stderr,
+                # Bars come back with the next progress after the answer.
+                before=self._progress.close,
+            )
+            output.aside = _both(self._questions.aside, output.aside)
         self._decisions = Decisions(
             policy,
             senders=terms.senders,
             yes=terms.yes,
             count=terms.count,
-            questions=questions,
+            questions=self._questions,
             # Not at once: the file that it was asked for is refused first.
             on_quit=lambda: reactor.callLater(0, self._end, 0),
         )
-        self._reporter = Reporter(
-            as_json=output.as_json, quiet=output.quiet, aside=lambda: output.aside()
-        )
+        self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
 
     @asynccontextmanager
     async def reached(self, secret: str | None) -> AsyncIterator[str]:
@@ -191,37 +200,54 @@ class Reception:
             async with self._on_stream(self._connection, secret) as address:
                 yield address
             return
-        with _secret(self._connection.secret_file) as secret:
-            receiver = self._receiver()
-            embedded = EmbeddedResponder(
-                receiver,
-                domain=DOMAIN,
-                endpoint=TCP4ServerEndpoint(
-                    self._reactor, self._connection.port, interface=_LISTEN_ON
-                ),
-                secret=secret,
-                reactor=self._reactor,
-            )
-            try:
-                await embedded.start()
-            except CannotListenError as error:
-                await receiver.stopService()
-                if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
-                    raise NotConnected(f"can't listen on {self._where}: {error}") from None
-            else:
+        with _router_secret(self._connection.secret_file) as shared:
+            if (embedded := await self._embedded(shared)) is not None:
                 try:
                     yield DOMAIN
                 finally:
                     await embedded.stop()
                 return
             domain = f"receive-{secrets.token_hex(4)}.localhost"
-            async with self._on_stream(replace(self._connection, domain=domain), secret) as address:
-                self._output.say(f"{self._where} is a router's already, which this has joined")
-                yield address
+            try:
+                async with self._on_stream(
+                    replace(self._connection, domain=domain), shared
+                ) as address:
+                    self._output.say(f"{self._where} is a router's already, which this has joined")
+                    yield address
+            except NotConnected as error:
+                raise NotConnected(
+                    f"{self._where} is taken, but not by a router with the secret in "
+                    f"{self._connection.secret_file}: choose another --port ({error.message})"
+                ) from None
+
+    async def _embedded(self, secret: str) -> EmbeddedResponder | None:
+        """Run a router of our own; None if something else listens where it should.
+
+        Raises:
+            NotConnected: It can't listen for another reason.
+        """
+        receiver = self._receiver()
+        embedded = EmbeddedResponder(
+            receiver,
+            domain=DOMAIN,
+            endpoint=TCP4ServerEndpoint(
+                self._reactor, self._connection.port or PORT, interface=HOST
+            ),
+            secret=secret,
+            reactor=self._reactor,
+        )
+        try:
+            await embedded.start()
+        except CannotListenError as error:
+            await receiver.stopService()
+            if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
+                raise NotConnected(f"can't listen on {self._where}: {error.socketError}") from None
+            return None
+        return embedded
 
     @property
     def _where(self) -> str:
-        return f"{_LISTEN_ON}:{self._connection.port}"
+        return f"{HOST}:{self._connection.port or PORT}"
 
     @asynccontextmanager
     async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:
@@ -251,6 +277,7 @@ class Reception:
             accept=self._decisions.accept,
             tell=self._tell,
             reactor=self._reactor,
+            on_progress=self._on_progress,
         )
 
     def _refused(self, error: StreamRefused) -> None:
@@ -261,8 +288,19 @@ class Reception:
         if not self.ended.called:
             self.ended.callback(status)
 
+    def _on_progress(self, arrival: Arrival, received: int, total: int | None) -> None:
+        if self._questions is not None and self._questions.open:
+            return
+        show = self._shows.get(arrival)
+        if show is None:
+            show = self._shows[arrival] = self._progress.watch(id(arrival), name_of(arrival))
+        if show is not None:
+            show("fetch", received, total)
+
     def _tell(self, outcome: Received | Failed) -> None:
         self._decisions.over(outcome)
+        self._shows.pop(outcome.arrival, None)
+        self._progress.done(id(outcome.arrival))
         try:
             self._reporter.tell(event_of(outcome))
         except OutputClosed as error:
@@ -306,6 +344,18 @@ def event_of(outcome: Received | Failed) -> FileReceived | FileFailed:
     )
 
 
+def _both(
+    outer: Callable[[], AbstractContextManager[object]],
+    inner: Callable[[], AbstractContextManager[object]],
+) -> Callable[[], AbstractContextManager[object]]:
+    @contextmanager
+    def both() -> Iterator[None]:
+        with outer(), inner():
+            yield
+
+    return both
+
+
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
     """Create a folder, and remove it in the end if nothing landed there.
@@ -327,7 +377,7 @@ def _folder(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _secret(path: Path) -> Iterator[str]:
+def _router_secret(path: Path) -> Iterator[str]:
     """Give the router's secret; a file that was created for that goes again if nothing used it.
 
     Raises:
