@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from twisted_oob._tls import read_certificates
 from twisted_oob.commands.config import config_option
 from twisted_oob.commands.modes import (
     ACCOUNT,
@@ -202,6 +201,9 @@ class Connection:
     def _check_ca_file(self) -> None:
         """Check what a component's uploads and downloads verify servers with."""
         if self.ca_file is not None:
+            # Not above: whoever asks for help should not wait for it.
+            from twisted_oob._tls import read_certificates  # noqa: PLC0415
+
             try:
                 read_certificates(self.ca_file)
             except (OSError, ValueError) as error:
