@@ -7,10 +7,10 @@ if                                          then
 ==========================================  =====================================================
 ``--count`` files are received or on their  it waits until one of those fails, or until the end
 way
+a person answered "quit" before             it is refused
 ``--from`` names the sender, or ``--yes``   it is taken
 a person said "always" of the sender        it is taken
-a person answered "quit" before, or there   it is refused
-is no terminal to ask on
+there is no terminal to ask on              it is refused
 the policy would refuse it                  it is refused with that error, without a question
 else                                        a person is asked
 ==========================================  =====================================================
@@ -18,7 +18,7 @@ else                                        a person is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -49,7 +49,6 @@ class Decisions:
         yes: Whether everybody's are.
         count: How many files are taken in all; None if there is no end.
         questions: Asks a person; None if there is nobody to ask.
-        on_quit: Called when the person wants no more files.
 
     Attributes:
         taken: The files that are taken and not over yet.
@@ -64,7 +63,6 @@ class Decisions:
         yes: bool,
         count: int | None,
         questions: Questions | None,
-        on_quit: Callable[[], object],
     ) -> None:
         self._policy = policy
         self._allowed = AllowList(senders)
@@ -72,7 +70,6 @@ class Decisions:
         self._places = DeferredSemaphore(_MOST_PLACES if count is None else count)
         self.taken: set[Arrival] = set()
         self._questions = questions
-        self._on_quit = on_quit
         self._always: set[str] = set()
         self.quit = False
 
@@ -111,7 +108,6 @@ class Decisions:
                 self._always.add(arrival.sender.userhost())
             elif known is Answer.QUIT:
                 self.quit = True
-                self._on_quit()
         return known in {Answer.YES, Answer.ALWAYS}
 
     def _known(self, arrival: Arrival) -> Answer | None:

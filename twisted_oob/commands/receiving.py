@@ -180,7 +180,6 @@ class Reception:
             yes=terms.yes,
             count=terms.count,
             questions=self._questions,
-            on_quit=lambda: reactor.callLater(0, self._end_when_idle),
         )
         self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
 
@@ -283,11 +282,6 @@ class Reception:
         self._output.error(self._connection.explain(error))
         self._end(NotConnected.exit_code)
 
-    def _end_when_idle(self) -> None:
-        """End once no file is on its way that was taken before the person wanted no more."""
-        if self._decisions.quit and not self._decisions.taken:
-            self._end(0)
-
     def _end(self, status: int) -> None:
         if not self.ended.called:
             self.ended.callback(status)
@@ -314,7 +308,8 @@ class Reception:
             self._received += 1
             if self._received == self._terms.count:
                 self._end(0)
-        self._end_when_idle()
+        if self._decisions.quit and not self._decisions.taken:
+            self._end(0)
 
     def say_what_arrived(self) -> None:
         """Say how many files were received."""
