@@ -126,7 +126,7 @@ class Demo(Service):
         seconds = self._reactor.seconds() - began
         good, note = fired == case.expected, ""
         if good and case.expected is None:
-            good, note = stage.compare()
+            good, note = compare_files(stage.served, stage.landed)
         elif good and case.expected == REJECT:
             good = FORBIDDEN not in stage.connected_to
             note = "no connection tried" if good else "a connection was tried"
@@ -134,6 +134,7 @@ class Demo(Service):
         return good
 
     async def _share(self, stage: _Stage) -> bool:
+        stage.clear()
         began = self._reactor.seconds()
         delivery = await FileSender(stage.sender, share=stage.share).send(DOMAIN, stage.served)
         seconds = self._reactor.seconds() - began
@@ -141,7 +142,7 @@ class Demo(Service):
         case = _Case("the same file, shared by FileSender", url, RECEIVED)
         good, note = delivery.outcome == case.expected, ""
         if good:
-            good, note = stage.compare()
+            good, note = compare_files(stage.served, stage.landed)
         _tell(case, delivery.outcome, seconds, good=good, note=note)
         return good
 
@@ -207,12 +208,10 @@ class _Stage:
             _Case("a forbidden address", f"http://{FORBIDDEN}/", REJECT),
         )
 
-    def compare(self) -> tuple[bool, str]:
-        """Compare what has landed with what was served, and make room for the next file."""
-        verdict = compare_files(self.served, self.landed)
+    def clear(self) -> None:
+        """Remove what has landed so far."""
         for path in self.landed.iterdir():
             path.unlink()
-        return verdict
 
     async def tear_down(self) -> None:
         try:
@@ -222,7 +221,8 @@ class _Stage:
                 await self._embedded.stop()
             if self._web is not None:
                 await self._web.stopListening()
-            await self.share.stopService()
+            if self.share.running:
+                await self.share.stopService()
         finally:
             shutil.rmtree(self._folder)
 

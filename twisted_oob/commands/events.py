@@ -192,7 +192,7 @@ class Checked:
         upload = "not offered" if self.upload is None else f"{shown_text(self.upload)}{limit}"
         return "\n".join(
             (
-                f"address:     {shown_text(self.jid)}",
+                f"address:     {shown_jid(self.jid)}",
                 f"server:      {server}{self.address}",
                 f"upload:      {upload}",
                 f"round trip:  {self.ping_ms:.1f} ms",

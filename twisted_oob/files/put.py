@@ -64,7 +64,8 @@ from twisted_oob.files.wait_out import wait_out
 _ANSWER_BYTES: Final = 256 * 1024
 _STORED: Final = frozenset({200, 201})
 _MOST_QUOTED: Final = 60
-_WORD: Final = re.compile(r"[^\W_]+")
+# Shorter ones are words of a language.
+_WORD: Final = re.compile(r"[^\W_]{4,}")
 
 
 def put(

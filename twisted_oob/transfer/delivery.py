@@ -86,7 +86,8 @@ def shown_place(url: str, via: str | None) -> str:
     """
     if via == "url":
         return shown_url(url)
-    return shown_url(urlsplit(url)._replace(path="/...", query="", fragment="").geturl())
+    parts = urlsplit(url)
+    return shown_url(f"{parts.scheme}://{parts.netloc}/...")
 
 
 def of_answer(answer: ErrorCondition | None) -> Ending:

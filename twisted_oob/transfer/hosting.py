@@ -34,13 +34,16 @@ from twisted_oob.xmpp.ready import local_host
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.files.share import FileShare, SharedFile
+    from twisted_oob.files.share import FileShare
+    from twisted_oob.files.shared_file import SharedFile
     from twisted_oob.files.source import SourceFile
     from twisted_oob.transfer.uploads import UploadHandler
 
 PLACES: Final = ("auto", "upload", "share")
 """What ``via`` may be."""
 
+_MARGIN: Final = 5.0
+"""Seconds that an upload's own limit is later than that of the sending."""
 # What neither XML (XML 1.0 section 2.2) nor a line of text can hold.
 _NOT_IN_NAMES: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -120,8 +123,9 @@ class FileHost:
 
         Raises:
             UploadServiceNotFound, FileTooLarge, SlotRefused, UploadFailed: It can't be uploaded.
-            OSError: It can't be read, or got shorter, or the share can't listen.
+            OSError: It can't be read, or got shorter.
             ValueError: The share does not run.
+            Exception: What the share's endpoint could not listen for.
         """
         if self._uploads is not None:
             try:
@@ -160,7 +164,8 @@ class FileHost:
             name=self.info.name,
             media_type=self.info.media_type,
             on_progress=self._teller("upload"),
-            timeout=seconds,
+            # The limit of the whole sending comes first, and is another outcome.
+            timeout=None if seconds is None else seconds + _MARGIN,
         )
         return url
 
@@ -177,7 +182,10 @@ class FileHost:
         )
         self._learn(await self.shared.hash(self._teller("hash")))
         host = local_host(manager)
-        url: str = self.shared.url if host is None else self.shared.url_for(host)
+        if host is None or not share.is_at(host):
+            url = self.shared.url
+        else:
+            url = self.shared.url_for(host)
         if is_loopback(urlsplit(url).hostname or "") and not is_loopback(recipient.host):
             _log.warn(
                 "{recipient} may not reach the shared file: its address is of this machine only. "

@@ -151,9 +151,9 @@ class FileSender:
         Returns:
             A Deferred. It fires with the Delivery, whatever the outcome. It fails if that can't be
             known, or nothing was sent: with StreamRefused if the stream can't be had, with
-            ConnectionLost or ConnectionDone, with OSError if the file can't be read or the share
-            can't listen, with ValueError or TypeError if an argument is not valid, and with
-            CancelledError after ``cancel()``, which leaves nothing behind.
+            ConnectionLost or ConnectionDone, with OSError if the file can't be read, with what the
+            share could not listen for, with ValueError or TypeError if an argument is not valid,
+            and with CancelledError after ``cancel()``, which leaves nothing behind.
         """
         given = path_or_url if isinstance(path_or_url, SourceFile) else None
         try:
