@@ -73,7 +73,7 @@ class Receptions:
     ``web``: a HostileServer that files come from. ``ended``: fires with the exit status.
     """
 
-    def __init__(self, reactor, place, capfd):
+    def __init__(self, reactor, place, capfd, monkeypatch):
         self.reactor = reactor
         self.place = place
         self.folder = place / "new" / "landed"
@@ -83,10 +83,20 @@ class Receptions:
         self.ended = None
         self.output = None
         self._capfd = capfd
+        self._monkeypatch = monkeypatch
         self._senders = []
+        self._terminal = []
 
-    def begin(self, *, connection=None, secret=None, quiet=False, as_json=True, **terms):
-        """Begin to receive."""
+    def begin(
+        self, *, connection=None, secret=None, quiet=False, as_json=True, terminal=None, **terms
+    ):
+        """Begin to receive, at a terminal if one is given."""
+        if terminal is not None:
+            terms["asks"] = True
+            # Not before: pytest puts its own in their place as a test begins.
+            for name, mode in (("stdin", "r"), ("stderr", "w")):
+                self._terminal.append(os.fdopen(os.dup(terminal.descriptor), mode))
+                self._monkeypatch.setattr(sys, name, self._terminal[-1])
         connection = connection or Connection(
             EMBEDDED, host="127.0.0.1", port=self.port, secret_file=self.secret_file
         )
@@ -117,6 +127,9 @@ class Receptions:
             self.ended.addErrback(lambda _: None)
             self.ended.cancel()
             await in_time(self.ended)
+        self._monkeypatch.undo()
+        for file in self._terminal:
+            file.close()
         await self.web.stop()
 
     def files(self):
@@ -133,22 +146,11 @@ class Receptions:
 
 
 @pytest.fixture
-def receptions(tmp_path, capfd):
+def receptions(tmp_path, capfd, monkeypatch):
     from twisted.internet import reactor
 
     place = tmp_path / "place"
     place.mkdir()
-    made = Receptions(reactor, place, capfd)
+    made = Receptions(reactor, place, capfd, monkeypatch)
     yield made
     pytest_twisted.blockon(Deferred.fromCoroutine(made.stop()))
-
-
-@pytest.fixture
-def at_terminal(monkeypatch, terminal):
-    """Let standard input and standard error be a terminal's."""
-    for name, mode in (("stdin", "r"), ("stderr", "w")):
-        file = os.fdopen(os.dup(terminal.descriptor), mode)
-        monkeypatch.setattr(sys, name, file)
-    yield terminal
-    for name in ("stdin", "stderr"):
-        getattr(sys, name).close()

@@ -117,12 +117,15 @@ async def receive_all(
     """
     with _folder(terms.folder):
         reception = Reception(terms, connection, output, reactor)
+        waited = False
         try:
             async with reception.reached(secret) as address:
+                waited = True
                 output.say(f"waiting for files to {address}; they land in {terms.folder}")
                 return await reception.ended
         finally:
-            reception.say_what_arrived()
+            if waited:
+                reception.say_what_arrived()
 
 
 class Reception:
