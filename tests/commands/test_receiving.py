@@ -237,7 +237,7 @@ async def test_each_offer_is_a_question(terminal, receptions):
     sent = sender.send_url(DOMAIN, receptions.web.url(), "for\u202eyou", info=info)
     await terminal.shows(PROMPT)
     assert (
-        'sender.localhost offers a\ufffd[2J.txt (9 bytes) from 127.0.0.1, "for\ufffdyou"\r\nTake it?'
+        'sender.localhost offers a\ufffd[2J.txt (9 bytes) from 127.0.0.1, "for\ufffdyou"\r\n'
     ) in terminal.shown
     terminal.types("y\n")
     assert await in_time(sent) is None
