@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import driver, exchange, fetching, memory, targets
+from benchmarks import command, driver, exchange, fetching, memory, targets
 from benchmarks.contenders import BASE, CONTENDERS, DIRECT, OURS, Contender, choose
 from benchmarks.driver import Offering
 from benchmarks.exchange import Column, Session, measure
@@ -367,7 +367,7 @@ def test_tables_are_as_wide_as_what_they_hold():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["speed"], "'speed' is not one of exchange, memory, fetching, all\n"),
+        (["speed"], "'speed' is not one of exchange, memory, fetching, command, all\n"),
         (["--only", "raw,perl"], "'perl' is not one of ours-direct"),
     ],
 )
@@ -392,3 +392,19 @@ def test_fetching_measures_what_it_says(monkeypatch, tmp_path):
         assert f"{name}  " in text
     assert verdicts({"fetching": figures}).keys() == figures.keys()
     assert abs(figures["peak memory, MB more"]["ratio"][0]) < 100
+
+
+def test_the_command_is_measured_from_its_start_to_its_exit(monkeypatch):
+    monkeypatch.setattr(command, "QUICK", 1)
+    figures = command.run(quick=True)
+    text = command.report(figures)
+    for name, row in figures.items():
+        assert len(row["ratio"]) == 1
+        assert row["ratio"][0] > 0
+        assert f"{name}  " in text
+    assert verdicts({"command": figures}).keys() < figures.keys()
+
+
+def test_a_command_that_fails_is_quoted(tmp_path):
+    with pytest.raises(BenchmarkError, match="missing: No such file"):
+        command._seconds(tmp_path, command.OOB, ["send", "missing", "a.b"])
