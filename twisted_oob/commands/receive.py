@@ -98,9 +98,9 @@ def receive(
     3 if there is no connection or no login; 130 after Ctrl-C.
     """
     asks = sys.stdin.isatty()
+    secret = None if connection.mode == EMBEDDED else connection.read_secret()
     if not (asks or yes or senders):
         output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")
-    secret = None if connection.mode == EMBEDDED else connection.read_secret()
     # Not above: whoever asks for help should not wait for it.
     from twisted_oob.commands.receiving import Terms, receive_all  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
