@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 
 import click
 import pytest
 
+from tests.support.oob_page import PAGE, page
 from tests.support.processes import ROOT
+from twisted_oob.commands.events import Checked, End, FileReceived, Summary
 from twisted_oob.commands.oob import main
 
 pytest_plugins = ["tests.support.commands"]
 
-COMMANDS = ["send", "check"]
+COMMANDS = ["send", "receive", "check"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
@@ -120,3 +124,22 @@ except SystemExit:
     loaded = done.stderr.split()
     for name in ("twisted.internet.reactor", "twisted_oob.commands.sending", "tqdm"):
         assert name not in loaded
+
+
+def test_the_manual_has_every_option_as_the_help_has_it():
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text, "run python -m tests.support.oob_page"
+    for name in main.list_commands(None):
+        assert f".. options of {name}\n" in text or name == "check"
+
+
+def test_the_manual_has_every_event_with_its_keys():
+    shown = [
+        json.loads(line)
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("    {")
+    ]
+    for kind in (End, Summary, FileReceived, Checked):
+        [example] = [event for event in shown if event["event"] == kind.event]
+        fields = [field.name for field in dataclasses.fields(kind)]
+        assert list(example)[1:] == ["from" if name == "sender" else name for name in fields]

@@ -241,7 +241,7 @@ class Connection:
         return f"{text}; {_START}" if self.mode == EMBEDDED and not error.permanent else text
 
 
-_START: Final = "start `twistd -n oob-responder` in this folder, or log in to an account with --jid"
+_START: Final = "start `twistd -n oob-responder` or `oob receive` in this folder, or give --jid"
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
 
 

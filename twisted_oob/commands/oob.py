@@ -17,7 +17,7 @@ _USAGE: Final = 2
 
 _COMMANDS: Final = {
     "send": "Hand files to somebody, and tell whether they arrived.",
-    "receive": "Take the files that others offer.",
+    "receive": "Take the files that others offer, with a question for each.",
     "check": "Log in, and tell what the server has.",
 }
 """The commands, each in the module of its name, and what the help says of them."""
