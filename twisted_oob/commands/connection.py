@@ -52,8 +52,12 @@ from twisted_oob.commands.values import (
     parse_port,
 )
 from twisted_oob.errors import StreamRefused
-from twisted_oob.xmpp import component_stream
-from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
+from twisted_oob.xmpp.ports import (
+    CLIENT_PORT,
+    COMPONENT_HOST,
+    COMPONENT_PORT,
+    DIRECT_TLS_PORT,
+)
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -172,16 +176,18 @@ class Connection:
             UsageError: The CA file can't be read or holds no certificate, or no certificate can
                 name the account's domain.
         """
+        # Not above: neither needs the other, and whoever asks for help should not wait for them.
         if self.mode != ACCOUNT:
+            from twisted_oob.xmpp.component_stream import ComponentStream  # noqa: PLC0415
+
             self._check_ca_file()
-            return component_stream.ComponentStream(
+            return ComponentStream(
                 str(self.domain),
                 secret,
-                host=self.host or component_stream.HOST,
-                port=self.port or component_stream.PORT,
+                host=self.host or COMPONENT_HOST,
+                port=self.port or COMPONENT_PORT,
                 reactor=reactor,
             )
-        # Not above: a component needs nothing of it.
         from twisted_oob.xmpp.account_stream import AccountStream  # noqa: PLC0415
 
         assert self.jid is not None  # noqa: S101  (that is what the mode means)
@@ -296,8 +302,8 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
         # Nobody else has it there, whoever sends at the same time.
         domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
     if mode != ACCOUNT:
-        values["host"] = values["host"] or component_stream.HOST
-        values["port"] = values["port"] or component_stream.PORT
+        values["host"] = values["host"] or COMPONENT_HOST
+        values["port"] = values["port"] or COMPONENT_PORT
     return Connection(
         mode,
         jid,
@@ -355,14 +361,14 @@ _OPTIONS: Final = (
     click.option(
         "--host",
         type=Value(parse_host, "HOST"),
-        show_default=f"found by SRV lookup with --jid, else {component_stream.HOST}",
+        show_default=f"found by SRV lookup with --jid, else {COMPONENT_HOST}",
         help="The server.",
     ),
     click.option(
         "--port",
         type=Value(parse_port, "PORT"),
-        show_default=f"{PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, "
-        f"else {component_stream.PORT}",
+        show_default=f"{CLIENT_PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, "
+        f"else {COMPONENT_PORT}",
         help="The server's port; with --jid, it needs --host.",
     ),
     click.option(
