@@ -117,8 +117,8 @@ async def test_what_hangs_is_not_waited_for_long(run):
     ]
     programs = [
         run(
-            f"reactor.callLater(0, say, 'running')\nawait deferLater(reactor, 0.01)\n"
-            f"try:\n    await deferLater(reactor, 60)\nfinally:\n"
+            "reactor.callLater(0, say, 'running')\nawait deferLater(reactor, 0.01)\n"
+            "try:\n    await deferLater(reactor, 60)\nfinally:\n"
             + "\n".join(f"    {line}" for line in code.splitlines()),
             first="interrupt.STOP_LIMIT = 0.2",
         )
