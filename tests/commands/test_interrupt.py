@@ -42,12 +42,12 @@ def run(tmp_path):
         pytest_twisted.blockon(Deferred.fromCoroutine(program.stop()))
 
 
-@pytest.mark.parametrize("code", ["return 4", "await deferLater(reactor, 0)\nreturn 4"])
 @pytest_twisted.ensureDeferred
-async def test_what_it_returns_is_the_exit_status(run, code):
-    program = run(code)
-    assert await program.finished() == 4
-    assert program.output == ""
+async def test_what_it_returns_is_the_exit_status(run):
+    # All at once: to start a process takes the time.
+    for program in [run("return 4"), run("await deferLater(reactor, 0)\nreturn 4")]:
+        assert await program.finished() == 4
+        assert program.output == ""
 
 
 WAIT = """
@@ -61,14 +61,16 @@ finally:
 """
 
 
-@pytest.mark.parametrize(("name", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
 @pytest_twisted.ensureDeferred
-async def test_a_signal_cancels_it_and_waits_for_its_end(run, name, status):
-    program = run(WAIT)
-    await program.printed("running")
-    program.kill(name)
-    assert await program.finished() == status
-    assert program.output == "running\ncleaning\nclean\n"
+async def test_a_signal_cancels_it_and_waits_for_its_end(run):
+    expected = {"INT": 130, "TERM": 143, "HUP": 129}
+    programs = {name: run(WAIT) for name in expected}
+    for name, program in programs.items():
+        await program.printed("running")
+        program.kill(name)
+    for name, program in programs.items():
+        assert await program.finished() == expected[name]
+        assert program.output == "running\ncleaning\nclean\n"
 
 
 @pytest_twisted.ensureDeferred
@@ -90,37 +92,43 @@ async def test_what_an_interrupted_command_fails_with_does_not_matter(run):
     assert program.output == "running\n"
 
 
-@pytest.mark.parametrize(("name", "status"), [("INT", 130), ("TERM", 143)])
 @pytest_twisted.ensureDeferred
-async def test_a_second_signal_ends_it_at_once(run, name, status):
-    program = run(WAIT.replace("deferLater(reactor, 0.01)", "Deferred()"))
-    await program.printed("running")
-    program.kill(name)
-    await program.printed("cleaning")
-    program.kill(name)
-    assert await program.finished() == status
-    assert program.output == "running\ncleaning\n"
+async def test_a_second_signal_ends_it_at_once(run):
+    expected = {"INT": 130, "TERM": 143}
+    hangs = WAIT.replace("deferLater(reactor, 0.01)", "Deferred()")
+    programs = {name: run(hangs) for name in expected}
+    for name, program in programs.items():
+        await program.printed("running")
+        program.kill(name)
+        await program.printed("cleaning")
+        program.kill(name)
+    for name, program in programs.items():
+        assert await program.finished() == expected[name]
+        assert program.output == "running\ncleaning\n"
 
 
-@pytest.mark.parametrize(
-    "hanging",
-    [
+@pytest_twisted.ensureDeferred
+async def test_what_hangs_is_not_waited_for_long(run):
+    hanging = [
         "await Deferred()",
         # A thread of the reactor's is waited for when the reactor stops.
         "import threading\nreactor.callInThread(threading.Event().wait)\nawait Deferred()",
         "while True: pass",
-    ],
-)
-@pytest_twisted.ensureDeferred
-async def test_what_hangs_is_not_waited_for_long(run, hanging):
-    program = run(
-        f"reactor.callLater(0, say, 'running')\n"
-        f"await deferLater(reactor, 0.01)\nimport time\nstop = lambda: None\n{hanging}",
-        first="interrupt.STOP_LIMIT = 0.2",
-    )
-    await program.printed("running")
-    program.kill("INT")
-    assert await program.finished() == 130
+    ]
+    programs = [
+        run(
+            "reactor.callLater(0, say, 'running')\nawait deferLater(reactor, 0.01)\n"
+            "try:\n    await deferLater(reactor, 60)\nfinally:\n"
+            + "\n".join(f"    {line}" for line in code.splitlines()),
+            first="interrupt.STOP_LIMIT = 0.2",
+        )
+        for code in hanging
+    ]
+    for program in programs:
+        await program.printed("running")
+        program.kill("INT")
+    for program in programs:
+        assert await program.finished() == 130
 
 
 @pytest_twisted.ensureDeferred

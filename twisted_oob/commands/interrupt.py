@@ -24,6 +24,7 @@ KeyboardInterrupt as everywhere; whoever calls ``run`` ends with 130 for that.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -104,6 +105,8 @@ class _Interrupt:
         # Not a timer of the reactor's: those end when it stops and waits for its threads.
         signal.signal(signal.SIGALRM, lambda *_: _end_at_once(128 + number))
         signal.setitimer(signal.ITIMER_REAL, STOP_LIMIT)
+        # Threads have ended by then. What is left takes no time of its own, and no handlers.
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
         self._cancel()
 
 
