@@ -31,7 +31,8 @@ from twisted_oob.errors import (
     UploadFailed,
     UploadServiceNotFound,
 )
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.share import FileShare
 from twisted_oob.files.shared_file import SharedFile
@@ -39,7 +40,11 @@ from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBDa
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
+from twisted_oob.protocol.upload_service import UploadService
+from twisted_oob.transfer.delivery import Delivery
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
+from twisted_oob.transfer.sender import FileSender
+from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.account_stream import AccountStream
 from twisted_oob.xmpp.component_stream import ComponentStream
@@ -52,12 +57,14 @@ __all__ = [
     "AllowList",
     "AlreadyAnswered",
     "ComponentStream",
+    "Delivery",
     "ErrorCondition",
     "FetchFailed",
     "FetchPolicy",
     "FetchedFile",
     "Fetcher",
     "FileInfo",
+    "FileSender",
     "FileShare",
     "FileTooLarge",
     "Forbidden",
@@ -80,6 +87,8 @@ __all__ = [
     "StreamRefused",
     "TooLarge",
     "UploadFailed",
+    "UploadHandler",
+    "UploadService",
     "UploadServiceNotFound",
     "__version__",
     "url_from_element",

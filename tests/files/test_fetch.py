@@ -11,7 +11,6 @@ from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, redirect, then_close
 from twisted_oob._version import __version__
 from twisted_oob.errors import FetchFailed, TooLarge
-from twisted_oob.files.fetch import FetchedFile
 
 # --- whole files
 
@@ -26,16 +25,6 @@ async def test_a_file_is_fetched(fetcher, web, folder):
     assert got.sha256 == hashlib.sha256(b"the file").hexdigest()
     assert got.url == web.url("/x?y")
     assert names(folder) == ["a.txt"]
-
-
-def test_what_was_fetched_never_changes(folder):
-    parts = {"path": folder / "a", "size": 1, "sha256": "ab", "url": "http://a.example/"}
-    file = FetchedFile(**parts)
-    with pytest.raises(AttributeError):
-        file.size = 2
-    assert not hasattr(file, "__dict__")
-    with pytest.raises(TypeError):
-        FetchedFile(*parts.values())
 
 
 @step

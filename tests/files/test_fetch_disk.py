@@ -153,7 +153,7 @@ async def test_a_bug_is_told_as_it_is(fetcher, web, folder, monkeypatch):
         raise ZeroDivisionError
 
     web.answers = [answer(b"x")]
-    monkeypatch.setattr(fetch, "file_name", failing)
+    monkeypatch.setattr(fetch, "read_answer", failing)
     await failure_of(fetcher().fetch(web.url()), ZeroDivisionError)
     assert names(folder) == []
 

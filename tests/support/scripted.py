@@ -17,7 +17,8 @@ _FRIENDS = ("friend@home.example",)
 class ScriptedFetcher:
     """In the place of a Fetcher: ``transfers`` has the Deferred of each, in order.
 
-    ``outcome``: what each fetch fails with at once, if anything.
+    ``infos`` and ``on_progress`` have what was given with each. ``outcome``: what each fetch fails
+    with at once, if anything.
     """
 
     outcome = None
@@ -25,12 +26,16 @@ class ScriptedFetcher:
     def __init__(self):
         self.transfers = []
         self.urls = []
+        self.infos = []
+        self.on_progress = []
 
     def remove_leftovers(self):
         return 0
 
-    def fetch(self, url):
+    def fetch(self, url, *, info=None, on_progress=None):
         self.urls.append(url)
+        self.infos.append(info)
+        self.on_progress.append(on_progress)
         if self.outcome is not None:
             raise self.outcome
         self.transfers.append(Deferred())

@@ -10,7 +10,9 @@ from twisted.internet.protocol import Protocol
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 
+from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FetchFailed
+from twisted_oob.files.expected import check_so_far
 from twisted_oob.files.failures import causes
 from twisted_oob.files.policy import FetchPolicy
 
@@ -29,13 +31,25 @@ class Body(Protocol):
         policy: Its ``max_size`` ends a body that is larger.
         flowing: Called with ``on=True`` when bytes may be expected from the server again, and with
             ``on=False`` when the server is paused or the body has ended.
+        info: What was offered. Its ``size`` ends a body that is larger. None if nobody said
+            anything.
+        progress: Called with the number of bytes that came so far, each time that more came, or
+            None. It must not raise.
     """
 
     transport: Any
 
-    def __init__(self, policy: FetchPolicy, flowing: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        policy: FetchPolicy,
+        flowing: Callable[..., None],
+        info: FileInfo | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self._policy = policy
         self._flowing = flowing
+        self._info = info
+        self._progress = progress
         self._gathered = bytearray()
         self._received = 0
         self._paused = False
@@ -55,7 +69,8 @@ class Body(Protocol):
 
         Raises:
             TooLarge: More than ``max_size`` bytes came.
-            FetchFailed: The body ended early, or nobody can tell whether it is whole.
+            FetchFailed: The body ended early, has more bytes than were offered, or nobody can tell
+                whether it is whole.
         """
         if self._paused:
             self._paused = False
@@ -77,6 +92,7 @@ class Body(Protocol):
         self._received += len(data)
         try:
             self._policy.check_size(self._received)
+            check_so_far(self._info, self._received)
             self._gathered += data
         except Exception as error:
             # Twisted's client would drop the error, and call a body whole that lacks its last
@@ -90,6 +106,9 @@ class Body(Protocol):
             self._flowing(on=False)
             self.transport.pauseProducing()
             self._wake()
+        if self._progress is not None:
+            # At the end: it may cancel the transfer.
+            self._progress(self._received)
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # always has one
         """Tell a whole body from one that broke off (RFC 9112 section 8)."""

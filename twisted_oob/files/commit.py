@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
+from twisted_oob._file_info import FileInfo
 from twisted_oob.files.landing import Landing, commit_all
 
 # More threads hinder the reactor more than they help the disk.
@@ -38,9 +39,9 @@ class Committer:
         self._threads = 0
         self._waiting: list[_Ready] = []
 
-    def landing(self) -> Landing:
-        """Give a new Landing for this folder."""
-        return Landing(self._directory)
+    def landing(self, info: FileInfo | None = None) -> Landing:
+        """Give a new Landing for this folder; ``info``: what was offered, as for a Landing."""
+        return Landing(self._directory, info)
 
     def commit(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
         """Commit a file.

@@ -17,9 +17,9 @@ redirecting  the old connection to be gone           runs         resolving, for
 reading      a piece of the body, or its end         runs         writing, or committing at
                                                                   the end
 writing      a thread that writes the piece          stopped      reading
-committing   a thread that writes the rest, syncs    stopped      done
-             the file, gives it its name and syncs
-             the folder
+committing   a thread that writes the rest, checks   stopped      done
+             the file against its offer, syncs it,
+             gives it its name and syncs the folder
 done                                                              (a FetchedFile)
 giving up    the running thread, then one that                    (an error)
              discards the file, then the old
@@ -34,6 +34,10 @@ What ends a transfer early
 - The policy. It judges the URL and each redirect before *resolving* (``read_url``, ``next_hop``),
   every address before *connecting* (``JudgedEndpoints``), the headers before *reading*
   (``check_answer``) and each byte of the body in *reading* (``check_size``). It raises.
+- The offer, if it tells size or SHA-256 of its file. Its size is judged by the policy before
+  *resolving*. Another declared length ends the transfer before *reading*, one byte too many ends it
+  in *reading*, and the whole file is checked in *committing*, before it has a name (see
+  ``expected.py``).
 - The server, the network or the disk. They raise, too. ``explained`` says in our words what the
   errors of the network mean.
 - Header bytes: more than ``_HEADER_BYTES`` in one hop before the body. They are counted below TLS,
@@ -70,7 +74,7 @@ for each file: pieces in a thread of their own (``_in_thread``), commits in the 
 A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
 could be another file's a moment later, and that file would get the rest of the piece. If we did not
 wait, it could create a file after the caller was told that nothing is left. So a cancellation in
-*writing* or *committing* waits until the thread is done (``_wait_out``), and only then discards the
+*writing* or *committing* waits until the thread is done (``wait_out``), and only then discards the
 file. The resolver's thread is different: it holds nothing, so nobody waits for it, and its result
 is ignored.
 
@@ -84,63 +88,39 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH
 
-from twisted_oob._checks import wrong_type
-from twisted_oob._urls import shown_url
+from twisted_oob._checks import check_callable, wrong_type
+from twisted_oob._file_info import FileInfo
 from twisted_oob._version import __version__
-from twisted_oob.errors import FetchFailed
+from twisted_oob.errors import FetchFailed, WrongType
+from twisted_oob.files.answer import read_answer
 from twisted_oob.files.body import Body
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.endpoints import JudgedEndpoints
 from twisted_oob.files.failures import explained
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.landing import remove_leftovers
-from twisted_oob.files.names import file_name
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.progress import OnProgress, Progress
 from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import Target, read_url
+from twisted_oob.files.wait_out import wait_out
 
 # Bytes a server may send in one hop before the body: TLS handshake, interim responses and headers.
 _HEADER_BYTES: Final = 256 * 1024
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class FetchedFile:
-    """A file that is whole, on the disk, and under its final name.
-
-    Its ``repr`` shows the URL without its query, which may be as secret as a password.
-
-    Attributes:
-        path: The absolute path.
-        size: The size in bytes.
-        sha256: The SHA-256 of the whole file, in hex.
-        url: Where the file came from in the end, after redirects; without userinfo and fragment.
-    """
-
-    path: Path
-    size: int
-    sha256: str
-    url: str
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(path={self.path!r}, size={self.size!r}, "
-            f"sha256={self.sha256!r}, url={shown_url(self.url)!r})"
-        )
 
 
 class Fetcher:
@@ -191,12 +171,20 @@ class Fetcher:
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory)
 
-    def fetch(self, url: str) -> Deferred[FetchedFile]:
+    def fetch(
+        self, url: str, *, info: FileInfo | None = None, on_progress: OnProgress | None = None
+    ) -> Deferred[FetchedFile]:
         """Fetch a file whole.
 
         Args:
             url: An http or https URL. Its userinfo goes to that origin only, as Basic credentials
                 (RFC 7617).
+            info: What was said of the file. A file of another size or SHA-256 is a failure, found
+                before the file gets its name. Its name is preferred to those of the server and the
+                URL; it is made safe likewise.
+            on_progress: Called with the bytes of the body that came so far and the length that the
+                server declares, or None if it declares none, each time that more came. The first
+                error that it raises is logged; then it is not called any more.
 
         Returns:
             A Deferred that fires when the file is on the disk for good. If it fails, nothing is
@@ -205,18 +193,28 @@ class Fetcher:
 
         Raises:
             Forbidden: The policy forbids the URL, an address or a redirect.
-            TooLarge: The file is larger than the policy allows.
-            FetchFailed: The server did not give the file whole, or not in time.
+            TooLarge: The file is larger than the policy allows, or was offered as such.
+            FetchFailed: The server did not give the file whole, not in time, or not the file that
+                was offered; ``detail`` tells the two sizes or hashes.
             NoRoom: The disk, the quota or the file descriptors are used up.
             OSError: The folder can't be used for another reason.
             CancelledError: The caller cancelled the Deferred.
+            WrongType: ``info`` is no FileInfo, or ``on_progress`` can't be called.
         """
+        try:
+            if not isinstance(info, FileInfo | None):
+                raise wrong_type("info", "a FileInfo or None", info)
+            check_callable("on_progress", on_progress)
+        except WrongType:
+            return fail(Failure())
         transfer = _Transfer(
             self._reactor,
             self._clock,
             self._policy,
             self._committer,
             self._tls_policy,
+            info=info,
+            on_progress=on_progress,
         )
         return transfer.start(url)
 
@@ -242,11 +240,16 @@ class _Transfer:
         policy: FetchPolicy,
         committer: Committer,
         tls_policy: Any,
+        *,
+        info: FileInfo | None,
+        on_progress: OnProgress | None,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._policy = policy
-        self._landing = committer.landing()
+        self._info = info
+        self._on_progress = on_progress
+        self._landing = committer.landing(info)
         self._committer = committer
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
         # No connection is kept for another request: that one would not be judged.
@@ -273,7 +276,7 @@ class _Transfer:
             verdict = self._verdict or explained(error)
             gone = self._stop()
             await self._discard()
-            await _wait_out(gone)
+            await wait_out(gone)
             if verdict is error:
                 raise
             raise verdict from error
@@ -281,13 +284,13 @@ class _Transfer:
             self._stop()
 
     async def _transfer(self, url: str) -> FetchedFile:
+        if self._info is not None and self._info.size is not None:
+            self._policy.check_size(self._info.size)
         target, response = await self._ask(read_url(url))
-        length = None if response.length is UNKNOWN_LENGTH else response.length
-        encodings = response.headers.getRawHeaders(b"content-encoding", [])
-        self._policy.check_answer(response.code, encodings, length)
-        [disposition] = response.headers.getRawHeaders(b"content-disposition", [None])[:1]
-        name = file_name(disposition, target.path)
-        body = Body(self._policy, self._watch)
+        answer = read_answer(response, target.path, self._policy, self._info)
+        on_progress = self._on_progress
+        progress = None if on_progress is None else Progress(on_progress, answer.length)
+        body = Body(self._policy, self._watch, self._info, progress)
         response.deliverBody(body)
         piece = await body.read()
         while not body.ended:
@@ -300,10 +303,15 @@ class _Transfer:
             await self._in_thread(self._landing.write, piece)
             await self._in_thread(self._landing.sync)
             piece = bytearray()
-        path = await _wait_out(self._committer.commit(self._landing, name, piece), self._stop)
-        await _wait_out(gone)
+        committed = self._committer.commit(self._landing, answer.name, piece)
+        path = await wait_out(committed, self._stop)
+        await wait_out(gone)
         return FetchedFile(
-            path=path, size=self._landing.size, sha256=self._landing.sha256, url=target.url
+            path=path,
+            size=self._landing.size,
+            sha256=self._landing.sha256,
+            url=target.url,
+            media_type=answer.media_type,
         )
 
     async def _ask(self, target: Target) -> tuple[Target, Any]:
@@ -330,7 +338,7 @@ class _Transfer:
             if response.code not in REDIRECTS:
                 break
             # A transfer never has two connections, however many redirects there are.
-            await _wait_out(self._endpoints.hang_up())
+            await wait_out(self._endpoints.hang_up())
             [location] = response.headers.getRawHeaders(b"location", [None])[:1]
             target = self._policy.next_hop(target, location, hop)
         return target, response
@@ -388,45 +396,4 @@ class _Transfer:
         """Call what blocks. A cancellation aborts the connection, but waits for the call."""
         pool = self._reactor.getThreadPool()
         job = deferToThreadPool(self._reactor, pool, function, *args, **kwargs)
-        return await _wait_out(job, self._stop)
-
-
-async def _wait_out(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: None) -> _T:
-    """Wait for a job that can't be stopped, however often the waiting coroutine is cancelled.
-
-    Args:
-        job: Fires or fails when the job has ended. It is never cancelled itself.
-        on_cancel: Called at each cancellation, while the job still runs.
-
-    Returns:
-        The job's result.
-
-    Raises:
-        CancelledError: There was a cancellation. It is raised when the job has ended, whose result
-            or error is dropped.
-        Exception: The job's own error.
-    """
-    outcome: list[_T | Failure] = []
-    waiter: Deferred[None] = Deferred()
-
-    def ended(result: _T | Failure) -> None:
-        outcome.append(result)
-        waiter.callback(None)
-
-    job.addBoth(ended)
-    cancelled = False
-    while not outcome:
-        # A coroutine's cancellation cancels what it awaits: so it awaits a new waiter each time,
-        # and never the job.
-        waiter = Deferred()
-        try:
-            await waiter
-        except CancelledError:
-            cancelled = True
-            on_cancel()
-    if cancelled:
-        raise CancelledError
-    [result] = outcome
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
+        return await wait_out(job, self._stop)

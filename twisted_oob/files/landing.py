@@ -43,7 +43,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import NO_ROOM, NoRoom
+from twisted_oob.files.expected import check_whole
 from twisted_oob.files.names import numbered_names
 
 # What link(2) says if the file system has no hard links, or no more for this file. Linux gives
@@ -66,14 +68,17 @@ class Landing:
 
     Args:
         directory: The folder in which the file lands. It must exist.
+        info: What was offered. A file of another size or SHA-256 gets no name. None if nobody said
+            anything.
 
     Attributes:
         size: The number of bytes that were written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, info: FileInfo | None = None) -> None:
         self.size = 0
         self._directory = directory
+        self._info = info
         self._hash = hashlib.sha256()
         # The next three are set while the part file is open; _fd is -1 before and after.
         self._fd = -1
@@ -104,7 +109,13 @@ class Landing:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Wait until everything that was written is on the disk (fsync)."""
+        """Check the whole file, and wait until everything is on the disk (fsync).
+
+        Raises:
+            FetchFailed: It is not the file that was offered.
+        """
+        # Here, as every file passes this on the way to its name, and a wrong one needs no disk.
+        check_whole(self._info, self.size, self.sha256)
         with _no_room_told():
             os.fsync(self._fd)
 

@@ -21,8 +21,8 @@ _FALLBACK_NAME: Final = "file"
 _NAME_BYTES: Final = 200
 # A suffix that is longer is no suffix, but a dot within a name.
 _SUFFIX_BYTES: Final = 32
-# Of a Content-Disposition. Whoever sends more has no name to tell.
-_HEADER_BYTES: Final = 4096
+# Bytes of a Content-Disposition, or characters of an offered name. Who sends more names no file.
+_LONGEST: Final = 4096
 # One parameter of a header (RFC 9110 section 5.6.6): a token, or a quoted string, in which a
 # backslash protects the next character. A token may have spaces here: servers often forget the
 # quotes.
@@ -46,18 +46,20 @@ _RESERVED: Final = re.compile(
 )
 
 
-def file_name(disposition: bytes | None, path: str) -> str:
+def file_name(disposition: bytes | None, path: str, *, offered: str | None = None) -> str:
     """Choose the name under which a file lands.
 
     Args:
         disposition: The Content-Disposition header (RFC 6266), or None. Its ``filename*`` (RFC
             8187) is preferred to ``filename`` (RFC 6266 section 4.3). A broken one is ignored.
         path: The path of the URL. Its last segment is the name if the header gives no usable one.
+        offered: The name in an offer, or None. It is preferred to both: who offers a file names it.
 
     Returns:
         A name that is safe in any folder, never empty, of at most 200 bytes.
     """
-    names = [] if disposition is None else _names_in(disposition[:_HEADER_BYTES])
+    names = [] if offered is None else [offered[:_LONGEST]]
+    names += [] if disposition is None else _names_in(disposition[:_LONGEST])
     names.append(unquote(path.partition("?")[0].rpartition("/")[2]))
     return next(filter(None, map(_safe, names)), _FALLBACK_NAME)
 

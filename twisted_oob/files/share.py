@@ -118,6 +118,15 @@ class FileShare(_Service):  # type: ignore[misc]
         self._waiting.append(waiting)
         return waiting
 
+    def is_at(self, host: str) -> bool:
+        """Tell whether it listens at one of this machine's addresses, as far as the port tells.
+
+        Args:
+            host: An IP address of this machine.
+        """
+        own = getattr(None if self._port is None else self._port.getHost(), "host", host)
+        return own in {host, "::"} or (own == "0.0.0.0" and ":" not in host)  # noqa: S104
+
     def startService(self) -> None:
         """Begin to listen; ``ready`` tells when it does."""
         super().startService()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted_oob.protocol.data import NS_IQ_OOB
-from twisted_oob.transfer.responder import OOBResponder
+from twisted_oob.transfer.responder import Attachable
 from twisted_oob.xmpp.component_server import PROBES, ComponentServerFactory
 from twisted_oob.xmpp.router import Router
 from twisted_oob.xmpp.stanza import Payload
@@ -15,7 +15,8 @@ class EmbeddedResponder:
     """Attaches a responder to an embedded router, where external components (XEP-0114) reach it.
 
     Args:
-        responder: What answers the offers; it is attached, started and stopped here.
+        responder: What answers the offers, an OOBResponder or a Receiver. It is attached, started
+            and stopped here.
         domain: The responder's JID.
         endpoint: Where components connect, an IStreamServerEndpoint.
         secret: What components authenticate with.
@@ -23,7 +24,7 @@ class EmbeddedResponder:
     """
 
     def __init__(
-        self, responder: OOBResponder, *, domain: str, endpoint: Any, secret: str, reactor: Any
+        self, responder: Attachable, *, domain: str, endpoint: Any, secret: str, reactor: Any
     ) -> None:
         from wokkel.component import InternalComponent  # noqa: PLC0415  (installs a reactor)
 

@@ -12,7 +12,8 @@ counted      unless its sender has its share already    resource-constraint
              (see shares.py)
 waiting      until its sender has a turn                resource-constraint,
                                                         when the responder stops
-running      the Fetcher fetches the file               result, if it is there
+running      the Fetcher fetches the file, which must   result, if it is there
+             be the one that was offered
 failing      waits if its sender has had many failures  the fetch's error
 ===========  =========================================  ===========================
 
@@ -27,25 +28,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
-from wokkel.generic import VersionHandler
-from wokkel.ping import PingHandler
 
 from twisted_oob._checks import check_clock, checked_count, wrong_type
 from twisted_oob._urls import shown_url
-from twisted_oob._version import __version__
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.files.fetch import FetchedFile, Fetcher
+from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
+from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
 from twisted_oob.xmpp.jid import shown
 from twisted_oob.xmpp.request_guard import RequestGuard
@@ -83,7 +82,8 @@ class OOBResponder(Service):
     which starts and stops them in the order that lets every offer be answered.
 
     Args:
-        fetcher: Fetches the files.
+        fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
+            ``fetch(url, *, info=None)``. ``info`` is what the offer says of its file, or None.
         allow_from: Who may make offers: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once. Eight times as many wait for their turn. A
@@ -147,11 +147,7 @@ class OOBResponder(Service):
         Raises:
             TypeError: An argument is of the wrong kind; the message names it.
         """
-        if not callable(getattr(manager, "addHandler", None)):
-            raise wrong_type("manager", "a stream manager", manager)
-        # The letters of a str would be arguments.
-        if isinstance(identity, str) or list(map(type, identity)) != [str, str]:
-            raise wrong_type("identity", "a tuple of category and type", identity)
+        check_stream(manager, identity)
         senders = Senders(self._allowed)
         offers = OOBHandler(
             self._on_offer,
@@ -167,16 +163,9 @@ class OOBResponder(Service):
         guard = RequestGuard(
             RequestGate(senders, self._limits), senders, offer=(NS_IQ_OOB, "query")
         )
-        for handler in (
-            guard,
-            OneChildHandler(),
-            offers,
-            DiscoveryHandler(*identity, "Out of Band responder"),
-            VersionHandler("twisted_oob", __version__),
-            PingHandler(),
-            FallbackHandler(),
-        ):
+        for handler in (guard, offers):
             handler.setHandlerParent(manager)
+        attach_basics(manager, identity=identity, name="Out of Band responder")
         return offers
 
     def startService(self) -> None:
@@ -276,7 +265,7 @@ class OOBResponder(Service):
         work = _Work(self._shares.enter(name))
         self._limits.well_formed(name)
         self._open.add(work)
-        work.done = ensureDeferred(self._in_turn(work, name, offer.url))
+        work.done = ensureDeferred(self._in_turn(work, name, offer))
         try:
             return await work.done
         except CancelledError:
@@ -293,11 +282,11 @@ class OOBResponder(Service):
                 self._cancel_end_of_grace()
                 self._clock.callLater(0, idle.callback, None)
 
-    async def _in_turn(self, work: _Work, name: str, url: str) -> FetchedFile:
+    async def _in_turn(self, work: _Work, name: str, offer: Offer) -> FetchedFile:
         await work.place.turn
         work.fetching = True
         try:
-            return await self._fetcher.fetch(url)
+            return await self._fetcher.fetch(offer.url, info=offer.info)
         except CancelledError:
             raise
         except Exception:
@@ -317,6 +306,24 @@ class OOBResponder(Service):
             timer.cancel()
 
 
+class Attachable(Protocol):
+    """A service that serves a stream: an OOBResponder or a Receiver."""
+
+    def attach(
+        self, manager: Any, *, identity: tuple[str, str] = ..., direct: bool = ...
+    ) -> OOBHandler:
+        """Serve a stream from its next connection on."""
+        ...
+
+    def startService(self) -> None:
+        """Begin to accept what comes."""
+        ...
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more; the Deferred fires when all that came is answered."""
+        ...
+
+
 class ServedStream(Service):
     """A responder and the stream it serves, as one service: for a ``.tac`` file, for example.
 
@@ -324,7 +331,7 @@ class ServedStream(Service):
     every answer.
 
     Args:
-        responder: An OOBResponder that is attached to the stream.
+        responder: An OOBResponder or a Receiver that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
 
@@ -332,7 +339,7 @@ class ServedStream(Service):
         TypeError: One of them is no service; the message names it.
     """
 
-    def __init__(self, responder: OOBResponder, stream: Any) -> None:
+    def __init__(self, responder: Attachable, stream: Any) -> None:
         for name, given in (("responder", responder), ("stream", stream)):
             if not callable(getattr(given, "startService", None)):
                 raise wrong_type(name, "a service", given)

@@ -1,0 +1,127 @@
+"""PutRequest: one PUT on one connection, and the status of its answer.
+
+Twisted's own client gives an answer only when the request is sent. A server that refuses a large
+file answers at once and closes the connection, and all that client can tell is a broken pipe. This
+one reads while it writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import struct
+import termios
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from twisted_oob._version import __version__
+from twisted_oob.errors import UploadFailed
+from twisted_oob.files.outgoing import Outgoing
+from twisted_oob.files.policy import NO_ANSWER
+from twisted_oob.files.urls import Target
+
+# RFC 9112 sections 2.2 and 4: a recipient may take a bare line feed for the end of a line.
+_BEGIN: Final = b"HTTP/1."
+_HEAD: Final = re.compile(
+    rb"HTTP/1\.[0-9] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r?\n(?:[^\r\n]+\r?\n)*\r?\n"
+)
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_FINAL: Final = 200
+_SWITCHING: Final = 101
+
+
+def request_head(
+    target: Target, size: int, media_type: str, headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """Write the request line and the headers of a PUT (RFC 9112 section 3).
+
+    Args:
+        target: Where it goes.
+        size: The bytes of its body.
+        media_type: Their media type.
+        headers: Further headers, in order, without line breaks. They are sent as UTF-8.
+    """
+    lines = [
+        f"PUT {target.path} HTTP/1.1",
+        f"Host: {target.url.split('/', 3)[2]}",
+        f"User-Agent: twisted_oob/{__version__}",
+        f"Content-Type: {media_type}",
+        f"Content-Length: {size}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    if target.authorization is not None and not any(n == "Authorization" for n, _ in headers):
+        lines.append(f"Authorization: {target.authorization.decode('ascii')}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class PutRequest(Protocol):
+    """Sends a PUT, and reads the head of the answer. Whatever follows the head is ignored.
+
+    Args:
+        head: What goes before the body.
+        body: What goes after it.
+
+    Attributes:
+        answer: Fires with the status and the reason phrase of the final answer (RFC 9110 section
+            15); fails with UploadFailed, or with the reason that the connection was lost for.
+    """
+
+    transport: Any
+
+    def __init__(self, head: bytes, body: Outgoing) -> None:
+        self.answer: Deferred[tuple[int, bytes]] = Deferred()
+        self._head = head
+        self._body = body
+        self._received = bytearray()
+
+    def connectionMade(self) -> None:
+        """Send the request."""
+        self.transport.write(self._head)
+        self._body.begin(self.transport, self._read_last_words)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Look for the end of the answer's head. Interim answers are skipped."""
+        if self.answer.called:
+            return
+        self._received += data
+        while (found := _HEAD.match(self._received)) is not None:
+            status = int(found[1])
+            if status >= _FINAL:
+                self.answer.callback((status, found[2] or b""))
+                return
+            if status == _SWITCHING:
+                break
+            del self._received[: found.end()]
+        # A head that has ended and was not understood, or what can't become one.
+        if found is not None or not _begins(self._received) or _END.search(self._received):
+            self.answer.errback(UploadFailed(None, NO_ANSWER))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail, if there is no answer yet."""
+        if not self.answer.called:
+            self.answer.errback(reason)
+
+    def _read_last_words(self) -> None:
+        # A server that answers early closes a connection that we still write to. If a write is the
+        # first to notice, Twisted closes the socket with the answer unread. Just before, it stops
+        # whoever produces what is written.
+        self.transport.doRead()
+
+    def unacknowledged(self) -> int:
+        """Give how many bytes the kernel holds that the server has not confirmed; 0 if unknown."""
+        try:
+            held = fcntl.ioctl(self.transport.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (AttributeError, OSError):
+            return 0
+        [count] = struct.unpack("i", held)
+        return int(count)
+
+
+def _begins(received: bytearray) -> bool:
+    """Whether this can become the head of an answer."""
+    return received[: len(_BEGIN)] == _BEGIN[: len(received)]
