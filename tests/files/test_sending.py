@@ -360,7 +360,7 @@ async def test_a_disk_that_fails_aborts_the_connection(share, large, log, monkey
 
 @pytest.mark.parametrize("end", ["closed", "reader gone", "stopped"])
 @pytest_twisted.ensureDeferred
-async def test_what_ends_while_a_thread_loads(share, large, monkeypatch, end):
+async def test_what_ends_while_a_thread_loads(share, large, monkeypatch, log, end):
     loading, go_on = Deferred(), threading.Event()
 
     def load(*_arguments):
@@ -384,6 +384,7 @@ async def test_what_ends_while_a_thread_loads(share, large, monkeypatch, end):
     go_on.set()
     await later(lambda: not shared.sendings)
     assert shared.reads == 0
+    assert errors(log) == []
 
 
 def test_a_reader_in_memory_holds_one_piece(tmp_path):
