@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 README = Path(__file__).resolve().parents[1] / "README.rst"
-LAST_LINE = "demo: 4 of 4 as expected"
+LAST_LINE = "demo: 5 of 5 as expected"
 
 
 def demo_command() -> list[str]:

@@ -24,6 +24,8 @@ def test_media_type_and_hash_are_kept_in_lower_case():
     [
         ("name", ""),
         ("size", -1),
+        ("size", 2**63),
+        ("size", 10**100),
         ("media_type", "jpeg"),
         ("media_type", "image/jpeg; q=1"),
         ("media_type", "image/jpeg\n"),

@@ -41,7 +41,9 @@ from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
 from twisted_oob.protocol.offers import Offer
 from twisted_oob.protocol.upload_service import UploadService
+from twisted_oob.transfer.delivery import Delivery
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
+from twisted_oob.transfer.sender import FileSender
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.account_stream import AccountStream
@@ -55,12 +57,14 @@ __all__ = [
     "AllowList",
     "AlreadyAnswered",
     "ComponentStream",
+    "Delivery",
     "ErrorCondition",
     "FetchFailed",
     "FetchPolicy",
     "FetchedFile",
     "Fetcher",
     "FileInfo",
+    "FileSender",
     "FileShare",
     "FileTooLarge",
     "Forbidden",

@@ -8,6 +8,9 @@ from typing import Final
 
 from twisted_oob._checks import check_not_empty, wrong_type
 
+MAX_SIZE: Final = 2**63 - 1
+"""The largest size of a file, in bytes: file systems and HTTP servers count in 64 bits."""
+
 _SHA256: Final = re.compile("[0-9A-Fa-f]{64}")
 # RFC 6838 section 4.2, without the parameters.
 _RESTRICTED_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+\-]{0,126}"
@@ -20,7 +23,7 @@ class FileInfo:
 
     Args:
         name: The file's name, without a folder.
-        size: Its size in bytes.
+        size: Its size in bytes, at most MAX_SIZE.
         media_type: Its media type without parameters (RFC 6838), such as ``image/jpeg``. It is
             kept in lower case.
         sha256: The SHA-256 of the whole file in hex (XEP-0300 has it as ``sha-256``). It is kept in
@@ -43,8 +46,8 @@ class FileInfo:
         if self.size is not None:
             if type(self.size) is not int:
                 raise wrong_type("size", "an int or None", self.size)
-            if self.size < 0:
-                raise ValueError(f"size must be a number of bytes from 0, not {self.size}")
+            if not 0 <= self.size <= MAX_SIZE:
+                raise ValueError(f"size must be a number of bytes from 0 to {MAX_SIZE}")
         for part, pattern, example in (
             ("media_type", _MEDIA_TYPE, "a media type such as 'image/jpeg'"),
             ("sha256", _SHA256, "64 hexadecimal digits"),

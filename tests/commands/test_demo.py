@@ -55,7 +55,8 @@ class Run:
 
     def ends(self):
         """Give what each offer ended with."""
-        return [re.search(r": (None|not-found|reject), \d", line)[1] for line in self.lines[:4]]
+        ends = r": (None|not-found|reject|received|timeout), \d"
+        return [re.search(ends, line)[1] for line in self.lines[:5]]
 
 
 @pytest.fixture
@@ -92,21 +93,25 @@ class Silent(Resource):
 async def test_every_offer_ends_as_it_should(run, tmp_path):
     assert await run.status() == 0
     line = r"demo: (.*) http://.*: [a-zN-]+, (\d+\.\d\d) s"
-    told = [re.match(line, one) for one in run.lines[:4]]
+    told = [re.match(line, one) for one in run.lines[:5]]
     assert [one[1] for one in told] == [
         "a file of 16 MiB",
         "a file that is not there",
         "a file cut short",
         "a forbidden address",
+        "the same file, shared by FileSender",
     ]
     assert all(float(one[2]) < demo.TIME_LIMIT for one in told)
-    assert run.ends() == ["None", "not-found", "not-found", "reject"]
-    assert re.search(r"\d s, same SHA-256 [0-9a-f]{16}\.\.\.$", run.lines[0])
+    assert run.ends() == ["None", "not-found", "not-found", "reject", "received"]
+    same = [re.search(r"\d s, (same SHA-256 [0-9a-f]{16}\.\.\.)$", run.lines[n]) for n in (0, 4)]
+    assert same[0][1] == same[1][1]
+    # Who reads the report must not be able to read the file.
+    assert re.search(r" http://127\.0\.0\.1:\d+/\.\.\.: received, ", run.lines[4])
     assert demo.FILE_SIZE == 16 * 2**20
     assert all(line.endswith(" s") for line in run.lines[1:3])
     assert run.lines[3].endswith(" s, no connection tried")
-    assert run.lines[4:] == ["demo: 4 of 4 as expected"]
-    assert "expected" not in "".join(run.lines[:4])
+    assert run.lines[5:] == ["demo: 5 of 5 as expected"]
+    assert "expected" not in "".join(run.lines[:5])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,9 +141,9 @@ async def test_an_offer_that_ends_otherwise_is_told_and_has_another_status(
 
     monkeypatch.setattr(demo, "_CutShort", Whole)
     assert await run.status() == 1
-    assert run.ends() == ["None", "not-found", "None", "reject"]
+    assert run.ends() == ["None", "not-found", "None", "reject", "received"]
     assert run.lines[2].endswith(" s -- expected not-found")
-    assert run.lines[4:] == ["demo: 3 of 4 as expected"]
+    assert run.lines[5:] == ["demo: 4 of 5 as expected"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,7 +152,8 @@ async def test_a_file_that_differs_is_not_as_expected(run, monkeypatch):
     monkeypatch.setattr(demo, "compare_files", lambda served, landed: (False, "not the same"))
     assert await run.status() == 1
     assert run.lines[0].endswith(" s, not the same -- expected None")
-    assert run.lines[4:] == ["demo: 3 of 4 as expected"]
+    assert run.lines[4].endswith(" s, not the same -- expected received")
+    assert run.lines[5:] == ["demo: 3 of 5 as expected"]
 
 
 @pytest_twisted.ensureDeferred
@@ -250,9 +256,9 @@ async def test_an_operator_sees_the_report_and_nothing_else(operator):
     process = operator.run("--demo", environment={"TMPDIR": str(operator.folder)})
     assert await process.finished() == 0, process.output
     lines = process.output.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(line.startswith("demo: ") for line in lines)
-    assert lines[-1] == "demo: 4 of 4 as expected"
+    assert lines[-1] == "demo: 5 of 5 as expected"
     assert list(operator.folder.iterdir()) == []
 
 

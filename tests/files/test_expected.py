@@ -39,17 +39,25 @@ def test_what_is_as_it_was_offered_or_unknown_passes(check, given):
 @pytest.mark.parametrize(
     ("check", "given", "detail"),
     [
-        (check_declared, (FileInfo(size=5), 6), "the server declares 6 bytes, but 5 were offered"),
-        (check_declared, (FileInfo(size=5), 0), "the server declares 0 bytes, but 5 were offered"),
-        (check_declared, (FileInfo(size=0), 1), "the server declares 1 bytes, but 0 were offered"),
-        (check_so_far, (FileInfo(size=5), 6), "more than the 5 bytes came that were offered"),
-        (check_so_far, (FileInfo(size=0), 1), "more than the 0 bytes came that were offered"),
-        (check_whole, (FileInfo(size=5), 4, HASH), "4 bytes came, but 5 were offered"),
-        (check_whole, (FileInfo(size=0), 4, HASH), "4 bytes came, but 0 were offered"),
+        (check_declared, (FileInfo(size=5), 6), "the declared size is 6 bytes, but 5 were offered"),
+        (check_declared, (FileInfo(size=5), 0), "the declared size is 0 bytes, but 5 were offered"),
+        (check_declared, (FileInfo(size=0), 1), "the declared size is 1 bytes, but 0 were offered"),
+        (
+            check_so_far,
+            (FileInfo(size=5), 6),
+            "the size is more than the 5 bytes that were offered",
+        ),
+        (
+            check_so_far,
+            (FileInfo(size=0), 1),
+            "the size is more than the 0 bytes that were offered",
+        ),
+        (check_whole, (FileInfo(size=5), 4, HASH), "the size is 4 bytes, but 5 were offered"),
+        (check_whole, (FileInfo(size=0), 4, HASH), "the size is 4 bytes, but 0 were offered"),
         (
             check_whole,
             (FileInfo(size=5, sha256=OTHER), 5, HASH),
-            f"the SHA-256 is {HASH}, but {OTHER} was offered",
+            f"the SHA-256 hash is {HASH}, but {OTHER} was offered",
         ),
     ],
 )

@@ -57,15 +57,24 @@ async def test_the_very_file_arrives(fetcher, web, folder, served, offered):
 
 
 SIZES = {
-    "one byte more is declared": (answer(SMALL + b"!"), "declares 9 bytes, but 8 were offered"),
-    "one byte less is declared": (answer(SMALL[:-1]), "declares 7 bytes, but 8 were offered"),
-    "an empty one is declared": (answer(b""), "declares 0 bytes, but 8 were offered"),
-    "more than there is is declared": (answer(SMALL, length=9), "9 bytes, but 8 were offered"),
+    "one byte more is declared": (
+        answer(SMALL + b"!"),
+        "declared size is 9 bytes, but 8 were offered",
+    ),
+    "one byte less is declared": (
+        answer(SMALL[:-1]),
+        "declared size is 7 bytes, but 8 were offered",
+    ),
+    "an empty one is declared": (answer(b""), "declared size is 0 bytes, but 8 were offered"),
+    "more than there is is declared": (
+        answer(SMALL, length=9),
+        "declared size is 9 bytes, but 8 were offered",
+    ),
     "one byte more comes": (chunked(SMALL, b"!"), "more than the 8 bytes"),
     "very much more comes": (in_chunks(LARGE), "more than the 8 bytes"),
     "more comes, and goes on": (chunked(LARGE, end=b""), "more than the 8 bytes"),
-    "one byte less comes": (chunked(SMALL[:-1]), "7 bytes came, but 8 were offered"),
-    "nothing comes": (chunked(), "0 bytes came, but 8 were offered"),
+    "one byte less comes": (chunked(SMALL[:-1]), "size is 7 bytes, but 8 were offered"),
+    "nothing comes": (chunked(), "size is 0 bytes, but 8 were offered"),
 }
 
 
@@ -92,7 +101,7 @@ async def test_a_file_of_the_size_with_another_hash_leaves_nothing(
     info = FileInfo(name="a.txt", size=size, sha256=other)
     error = await failure_of(fetcher().fetch(web.url(), info=info), FetchFailed)
     assert (error.condition, error.text) == ("item-not-found", "not the file that was offered")
-    assert error.detail == f"the SHA-256 is {sha256(content)}, but {other} was offered"
+    assert error.detail == f"the SHA-256 hash is {sha256(content)}, but {other} was offered"
     assert names(folder) == []
 
 
@@ -130,7 +139,7 @@ async def test_a_declared_length_that_is_wrong_ends_the_transfer_before_the_body
     # The headers alone come, and the rest never does.
     web.answers = [answer(b"", length=10**6)]
     error = await failure_of(fetcher().fetch(web.url(), info=FileInfo(size=8)), FetchFailed)
-    assert "declares 1000000 bytes" in error.detail
+    assert "declared size is 1000000 bytes" in error.detail
 
 
 @step

@@ -244,5 +244,5 @@ def test_editable_install_shows_the_plugin_to_twistd(tmp_path):
 
 def test_demo_of_the_installed_wheel(installed):
     output = installed.run(TWISTD, "-n", "oob-responder", "--demo")
-    assert output.splitlines()[-1] == "demo: 4 of 4 as expected"
+    assert output.splitlines()[-1] == "demo: 5 of 5 as expected"
     assert list(installed.outside.iterdir()) == []

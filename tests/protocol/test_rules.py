@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from xml.etree import ElementTree
+
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.streams import (
+    COMPONENT,
     PEER,
     URL,
     WIRES,
@@ -17,7 +22,7 @@ from tests.support.streams import (
     outcome,
 )
 from tests.support.wire_page import PAGE, page
-from twisted_oob import NotFound, OOBHandler, Rejected, ResourceConstraint
+from twisted_oob import FileInfo, NotFound, OOBHandler, Rejected, ResourceConstraint
 from twisted_oob.protocol import rules
 from twisted_oob.xmpp.gate import Verdict
 
@@ -123,6 +128,41 @@ def test_answer(rule, handler, wire):
         else:
             assert outcome(asked) == rule.outcome
         assert end.sent() == []
+
+
+@every_wire
+@every_handler
+@pytest.mark.parametrize("rule", rules.BOUNCES, ids=lambda rule: rule.comes_in)
+def test_bounce(rule, handler, wire):
+    made, end = connected(wire=wire, handler=handler)
+    names = {"peer": PEER, "bare": JID(PEER).userhost(), "domain": JID(PEER).host}
+    for _ in range(2):
+        told = made.send_message(PEER, URL, bounce_timeout=2.0)
+        id_ = end.sent_one().get("id")
+        end.receive(rule.stanza.format(**names, me=end.me, stranger=STRANGER, id=id_))
+        if rule.outcome == rules.WAITS:
+            assert not told.called
+            clock_of(made).advance(2.0)
+            assert outcome(told) is None
+        else:
+            assert outcome(told) == rule.outcome
+        assert end.sent() == []
+        assert clock_of(made).getDelayedCalls() == []
+
+
+@every_wire
+@every_handler
+def test_what_is_sent_of_a_file(handler, wire):
+    info = FileInfo("a.pdf", 3, "application/pdf", sha256(b"foo").hexdigest())
+    made, end = connected(wire=wire, handler=handler)
+    made.send_message(PEER, "https://files.example/a.pdf", "a report", info=info)
+    message, description = end.sent()
+    ids = {"id": message.get("id"), "other": description.get("id")}
+    wanted = ElementTree.fromstring(f"<all>{rules.SENT.format(peer=PEER, **ids)}</all>")
+    for stanza, example in zip((message, description), wanted, strict=True):
+        if end.me == COMPONENT:
+            example.set("from", COMPONENT)
+        assert canonical(stanza) == canonical(example)
 
 
 def test_every_rule_is_played_in_some_way():

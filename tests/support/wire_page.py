@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from twisted_oob.protocol.rules import ANSWERS, REQUESTS, WAITS
+from twisted_oob.protocol.rules import ANSWERS, BOUNCES, REQUESTS, SENT, WAITS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "wire.rst"
 
 _EXAMPLE = {
     "peer": "juliet@example.org/phone",
+    "bare": "juliet@example.org",
+    "domain": "example.org",
     "me": "files.example.org",
     "stranger": "mallory@example.net/x",
     "id": "9f2c...",
+    "other": "41d0...",
 }
 _HEAD = """\
 ===========
@@ -24,7 +27,9 @@ What comes in and what goes out, in full. This page is made of the table in
 ``twisted_oob/protocol/rules.py``, and the tests play each of its rules on every kind of stream.
 Don't edit it: run ``python -m tests.support.wire_page``.
 """
-
+_BOUNCES = """
+With a ``bounce_timeout``; ``None`` if nothing of this comes in that time.
+"""
 
 _ROWS = """
 .. list-table::
@@ -62,6 +67,21 @@ def _example(xml):
     return "\n::\n\n" + "".join(f"    {line}\n" for line in lines)
 
 
+def _outcomes(method, rules):
+    return _table(
+        ("comes in", method),
+        *(
+            (
+                rule.comes_in,
+                "waits on: this is ignored"
+                if rule.outcome == WAITS
+                else f"fires with ``{rule.outcome!r}``",
+            )
+            for rule in rules
+        ),
+    )
+
+
 def page():
     """Give the whole page."""
     text = _HEAD + _section("What others send us")
@@ -69,19 +89,9 @@ def page():
         ("comes in", "what the application does", "goes out"),
         *((rule.comes_in, rule.application, rule.goes_out) for rule in REQUESTS),
     )
-    text += _section("What send_url fires with")
-    text += _table(
-        ("comes in", "send_url"),
-        *(
-            (
-                answer.comes_in,
-                "waits on: this is ignored"
-                if answer.outcome == WAITS
-                else f"fires with ``{answer.outcome!r}``",
-            )
-            for answer in ANSWERS
-        ),
-    )
+    text += _section("What send_url fires with") + _outcomes("send_url", ANSWERS)
+    text += _section("What send_message fires with")
+    text += _BOUNCES + _outcomes("send_message", BOUNCES)
     text += _section("Examples")
     shown = set()
     for rule in REQUESTS:
@@ -91,7 +101,8 @@ def page():
         if rule.answer and rule.answer not in shown:
             shown.add(rule.answer)
             text += f"\nOut goes {rule.goes_out}:\n{_example(rule.answer)}"
-    for answer in ANSWERS:
+    text += f"\nOut goes what ``send_message`` makes of a file:\n{_example(SENT)}"
+    for answer in ANSWERS + BOUNCES:
         text += f"\n{answer.comes_in[0].upper()}{answer.comes_in[1:]}:\n{_example(answer.stanza)}"
     return text
 

@@ -342,7 +342,7 @@ async def test_whatever_a_fetch_fails_with_is_an_answer_and_a_line(
     sender = await network.start(limits={"concurrency": 1})
     condition, text = told
 
-    async def fetch(url):
+    async def fetch(url, *, info):
         raise error
 
     monkeypatch.setattr(network.fetcher, "fetch", fetch)

@@ -329,3 +329,13 @@ def test_what_a_component_remembers_is_bounded(component):
         answers_to(wire, "unsubscribe", f"stranger{number}@home.example")
     (handler,) = (one for one in wire.manager if isinstance(one, PresenceHandler))
     assert len(handler._asked) == 1000
+
+
+def test_presence_can_have_a_priority_and_leave_requests_to_others():
+    wire = ClientWire(XMPPClient(JID(ME), "secret"))
+    PresenceHandler(None, priority=-1).setHandlerParent(wire.manager)
+    wire.open()
+    assert wire.sent_one().findtext("priority") == "-1"
+    for kind in ("subscribe", "unsubscribe", "probe"):
+        wire.receive(stanza("presence", type=kind, from_=FRIEND, to=ME))
+    assert wire.sent() == []

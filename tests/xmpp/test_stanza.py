@@ -11,7 +11,7 @@ from twisted.words.xish.domish import Element, SerializedXML
 
 from tests.support.streams import ME, PEER, URL, ClientWire, canonical
 from twisted_oob import NS_IQ_OOB, NS_X_OOB, OOBData
-from twisted_oob.xmpp.stanza import IQ, Payload, escaped, iq_element, iq_xml, replace_non_xml
+from twisted_oob.xmpp.stanza import IQ, Payload, iq_element, iq_xml
 
 # All that XML can hold, and more often what it must escape.
 CHARACTERS = st.one_of(
@@ -101,25 +101,6 @@ def test_iq_is_read_as_it_was_meant(kind, id_, to, from_, payload):
         assert [(part.tag, part.text or "") for part in child] == [
             (f"{{{payload.namespace}}}{name}", text) for name, text in payload.parts
         ]
-
-
-ESCAPED = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    "'": "&apos;",
-    '"': "&quot;",
-    "\t": "&#9;",
-    "\n": "&#10;",
-    "\r": "&#13;",
-}
-
-
-@pytest.mark.parametrize("text", ["a{}b", "\x7f{}{}", "{}\x85{}"])
-def test_each_character_that_a_parser_would_change_is_escaped(text):
-    for character, reference in ESCAPED.items():
-        assert escaped(text.replace("{}", character)) == text.replace("{}", reference)
-    assert escaped(text) == text
 
 
 @settings(max_examples=50)
@@ -260,28 +241,6 @@ def test_elements_do_not_share_anything():
     assert other["id"] == "i"
     assert other.firstChildElement()["sid"] == HARD.attributes["sid"]
     assert len(other.children) == 1
-
-
-# XML 1.0 section 2.2.
-XML_RANGES = ((0x9, 0xA), (0xD, 0xD), (0x20, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
-# Every character but the inner ones of long ranges, which a class of characters can't tell apart.
-CODE_POINTS = [
-    *range(0x300),
-    *range(0xD700, 0xE100),
-    *range(0xFD00, 0x10100),
-    *(
-        plane + offset
-        for plane in range(0x10000, 0x110000, 0x10000)
-        for offset in (0, 0xFFFE, 0xFFFF)
-    ),
-]
-
-
-def test_each_character_that_xml_cannot_hold_is_replaced_and_no_other():
-    for code in CODE_POINTS:
-        held = any(first <= code <= last for first, last in XML_RANGES)
-        wanted = chr(code) if held else "\ufffd"
-        assert replace_non_xml(f"a{chr(code)}{chr(code)}b") == f"a{wanted}{wanted}b", hex(code)
 
 
 def test_repr_of_a_payload_shows_nothing_of_what_it_holds():

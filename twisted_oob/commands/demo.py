@@ -2,8 +2,8 @@
 
 It runs an embedded router on TCP with the responder as ``oob.localhost``, a sender that connects
 to it as an external component (XEP-0114), and an HTTP server with a generated file. The sender
-makes four offers: one that succeeds and three that can't. The report compares how each offer ends
-with how it should.
+makes five offers: one that succeeds and three that can't, of URLs, and one of a local file, which
+FileSender shares. The report compares how each offer ends with how it should.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ from twisted_oob.commands.report import REPORT_NAMESPACE
 from twisted_oob.errors import NOT_FOUND, REJECT
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
+from twisted_oob.transfer.delivery import RECEIVED, shown_place
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder
+from twisted_oob.transfer.sender import FileSender
 
 DOMAIN: Final = "oob.localhost"
 SENDER: Final = "sender.localhost"
@@ -48,7 +51,7 @@ _log = Logger(REPORT_NAMESPACE)
 
 @dataclass(frozen=True)
 class _Case:
-    """One offer, and what the Deferred of ``send_url`` should fire with."""
+    """One offer, and what ``send_url`` should fire with, or the outcome of FileSender."""
 
     what: str
     url: str
@@ -110,6 +113,7 @@ class Demo(Service):
         try:
             await stage.set_up()
             verdicts = [await self._offer(stage, case) for case in stage.cases()]
+            verdicts.append(await self._share(stage))
         finally:
             await stage.tear_down()
         good = sum(verdicts)
@@ -126,16 +130,33 @@ class Demo(Service):
         elif good and case.expected == REJECT:
             good = FORBIDDEN not in stage.connected_to
             note = "no connection tried" if good else "a connection was tried"
-        _log.info(
-            "demo: {what} {url}: {fired}, {seconds:.2f} s{note}{verdict}",
-            what=case.what,
-            url=case.url,
-            fired=fired,
-            seconds=seconds,
-            note=note and f", {note}",
-            verdict="" if good else f" -- expected {case.expected}",
-        )
+        _tell(case, fired, seconds, good=good, note=note)
         return good
+
+    async def _share(self, stage: _Stage) -> bool:
+        stage.clear()
+        began = self._reactor.seconds()
+        delivery = await FileSender(stage.sender, share=stage.share).send(DOMAIN, stage.served)
+        seconds = self._reactor.seconds() - began
+        url = "nowhere" if delivery.url is None else shown_place(delivery.url, delivery.via)
+        case = _Case("the same file, shared by FileSender", url, RECEIVED)
+        good, note = delivery.outcome == case.expected, ""
+        if good:
+            good, note = compare_files(stage.served, stage.landed)
+        _tell(case, delivery.outcome, seconds, good=good, note=note)
+        return good
+
+
+def _tell(case: _Case, fired: object, seconds: float, *, good: bool, note: str) -> None:
+    _log.info(
+        "demo: {what} {url}: {fired}, {seconds:.2f} s{note}{verdict}",
+        what=case.what,
+        url=case.url,
+        fired=fired,
+        seconds=seconds,
+        note=note and f", {note}",
+        verdict="" if good else f" -- expected {case.expected}",
+    )
 
 
 class _Stage:
@@ -148,6 +169,7 @@ class _Stage:
         self.landed = self._folder / "landed"
         self.connected_to: set[str] = set()
         self.sender = OOBHandler(timeout=TIME_LIMIT, reactor=reactor)
+        self.share = FileShare(self._listen(), reactor=reactor)
         self._embedded: EmbeddedResponder | None = None
         self._component: Any = None
         self._web: Any = None
@@ -161,6 +183,7 @@ class _Stage:
         site.putChild(b"report.pdf", File(str(self.served), "application/pdf"))
         site.putChild(b"cut-short.pdf", _CutShort())
         self._web = await self._listen().listen(Site(site))
+        self.share.startService()
 
         policy = FetchPolicy(allow_networks=(ip_network("127.0.0.0/8"),), timeout=TIME_LIMIT)
         watched = _WatchedReactor(self._reactor, self.connected_to)
@@ -185,6 +208,11 @@ class _Stage:
             _Case("a forbidden address", f"http://{FORBIDDEN}/", REJECT),
         )
 
+    def clear(self) -> None:
+        """Remove what has landed so far."""
+        for path in self.landed.iterdir():
+            path.unlink()
+
     async def tear_down(self) -> None:
         try:
             if self._component is not None:
@@ -193,6 +221,8 @@ class _Stage:
                 await self._embedded.stop()
             if self._web is not None:
                 await self._web.stopListening()
+            if self.share.running:
+                await self.share.stopService()
         finally:
             shutil.rmtree(self._folder)
 

@@ -17,7 +17,8 @@ from twisted.words.xish import domish
 from twisted_oob._checks import wrong_type
 from twisted_oob._urls import MAX_URL_LENGTH, URI, shown_text, shown_url, to_uri
 from twisted_oob.errors import InvalidOOBData
-from twisted_oob.xmpp.stanza import NON_XML, Payload
+from twisted_oob.xmpp.characters import NON_XML
+from twisted_oob.xmpp.stanza import Payload
 
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"

@@ -12,7 +12,7 @@ part               lives                       when the stream is lost
 RequestTracker     with the handler            requests that were sent fail; those that were not
                                                wait for the next stream
 Outbox             with the handler            messages that were not written wait for the next
-                                               stream
+                                               stream; those that may still bounce fail
 DeadlineQueue      with the handler            stays; it has one timer for requests and offers
 BoundStream        with the stream             dropped
 OpenOffers         with the stream             offers are lost, and their work is cancelled
@@ -42,9 +42,8 @@ state that is whole before it calls anything that is not its own.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
@@ -55,23 +54,21 @@ from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
 from twisted_oob._checks import check_callable, check_flag, checked_count, checked_seconds
-from twisted_oob.errors import ErrorCondition, Rejected, StreamRefused
-from twisted_oob.protocol.arguments import Timeout, check_addresses, check_gate
-from twisted_oob.protocol.data import NS_IQ_OOB, NS_X_OOB, oob_elements, oob_payload
+from twisted_oob.errors import Rejected
+from twisted_oob.protocol.arguments import check_gate
+from twisted_oob.protocol.data import NS_IQ_OOB, NS_X_OOB, oob_elements
 from twisted_oob.protocol.direct import Intake
-from twisted_oob.protocol.messages import MessageCallback, build_message, deliver
+from twisted_oob.protocol.messages import MessageCallback, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, check_form, read_request
+from twisted_oob.protocol.sending import SendingHandler
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
 from twisted_oob.xmpp.stanza import IQ, Payload
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.tracker import RequestTracker
-
-# An enum's members are looked up by its metaclass, which costs more than the comparison.
-_OF_HANDLER: Final = Timeout.OF_HANDLER
 
 # One query that is quickly matched, and a look at the stanza: each query more costs every stanza on
 # the stream as much as that look.
@@ -84,7 +81,7 @@ _CARRIERS: Final = frozenset(("message", "presence"))
 
 
 @implementer(IDisco)
-class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class OOBHandler(SendingHandler):
     """Out of Band Data (XEP-0066) on an XMPP stream.
 
     Add it to a Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or to Twisted
@@ -98,8 +95,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             methods. An asyncio Future is an awaitable, too, on the asyncio reactor. Without
             ``on_offer``, offers are left to other handlers of the stream, and answered with
             not-acceptable if nobody takes them.
-        on_message: Called with an OOBMessage for each usable ``jabber:x:oob`` element in an
-            incoming message or presence.
+        on_message: Called with an OOBMessage for each file that an incoming message or presence
+            names by a usable URL: in ``jabber:x:oob``, in ``<file-sharing/>`` (XEP-0447) or by SIMS
+            (XEP-0385).
         timeout: Seconds until ``send_url`` fails without an answer, and ``send_message`` without a
             stream; None for never.
         answer_timeout: Seconds until an offer that nobody answered gets internal-server-error; None
@@ -117,13 +115,18 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     Raises:
         TypeError: An argument has the wrong type. The message names it.
         ValueError: A timeout or ``max_open_offers`` is not above 0.
+
+    Attributes:
+        clock: The reactor that it was made with.
     """
 
-    parent: Any
-    xmlstream: Any
+    # What the sending half keeps, and is told of each stream.
+    _deadlines: DeadlineQueue
+    _outbox: Outbox
+    _tracker: RequestTracker
+
     on_offer: OfferCallback | None = None
     on_message: MessageCallback | None = None
-    timeout: float | None
     answer_timeout: float | None
 
     def __init__(
@@ -138,7 +141,7 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         gate: Gate | None = None,
         reactor: Clock | None = None,
     ) -> None:
-        XMPPHandler.__init__(self)
+        SendingHandler.__init__(self, timeout, reactor)
         check_callable("on_offer", on_offer)
         check_callable("on_message", on_message)
         # A subclass may have them as methods.
@@ -146,128 +149,15 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             self.on_offer = on_offer
         if on_message is not None:
             self.on_message = on_message
-        self.timeout = checked_seconds("timeout", timeout)
         self.answer_timeout = checked_seconds("answer_timeout", answer_timeout)
         self._max_open_offers = checked_count("max_open_offers", max_open_offers)
         self._direct = check_flag("direct", direct)
         check_gate(gate)
         self._gate = gate
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = cast("Clock", installed)
-        self._deadlines = DeadlineQueue(reactor)
-        self._tracker = RequestTracker(self._deadlines)
-        self._disowned = False
         # Whether offers are left to others on the stream, and taken if nobody else did.
         self._yields = False
-        self._stream: BoundStream | None = None
         self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
-        self._outbox = Outbox(self._deadlines)
-
-    def send_url(
-        self,
-        recipient: JID | str,
-        url: str,
-        desc: str | None = None,
-        *,
-        sid: str | None = None,
-        sender: JID | str | None = None,
-        timeout: float | Timeout | None = Timeout.OF_HANDLER,
-    ) -> Deferred[ErrorCondition | None]:
-        """Ask a peer to retrieve a URL, and wait until it has (XEP-0066 section 2).
-
-        Without a stream, the request waits for the next one. One that fails before it is sent is
-        never sent.
-
-        Args:
-            recipient: The full JID of a client, or the JID of a component.
-            url: A URL of any scheme. It is sent as a URI (see OOBData) of at most 8 KiB.
-            desc: A description, for people.
-            sid: A stream identifier, only for peers of version 1.5 of the standard.
-            sender: The address to send from, for a component with several; None for the stream's.
-            timeout: Seconds until it fails without an answer; None for never. By default, it is
-                the handler's.
-
-        Returns:
-            A Deferred. It fires with None once the peer has the whole file, or with the
-            ErrorCondition that it answered. It fails if nobody answered: with TimeoutError (of
-            twisted.words.protocols.jabber.xmlstream), with ConnectionLost or ConnectionDone, with
-            StreamRefused if there can't be a stream, or with CancelledError after ``cancel()``. It
-            fails with ValueError if the URL, an address or the timeout is not valid, and with
-            TypeError if an argument has the wrong type; nothing is sent then.
-        """
-        try:
-            seconds = self.timeout
-            if timeout is not _OF_HANDLER:
-                seconds = checked_seconds("timeout", timeout)
-            payload = oob_payload(NS_IQ_OOB, url, desc, sid)
-            if type(recipient) is not str or sender is not None:
-                check_addresses(recipient, sender)
-            if self._stream is None:
-                self._check_not_refused()
-            return self._tracker.request(
-                "set", payload, recipient, sender=sender, timeout=seconds, on_error=ErrorCondition
-            )
-        except (ValueError, StreamRefused):
-            return fail(Failure())
-
-    def send_message(
-        self,
-        recipient: JID | str,
-        url: str,
-        desc: str | None = None,
-        *,
-        body: str | None = None,
-        message_type: str = "chat",
-        sender: JID | str | None = None,
-    ) -> Deferred[None]:
-        """Send a URL inside a message (XEP-0066 section 3). Nobody acknowledges it.
-
-        Without a stream, it waits for the next one, as long as the handler's ``timeout``. At most
-        1,000 messages wait.
-
-        Args:
-            recipient: Any JID.
-            url: As for ``send_url``; so are ``desc`` and ``sender``.
-            body: The text beside it. By default it is exactly the URI, which clients need to show
-                the file inline.
-            message_type: chat, groupchat, headline or normal.
-
-        Returns:
-            A Deferred. It fires with None once the message is written to the stream. It fails with
-            what the stream raised; without a stream, with TimeoutError, QueueFull, StreamRefused or
-            CancelledError, as ``send_url`` does. It fails with ValueError or TypeError if an
-            argument is not valid; nothing is sent then.
-        """
-        try:
-            message = build_message(
-                recipient, url, desc, body=body, message_type=message_type, sender=sender
-            )
-            if self._stream is None:
-                self._check_not_refused()
-        except (ValueError, StreamRefused):
-            return fail(Failure())
-        return self._outbox.send(message, self.timeout)
-
-    def setHandlerParent(self, parent: Any) -> None:
-        """Join a stream manager. What waits fails if its stream is refused for good."""
-        self._disowned = False
-        XMPPHandler.setHandlerParent(self, parent)
-        refused = getattr(parent, "refused", None)
-        if isinstance(refused, StreamRefused) and self._stream is None:
-            self.stream_refused(refused)
-
-    def stream_refused(self, error: StreamRefused) -> bool:
-        """Fail what waits for a stream: the manager says that there won't be one.
-
-        Returns:
-            Whether anything waited, so that the application hears of it.
-        """
-        requests = self._tracker.fail_waiting(error)
-        messages = self._outbox.fail_waiting(error)
-        return requests or messages
 
     def makeConnection(self, xs: Any) -> None:
         """Know of a stream, unless another handler took us off while its manager told us of it."""
@@ -344,8 +234,9 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
         if intake is not None:
             intake.close()
-        self._outbox.stream_lost()
+        lost = self._outbox.stream_lost()
         self._tracker.stream_lost(reason)
+        self._outbox.fail_lost(lost, reason)
         open_offers.stream_lost()
 
     # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. It is
@@ -363,8 +254,13 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                     self._on_request(stanza)
             elif self._tracker.take_answer(stanza):
                 stanza.handled = True
-        elif name in _CARRIERS and self.on_message is not None:
-            deliver(stanza, self.on_message)
+        elif name in _CARRIERS:
+            if stanza.attributes.get("type") == "error":
+                # What we sent has come back: nothing of it is for on_message.
+                if name == "message" and self._outbox.bounces.take(stanza, self._stream.me):
+                    stanza.handled = True
+            elif self.on_message is not None:
+                deliver(stanza, self.on_message)
 
     def _on_leftover(self, xmlstream: Any, iq: Any) -> None:
         if self._stream is None or self._stream.xmlstream is not xmlstream:
@@ -415,9 +311,3 @@ class OOBHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _turn_down(self, iq: IQ, error: StanzaError) -> None:
         if self._open_offers is not None:
             self._open_offers.turn_down(iq, error)
-
-    def _check_not_refused(self) -> None:
-        """Raise the reason if the stream manager says that there won't be a stream."""
-        refused = getattr(self.parent, "refused", None)
-        if isinstance(refused, StreamRefused):
-            raise refused

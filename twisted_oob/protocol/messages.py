@@ -1,8 +1,8 @@
-"""URLs inside messages and presence: ``jabber:x:oob`` (XEP-0066 section 3), built and read."""
+"""Files inside messages and presence: ``jabber:x:oob`` (XEP-0066 section 3), SFS and SIMS."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,9 +12,12 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish import domish
 
 from twisted_oob.protocol.arguments import check_addresses
-from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text, oob_elements
+from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text
+from twisted_oob.protocol.metadata import FileInfo, check_info
+from twisted_oob.protocol.sharing import add_sharing, files_in
 from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import parse_jid, shown
+from twisted_oob.xmpp.serial import SafeElement
 from twisted_oob.xmpp.tracker import new_id
 
 MESSAGE_TYPES: Final = ("chat", "groupchat", "headline", "normal")
@@ -25,19 +28,24 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class OOBMessage:
-    """A URL that came inside a message or presence (XEP-0066 section 3). It is not answered.
+    """A file that came inside a message or presence, by its URL. It is not answered.
+
+    ``jabber:x:oob`` (XEP-0066 section 3), SFS (XEP-0447) and SIMS (XEP-0385) may name it, and all
+    of them at once. It is one file all the same.
 
     Attributes:
         data: What is offered, an OOBData; ``url`` and ``desc`` are its parts.
         sender: The JID that it came from; None if the stanza does not say.
         body: The text of the message's ``<body/>``; None if it has none.
         element: The whole stanza as it came.
+        info: What the sender knows of the file; None if it gave only the URL.
     """
 
     data: OOBData
     sender: JID | None
     body: str | None = field(repr=False)  # most clients put the URL there, with its userinfo
     element: domish.Element = field(repr=False)
+    info: FileInfo | None = field(default=None, repr=False)  # a stranger's text of any length
 
     @property
     def url(self) -> str:
@@ -53,16 +61,19 @@ class OOBMessage:
 MessageCallback = Callable[[OOBMessage], "Awaitable[object] | None"]
 
 
-def build_message(
+def build_messages(
     recipient: JID | str,
     url: str,
     desc: str | None,
     *,
+    info: FileInfo | None,
     body: str | None,
     message_type: str,
     sender: JID | str | None,
-) -> domish.Element:
-    """Build a message that holds a URL; its parameters are those of ``OOBHandler.send_message``.
+) -> list[domish.Element]:
+    """Build the message that holds a URL, and the one of its description if it needs its own.
+
+    The parameters are those of ``OOBHandler.send_message``.
 
     Raises:
         ValueError: One of them can't be sent.
@@ -75,41 +86,58 @@ def build_message(
     if message_type not in MESSAGE_TYPES:
         raise ValueError(f"message_type must be one of {MESSAGE_TYPES}, not {message_type!r}")
     check_addresses(recipient, sender)
-    message = domish.Element((None, "message"))
+    to = parse_jid(recipient).full()
+    from_ = None if sender is None else parse_jid(sender).full()
+    message = _message(to, from_, message_type, text)
+    if info is None:
+        message.addChild(data.to_element(NS_X_OOB))
+        return [message]
+    message.addChild(OOBData(url).to_element(NS_X_OOB))
+    add_sharing(message, data.url, check_info(info), text)
+    return (
+        [message] if data.desc is None else [message, _message(to, from_, message_type, data.desc)]
+    )
+
+
+def _message(to: str, from_: str | None, message_type: str, body: str) -> domish.Element:
+    # Safe, as the text may be anything: a carriage return in it must not become a line feed.
+    message: domish.Element = SafeElement((None, "message"))  # type: ignore[no-untyped-call]
     message["id"] = new_id()
-    message["to"] = parse_jid(recipient).full()
-    if sender is not None:
-        message["from"] = parse_jid(sender).full()
+    message["to"] = to
+    if from_ is not None:
+        message["from"] = from_
     message["type"] = message_type
-    message.addElement("body", content=text)
-    message.addChild(data.to_element(NS_X_OOB))
-    # If it can't be written, that must show here: later, it would hold up all that waits behind it.
-    message.toXml().encode()
+    message.addElement("body", content=body)
     return message
 
 
-def messages_in(stanza: domish.Element) -> Iterator[OOBMessage]:
-    """Read each usable ``<x xmlns='jabber:x:oob'/>`` of a message or presence.
+def messages_in(stanza: domish.Element) -> list[OOBMessage]:
+    """Read each file that a message or presence names with a usable URL.
 
-    Yields nothing for a stanza of type error: it brings back what we sent.
+    There are none in a stanza of type error: it brings back what we sent.
     """
     if stanza.getAttribute("type") == "error":
-        return
+        return []
     address = stanza.getAttribute("from")
+
+    def ignored(error: ValueError) -> None:
+        _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
+
+    files = files_in(stanza, ignored)
+    if not files:
+        return []
+    try:
+        sender = None if address is None else parse_jid(address)
+    except ValueError as error:
+        ignored(error)
+        return []
+    # The one in <fallback/> is not the message's.
     body = next((str(child) for child in stanza.elements(stanza.uri, "body")), None)
-    # A list, as what the application does with one may change the stanza.
-    for element in list(oob_elements(stanza, NS_X_OOB)):
-        try:
-            data = OOBData.from_element(element)
-            sender = None if address is None else parse_jid(address)
-        except ValueError as error:  # noqa: PERF203  (each is for itself)
-            _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
-        else:
-            yield OOBMessage(data, sender, body, stanza)
+    return [OOBMessage(file.data, sender, body, stanza, file.info) for file in files]
 
 
 def deliver(stanza: domish.Element, on_message: MessageCallback) -> None:
-    """Give each URL of a message or presence to the application; what fails is logged."""
+    """Give each file of a message or presence to the application; what fails is logged."""
     for message in messages_in(stanza):
         try:
             returned = on_message(message)

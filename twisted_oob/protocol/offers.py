@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob.errors import AlreadyAnswered, OfferLost, error_from_condition
+from twisted_oob.protocol.metadata import NS_FILE, FileInfo, read_file
 from twisted_oob.protocol.requests import short_error
 from twisted_oob.xmpp.deferreds import as_deferred, has_succeeded
 from twisted_oob.xmpp.guard import error_response
@@ -94,6 +95,13 @@ class Offer:
     def desc(self) -> str | None:
         """The sender's description, for people; None if it gave none."""
         return self.data.desc
+
+    @property
+    def info(self) -> FileInfo | None:
+        """What the sender knows of the file (XEP-0446); None if it gave only the URL."""
+        # Read only if somebody asks: hardly any offer has it.
+        file = self._iq.nested(NS_FILE, "file")
+        return None if file is None else read_file(file)
 
     @property
     def sid(self) -> str | None:

@@ -12,14 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-_QUERY: Final = "<query xmlns='jabber:iq:oob'><url>https://files.example/a.pdf</url></query>"
-_NO_URL: Final = "<query xmlns='jabber:iq:oob'><desc>a report</desc></query>"
-_RELATIVE: Final = "<query xmlns='jabber:iq:oob'><url>a.pdf</url></query>"
-_X: Final = "<x xmlns='jabber:x:oob'><url>https://files.example/a.pdf</url></x>"
-_RELATIVE_X: Final = "<x xmlns='jabber:x:oob'><url>a.pdf</url></x>"
+from twisted_oob.protocol.examples import (
+    ATTACHED,
+    ENCRYPTED,
+    FALLBACK,
+    JINGLE,
+    NO_URL,
+    QUERY,
+    QUERY_WITH_FILE,
+    RELATIVE,
+    RELATIVE_X,
+    SFS,
+    SIMS,
+    X,
+)
 
 
-def _offer(payload: str = _QUERY, kind: str = "set", peer: str = "{peer}") -> str:
+def _offer(payload: str = QUERY, kind: str = "set", peer: str = "{peer}") -> str:
     return f"<iq type='{kind}' id='o1' from='{peer}' to='{{me}}'>{payload}</iq>"
 
 
@@ -28,7 +37,7 @@ def _error(
     kind: str,
     code: int,
     *,
-    payload: str = _QUERY,
+    payload: str = QUERY,
     text: str = "",
     peer: str = "{peer}",
 ) -> str:
@@ -37,6 +46,10 @@ def _error(
     said = f"<text {xmlns}>{text}</text>" if text else ""
     error = f"<error type='{kind}' code='{code}'><{condition} {xmlns}/>{said}</error>"
     return f"<iq type='error' id='o1' from='{{me}}' to='{peer}'>{payload}{error}</iq>"
+
+
+def _message(payload: str, body: str = "see", peer: str = "{peer}") -> str:
+    return f"<message from='{peer}' to='{{me}}'><body>{body}</body>{payload}</message>"
 
 
 def _short(condition: str, kind: str) -> str:
@@ -66,12 +79,12 @@ class RequestRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRule:
-    """A stanza that comes while ``send_url`` waits for its answer, and what that fires with.
+    """A stanza that comes while an answer, or the bounce of a message, is waited for.
 
     Attributes:
         comes_in: What it is, in words.
         stanza: An example of it, as XML.
-        outcome: What the Deferred fires with: ``None``, an ErrorCondition, or WAITS if it does not.
+        outcome: What its Deferred fires with: ``None``, an ErrorCondition, or WAITS if it does not.
     """
 
     comes_in: str
@@ -90,9 +103,9 @@ TOO_MANY: Final = "has max_open_offers without an answer"
 DENIES: Final = "its gate denies the sender"
 DROPS: Final = "its gate drops what the sender asks too often"
 NEVER_SEES_IT: Final = "never sees it"
-SEES_IT: Final = "on_message is called"
+SEES_IT: Final = "on_message is called, once"
 
-_TWO: Final = f"{_QUERY}<other xmlns='urn:x'/>"
+_TWO: Final = f"{QUERY}<other xmlns='urn:x'/>"
 _ONE_CHILD: Final = "an IQ request has one child"
 _ONLY_SETS: Final = "Out of Band Data is offered by a set"
 _NOT_ABSOLUTE: Final = (
@@ -170,20 +183,34 @@ REQUESTS: Final = (
         goes_out="nothing (RFC 6120 section 13.12)",
     ),
     RequestRule(
+        comes_in="a set that says what is known of the file (XEP-0446)",
+        stanza=_offer(QUERY_WITH_FILE),
+        application=SUCCEEDS,
+        goes_out="an empty result",
+        answer="<iq type='result' id='o1' from='{me}' to='{peer}'/>",
+    ),
+    RequestRule(
+        comes_in="a set that says what is known of the file (XEP-0446)",
+        stanza=_offer(QUERY_WITH_FILE),
+        application=NOT_FOUND,
+        goes_out="error cancel, item-not-found (404), with the query and all that it holds",
+        answer=_error("item-not-found", "cancel", 404, payload=QUERY_WITH_FILE),
+    ),
+    RequestRule(
         comes_in="a set without a URL",
-        stanza=_offer(_NO_URL),
+        stanza=_offer(NO_URL),
         application=NEVER_SEES_IT,
         goes_out="error modify, bad-request (400), with the query and the reason",
         answer=_error(
-            "bad-request", "modify", 400, payload=_NO_URL, text="the &lt;url/&gt; is missing"
+            "bad-request", "modify", 400, payload=NO_URL, text="the &lt;url/&gt; is missing"
         ),
     ),
     RequestRule(
         comes_in="a set with a URL that is not usable",
-        stanza=_offer(_RELATIVE),
+        stanza=_offer(RELATIVE),
         application=NEVER_SEES_IT,
         goes_out="error modify, bad-request (400), with the query and the reason",
-        answer=_error("bad-request", "modify", 400, payload=_RELATIVE, text=_NOT_ABSOLUTE),
+        answer=_error("bad-request", "modify", 400, payload=RELATIVE, text=_NOT_ABSOLUTE),
     ),
     RequestRule(
         comes_in="a get",
@@ -217,31 +244,67 @@ REQUESTS: Final = (
     ),
     RequestRule(
         comes_in="a message with a usable URL",
-        stanza=f"<message from='{{peer}}' to='{{me}}'><body>see</body>{_X}</message>",
+        stanza=_message(X),
         application=SEES_IT,
         goes_out="nothing",
     ),
     RequestRule(
         comes_in="presence with a usable URL",
-        stanza=f"<presence from='{{peer}}' to='{{me}}'>{_X}</presence>",
+        stanza=f"<presence from='{{peer}}' to='{{me}}'>{X}</presence>",
         application=SEES_IT,
         goes_out="nothing",
     ),
     RequestRule(
+        comes_in="a message that shares a file by SFS (XEP-0447)",
+        stanza=_message(SFS),
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message that attaches a source to a file that was shared before (XEP-0447)",
+        stanza=_message(ATTACHED),
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message that shares a file by SIMS (XEP-0385)",
+        stanza=_message(SIMS),
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message that names one file in several ways",
+        stanza=_message(f"{X}{SFS}{FALLBACK}{SIMS}", body="https://files.example/a.pdf"),
+        application=SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message with a file that only Jingle gets (XEP-0358)",
+        stanza=_message(JINGLE),
+        application=NEVER_SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
+        comes_in="a message with an encrypted file (XEP-0448)",
+        stanza=_message(ENCRYPTED),
+        application=NEVER_SEES_IT,
+        goes_out="nothing",
+    ),
+    RequestRule(
         comes_in="a message with a URL that is not usable",
-        stanza=f"<message from='{{peer}}' to='{{me}}'><body>see</body>{_RELATIVE_X}</message>",
+        stanza=_message(RELATIVE_X),
         application=NEVER_SEES_IT,
         goes_out="nothing; it is logged at debug",
     ),
     RequestRule(
         comes_in="a message from an address that is not a JID",
-        stanza=f"<message from='a..b' to='{{me}}'><body>see</body>{_X}</message>",
+        stanza=_message(X, peer="a..b"),
         application=NEVER_SEES_IT,
         goes_out="nothing; it is logged at debug",
     ),
     RequestRule(
         comes_in="a message of type error, which brings back what we sent",
-        stanza=f"<message type='error' from='{{peer}}' to='{{me}}'>{_X}</message>",
+        stanza=f"<message type='error' from='{{peer}}' to='{{me}}'>{X}</message>",
         application=NEVER_SEES_IT,
         goes_out="nothing",
     ),
@@ -299,3 +362,51 @@ ANSWERS: Final = (
     ),
 )
 """What ``send_url`` makes of what comes back (RFC 6120 section 8.1.2.1 for whose answer counts)."""
+
+
+def _bounce(peer: str, error: str = "service-unavailable", kind: str = "cancel") -> str:
+    xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
+    held = f"<error type='{kind}'><{error} {xmlns}/></error>"
+    return f"<message type='error' id='{{id}}' from='{peer}' to='{{me}}'>{held}</message>"
+
+
+BOUNCES: Final = (
+    AnswerRule(
+        comes_in="an error with the message's id from the recipient",
+        stanza=_bounce("{peer}"),
+        outcome="unavailable",
+    ),
+    AnswerRule(
+        comes_in="an error with the message's id from the recipient's bare JID",
+        stanza=_bounce("{bare}"),
+        outcome="unavailable",
+    ),
+    AnswerRule(
+        comes_in="an error with the message's id from the recipient's domain",
+        stanza=_bounce("{domain}", "remote-server-not-found"),
+        outcome="unavailable",
+    ),
+    AnswerRule(
+        comes_in="an error of another condition",
+        stanza=_bounce("{peer}", "not-acceptable", "modify"),
+        outcome="reject",
+    ),
+    AnswerRule(
+        comes_in="an error with the message's id from anybody else",
+        stanza=_bounce("{stranger}"),
+        outcome=WAITS,
+    ),
+    AnswerRule(
+        comes_in="a message with the same id that is no error",
+        stanza="<message type='chat' id='{id}' from='{peer}' to='{me}'><body>no</body></message>",
+        outcome=WAITS,
+    ),
+)
+"""What ``send_message`` with a ``bounce_timeout`` makes of what comes back in that time."""
+
+SENT: Final = (
+    "<message id='{id}' to='{peer}' type='chat'><body>https://files.example/a.pdf</body>"
+    f"{X}{SFS}{FALLBACK}{SIMS}</message>"
+    "<message id='{other}' to='{peer}' type='chat'><body>a report</body></message>"
+)
+"""What ``send_message`` sends of a file of which all is known, and that has a description."""

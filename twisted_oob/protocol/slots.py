@@ -18,7 +18,8 @@ from twisted.words.xish.domish import Element
 
 from twisted_oob._urls import shown_text, shown_url, to_uri
 from twisted_oob.errors import FileTooLarge, SlotRefused
-from twisted_oob.xmpp.stanza import NON_XML, Payload
+from twisted_oob.xmpp.characters import NON_XML
+from twisted_oob.xmpp.stanza import Payload
 
 NS_UPLOAD: Final = "urn:xmpp:http:upload:0"
 

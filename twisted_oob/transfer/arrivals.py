@@ -21,7 +21,8 @@ MESSAGE: Final = "message"
 class Arrival:
     """A file that somebody hands to us. Each is equal to itself alone, so it can be a key.
 
-    Its ``repr`` does not show the URL: its query or path may be as secret as a password.
+    Its ``repr`` shows neither the URL, which may be as secret as a password, nor what a stranger
+    wrote at any length.
 
     Attributes:
         url: Where the file is: an absolute URI, of any scheme.
@@ -32,8 +33,8 @@ class Arrival:
     """
 
     url: str = field(repr=False)
-    desc: str | None
-    info: FileInfo | None
+    desc: str | None = field(repr=False)
+    info: FileInfo | None = field(repr=False)
     sender: JID | None
     kind: str
 

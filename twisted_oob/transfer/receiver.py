@@ -25,9 +25,9 @@ What is turned away at once is seen by neither ``accept`` nor ``tell``:
 what                                                                what it gets
 ==================================================================  ==============================
 an offer, if ``most_open`` have no answer yet, or after a stop      resource-constraint, type wait
-a message, likewise                                                 a log line
+a message, if ``most_open`` are in work                             a log line
 a message that is an error, of a room, a headline or a carbon       nothing
-a message from our own address                                      nothing
+a message from our own address, or after a stop                     nothing
 a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
 an offer has brought within the last minute                         in two ways
 ==================================================================  ==============================
@@ -89,7 +89,8 @@ class Receiver(Service):
     ``EmbeddedResponder``, as an OOBResponder.
 
     Args:
-        fetcher: Fetches the files.
+        fetcher: Fetches the files, as for an OOBResponder. Its ``fetch`` gets ``on_progress``, too,
+            if there is one.
         accept: Called with each Arrival. It returns an awaitable whose end decides: True takes the
             file, False refuses it, Rejected or another StanzaError refuses it with that error. It
             is cancelled if the Arrival ends before.
@@ -208,8 +209,7 @@ class Receiver(Service):
             return fail(_stopping())
         if self._is_full(OFFER, offer.sender):
             return fail(ResourceConstraint("too many offers at once; try again later"))
-        info = getattr(offer, "info", None)
-        work = _Work(Arrival(offer.url, offer.desc, info, offer.sender, OFFER))
+        work = _Work(Arrival(offer.url, offer.desc, offer.info, offer.sender, OFFER))
         # Its canceller is called as the stream is lost.
         answer: Deferred[None] = Deferred(lambda _: work.give_up(_lost()))
         self._begin(work, answer)
@@ -218,8 +218,7 @@ class Receiver(Service):
     def _on_message(self, address: OwnAddress, message: OOBMessage) -> None:
         if self._closed or not _is_personal(message) or address.covers(message.sender):
             return
-        info = getattr(message, "info", None)
-        arrival = Arrival(message.url, message.desc, info, message.sender, MESSAGE)
+        arrival = Arrival(message.url, message.desc, message.info, message.sender, MESSAGE)
         if not self._is_known(arrival) and not self._is_full(MESSAGE, message.sender):
             self._begin(_Work(arrival), None)
 
@@ -251,7 +250,6 @@ class Receiver(Service):
 
     async def _receive(self, work: _Work, answer: Deferred[None] | None) -> None:
         outcome, error = await self._outcome(work)
-        work.over = True
         try:
             self._tell(outcome)
         except Exception:
@@ -315,16 +313,15 @@ class Receiver(Service):
 
 
 class _Work:
-    """What is done for an Arrival until it is ``over``, and a way to end it before.
+    """What is done for an Arrival, and a way to end it early.
 
     ``verdict``: the error that ended it, if one did.
     """
 
-    __slots__ = ("_waits_for", "arrival", "over", "verdict")
+    __slots__ = ("_waits_for", "arrival", "verdict")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.over = False
         self.verdict: StanzaError | None = None
         self._waits_for: Deferred[Any] | None = None
 
@@ -340,10 +337,11 @@ class _Work:
 
     def give_up(self, verdict: StanzaError) -> None:
         """Cancel what it waits for; the first verdict counts."""
-        if self.over or self.verdict is not None:
+        if self.verdict is not None:
             return
         self.verdict = verdict
-        # If it waits for nothing, accept itself called us, and the next wait ends at once.
+        # If it waits for nothing, accept itself called us, and the next wait ends at once, or tell
+        # did, and it is too late.
         if self._waits_for is not None:
             self._waits_for.cancel()
 

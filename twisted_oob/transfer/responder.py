@@ -12,7 +12,8 @@ counted      unless its sender has its share already    resource-constraint
              (see shares.py)
 waiting      until its sender has a turn                resource-constraint,
                                                         when the responder stops
-running      the Fetcher fetches the file               result, if it is there
+running      the Fetcher fetches the file, which must   result, if it is there
+             be the one that was offered
 failing      waits if its sender has had many failures  the fetch's error
 ===========  =========================================  ===========================
 
@@ -81,7 +82,8 @@ class OOBResponder(Service):
     which starts and stops them in the order that lets every offer be answered.
 
     Args:
-        fetcher: Fetches the files.
+        fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
+            ``fetch(url, *, info=None)``. ``info`` is what the offer says of its file, or None.
         allow_from: Who may make offers: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once. Eight times as many wait for their turn. A
@@ -263,7 +265,7 @@ class OOBResponder(Service):
         work = _Work(self._shares.enter(name))
         self._limits.well_formed(name)
         self._open.add(work)
-        work.done = ensureDeferred(self._in_turn(work, name, offer.url))
+        work.done = ensureDeferred(self._in_turn(work, name, offer))
         try:
             return await work.done
         except CancelledError:
@@ -280,11 +282,11 @@ class OOBResponder(Service):
                 self._cancel_end_of_grace()
                 self._clock.callLater(0, idle.callback, None)
 
-    async def _in_turn(self, work: _Work, name: str, url: str) -> FetchedFile:
+    async def _in_turn(self, work: _Work, name: str, offer: Offer) -> FetchedFile:
         await work.place.turn
         work.fetching = True
         try:
-            return await self._fetcher.fetch(url)
+            return await self._fetcher.fetch(offer.url, info=offer.info)
         except CancelledError:
             raise
         except Exception:

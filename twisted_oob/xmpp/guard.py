@@ -14,8 +14,8 @@ from twisted.words.protocols.jabber.error import STANZA_CONDITIONS, StanzaError
 from twisted.words.protocols.jabber.xmlstream import toResponse
 from twisted.words.xish import domish
 
+from twisted_oob.xmpp.characters import NON_XML, replace_non_xml
 from twisted_oob.xmpp.serial import SafeElement
-from twisted_oob.xmpp.stanza import NON_XML, replace_non_xml
 
 MAX_DEPTH: Final = 128
 """How deep elements may be nested: others write and read them recursively."""

@@ -69,7 +69,9 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     Args:
         allowed: The AllowList of contacts. A request comes from a bare JID, so entries that are
-            full JIDs allow nobody here.
+            full JIDs allow nobody here. None leaves all requests to the account's other clients.
+        priority: The priority of an account's presence, -128 to 127 (RFC 6121 section 4.7.2.3). A
+            resource with a negative one gets no message that is sent to the bare JID.
     """
 
     _log = Logger()
@@ -77,9 +79,10 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     parent: Any
     xmlstream: Any
 
-    def __init__(self, allowed: AllowList) -> None:
+    def __init__(self, allowed: AllowList | None, *, priority: int = 0) -> None:
         XMPPHandler.__init__(self)
         self._allowed = allowed
+        self._priority = priority
         self._node = ""
         # What each contact was last asked for, by our address and theirs.
         self._asked: dict[tuple[str, str], str] = {}
@@ -90,9 +93,9 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._asked.clear()
         component = stream.me is not None and stream.me.user is None
         kinds = ("subscribe", "unsubscribe", "probe") if component else ("subscribe", "unsubscribe")
-        for kind in kinds:
+        for kind in kinds if self._allowed is not None else ():
             self.xmlstream.addObserver(
-                f"/presence[@type='{kind}']", self._on_request, 0, stream, component
+                f"/presence[@type='{kind}']", self._on_request, 0, stream, self._allowed, component
             )
         if not component:
             self._show(stream, None, stream.me)
@@ -126,12 +129,20 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         presence = domish.Element((None, "presence"))
         if to is not None and me is not None:
             presence["to"], presence["from"] = to.full(), me.full()
+        if self._priority:
+            presence.addElement("priority", content=str(self._priority))
         caps = presence.addElement((NS_CAPS, "c"))
         caps["hash"], caps["node"], caps["ver"] = "sha-1", NODE, ver
         # Gathering takes its time. If the stream is lost meanwhile, another must not carry it.
         stream.send(presence)
 
-    def _on_request(self, stream: BoundStream, component: bool, presence: domish.Element) -> None:
+    def _on_request(
+        self,
+        stream: BoundStream,
+        accepted: AllowList,
+        component: bool,
+        presence: domish.Element,
+    ) -> None:
         try:
             sender = parse_jid(presence.getAttribute("from"))
             contact = parse_jid(sender.userhost())
@@ -139,7 +150,7 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         except (KeyError, ValueError):
             return
         kind = presence["type"]
-        allowed = contact in self._allowed
+        allowed = contact in accepted
         if kind == "unsubscribe":
             # Servers of RFC 3921 expect an acknowledgement (section 8.4), whoever it was; those of
             # RFC 6121 ignore it. To them, our own subscription is another one, of no more use.

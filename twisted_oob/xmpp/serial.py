@@ -31,7 +31,7 @@ from typing import Any
 
 from twisted.words.xish.domish import Element, SerializedXML
 
-from twisted_oob.xmpp.stanza import escaped, replace_non_xml
+from twisted_oob.xmpp.characters import escaped, replace_non_xml
 
 _NS_XML = "http://www.w3.org/XML/1998/namespace"
 

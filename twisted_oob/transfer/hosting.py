@@ -1,0 +1,234 @@
+"""Hosting: how a local file gets a URL, by an upload to the server or by a share of our own.
+
+=============  ==================================  =====================================
+``via``        tried first                         if there is no service, or the file
+                                                   is too large for it
+=============  ==================================  =====================================
+``'auto'``     the upload, if there is an          the share, if there is one
+               UploadHandler; else the share
+``'upload'``   the upload                          it fails
+``'share'``    the share                           --
+=============  ==================================  =====================================
+
+An upload that was begun and fails is not made up for by a share: its URL reaches fewer people, and
+whoever sends should hear at once that their server refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
+
+from twisted_oob._file_info import FileInfo
+from twisted_oob.errors import FileTooLarge, UploadServiceNotFound
+from twisted_oob.xmpp.ready import local_host
+
+if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
+
+    from twisted_oob.files.share import FileShare
+    from twisted_oob.files.shared_file import SharedFile
+    from twisted_oob.files.source import SourceFile
+    from twisted_oob.transfer.uploads import UploadHandler
+
+PLACES: Final = ("auto", "upload", "share")
+"""What ``via`` may be."""
+
+_MARGIN: Final = 5.0
+"""Seconds that an upload's own limit is later than that of the sending."""
+# What neither XML (XML 1.0 section 2.2) nor a line of text can hold.
+_NOT_IN_NAMES: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+OnProgress: TypeAlias = "Callable[[str, int, int], object]"
+"""Called with the phase (``'hash'``, ``'upload'``, ``'read'``), the bytes that are done and the
+size."""
+
+_log = Logger()
+
+
+class UrlHost:
+    """In the place of a FileHost for a URL, which has its place already.
+
+    Args:
+        url: The URL.
+    """
+
+    via: str | None = "url"
+    shared: SharedFile | None = None
+
+    def __init__(self, url: str) -> None:
+        self.url: str | None = url
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        self.info = FileInfo(sendable_name(name) or None)
+        self._url = url
+
+    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+        """Give the URL."""
+        return self._url
+
+    def close(self) -> None:
+        """Do nothing: the URL is somebody else's."""
+
+
+class FileHost:
+    """Gives one open file a URL.
+
+    Args:
+        source: The file. It is closed by ``close``.
+        place: One of PLACES. What it forces must be there.
+        share: A FileShare, or None.
+        uploads: An UploadHandler, or None.
+        tell: Called as something goes on, until this is closed; None if nobody wants to know.
+
+    Attributes:
+        via: What is or was tried last, ``'upload'`` or ``'share'``; None before.
+        url: The URL, once there is one.
+        info: What is known of the file; its SHA-256 after it was hashed.
+        shared: The SharedFile that has the URL; None if there is no such thing.
+    """
+
+    def __init__(
+        self,
+        source: SourceFile,
+        *,
+        place: str,
+        share: FileShare | None,
+        uploads: UploadHandler | None,
+        tell: OnProgress | None,
+    ) -> None:
+        self.via: str | None = None
+        self.url: str | None = None
+        self.info = FileInfo(sendable_name(source.name), source.size, source.media_type)
+        self.shared: SharedFile | None = None
+        self._source = source
+        self._share = None if place == "upload" else share
+        self._uploads = None if place == "share" else uploads
+        self._tell = tell
+
+    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+        """Give the file its URL.
+
+        Args:
+            manager: The manager of a stream that is up: a share is reached at its address.
+            recipient: Who should reach it.
+            seconds: How long an upload may take; None for as long as it takes.
+
+        Raises:
+            UploadServiceNotFound, FileTooLarge, SlotRefused, UploadFailed: It can't be uploaded.
+            OSError: It can't be read, or got shorter.
+            ValueError: The share does not run.
+            Exception: What the share's endpoint could not listen for.
+        """
+        if self._uploads is not None:
+            try:
+                self.url = url = await self._upload(self._uploads, seconds)
+                return url
+            except (FileTooLarge, UploadServiceNotFound) as error:
+                if self._share is None:
+                    raise
+                _log.debug("Shared, not uploaded: {error}", error=error)
+        if self._share is None:
+            raise ValueError("neither share nor uploads is there")
+        self.url = url = await self._serve(self._share, manager, recipient)
+        return url
+
+    def close(self) -> None:
+        """End the share of the file, if there is one, and close the file."""
+        if self.shared is not None:
+            self.shared.close()
+        self._source.close()
+        self._tell = None
+
+    async def _upload(self, uploads: UploadHandler, seconds: float | None) -> str:
+        self.via = "upload"
+        try:
+            service = await uploads.find_service()
+        except IQTimeoutError:
+            raise UploadServiceNotFound("the server does not tell if it takes uploads") from None
+        if service is None:
+            raise UploadServiceNotFound("the server takes no uploads (XEP-0363)")
+        # Before the file is hashed, which may take long.
+        if service.max_size is not None and self._source.size > service.max_size:
+            raise FileTooLarge(service.max_size)
+        self._learn(await self._hash())
+        url: str = await uploads.upload(
+            self._source,
+            name=self.info.name,
+            media_type=self.info.media_type,
+            on_progress=self._teller("upload"),
+            # The limit of the whole sending comes first, and is another outcome.
+            timeout=None if seconds is None else seconds + _MARGIN,
+        )
+        return url
+
+    async def _serve(self, share: FileShare, manager: Any, recipient: JID) -> str:
+        self.via = "share"
+        if not share.running:
+            raise ValueError("share does not run: call its startService first")
+        await share.ready
+        self.shared = share.add(
+            self._source,
+            name=self.info.name,
+            media_type=self.info.media_type,
+            on_progress=self._teller("read"),
+        )
+        self._learn(await self.shared.hash(self._teller("hash")))
+        host = local_host(manager)
+        if host is None or not share.is_at(host):
+            url = self.shared.url
+        else:
+            url = self.shared.url_for(host)
+        if is_loopback(urlsplit(url).hostname or "") and not is_loopback(recipient.host):
+            _log.warn(
+                "{recipient} may not reach the shared file: its address is of this machine only. "
+                "Give the share a public URL.",
+                recipient=recipient.full(),
+            )
+        return url
+
+    async def _hash(self) -> str:
+        tell = self._teller("hash")
+        if tell is None:
+            return await deferToThread(self._source.sha256)
+        from twisted.internet import reactor  # noqa: PLC0415  (deferToThread has installed one)
+
+        return await deferToThread(self._source.sha256, partial(_in_reactor, reactor, tell))
+
+    def _learn(self, sha256: str) -> None:
+        self.info = FileInfo(self.info.name, self.info.size, self.info.media_type, sha256)
+
+    def _teller(self, phase: str) -> Callable[[int, int], None] | None:
+        return None if self._tell is None else partial(self._on_progress, phase)
+
+    def _on_progress(self, phase: str, done: int, total: int) -> None:
+        # A thread or a reader may have something to tell after the end.
+        if self._tell is not None:
+            try:
+                self._tell(phase, done, total)
+            except Exception:
+                _log.failure("on_progress failed")
+
+
+def _in_reactor(reactor: Any, tell: Callable[[int, int], None], done: int, total: int) -> None:
+    reactor.callFromThread(tell, done, total)
+
+
+def sendable_name(name: str) -> str:
+    """Give a file's name as XML and HTTP can hold it: what they can't becomes U+FFFD."""
+    return _NOT_IN_NAMES.sub("\ufffd", name)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine to itself: localhost (RFC 6761) or a loopback address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
