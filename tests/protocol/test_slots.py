@@ -19,7 +19,7 @@ from twisted_oob.protocol.slots import (
     slot_name,
     slot_request,
 )
-from twisted_oob.xmpp.stanza import NON_XML
+from twisted_oob.xmpp.characters import NON_XML
 
 from wokkel.generic import parseXml  # isort: skip
 
