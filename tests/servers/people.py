@@ -84,7 +84,7 @@ class Person:
 
     async def send(self, *words):
         """Send, and wait for the end; gives the exit status, and the events of the ends."""
-        process = self.oob("send", "--json", *words)
+        process = self.oob("send", "--json", "--timeout", "15", *words)
         status = await process.finished()
         assert "Traceback" not in process.output, process.output
         ends = process.told("end")
