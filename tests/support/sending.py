@@ -74,7 +74,8 @@ class Uploads:
 
     def upload(self, path, *, name=None, media_type=None, on_progress=None, timeout=None):
         given = {"name": name, "media_type": media_type, "timeout": timeout}
-        self.uploaded.append(given | {"data": path.read(0, path.size), "source": path})
+        given |= {"data": path.read(0, path.size), "source": path, "on_progress": on_progress}
+        self.uploaded.append(given)
         if on_progress is not None:
             on_progress(path.size, path.size)
         if self.ends is None:

@@ -248,6 +248,19 @@ async def test_cancelling_while_it_is_hashed_closes_the_file(path, share, via):
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_told_after_the_end(path):
+    uploads = Uploads(None)
+    sending = Sending(uploads=uploads)
+    sent = sending.send(f"{BOB}/oob", path, as_="iq", on_progress=sending.on_progress)
+    await until(lambda: uploads.uploaded)
+    told = len(sending.told)
+    sent.cancel()
+    assert isinstance(outcome(sent), CancelledError)
+    uploads.uploaded[0]["on_progress"](10, 10)
+    assert len(sending.told) == told
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_on_progress_that_fails_disturbs_nothing(path, log):
     sending = Sending(uploads=Uploads())
     peer = sending.peer(f"{BOB}/oob")

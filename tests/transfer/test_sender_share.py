@@ -162,17 +162,30 @@ async def test_a_domain_that_nobody_has_is_unavailable(setting, as_):
 
 @pytest_twisted.ensureDeferred
 async def test_a_message_is_fetched_once_the_whole_file_was_read(setting):
-    await setting.start()
+    clock = Clock()
+    await setting.start(handler=OOBHandler(timeout=None, reactor=clock))
     came = await setting.reader()
     sent = setting.send(READER, desc="a cat")
     message = await came
     assert message.info.sha256 == SHA256
-    # Part of it is not the file.
+    # That no error comes back says nothing of the file.
+    clock.advance(1_000_000)
     assert not sent.called
     assert await setting.get(message.url) == (200, DATA)
     delivery = await sent
     assert (delivery.outcome, delivery.how, delivery.url) == ("fetched", "message", message.url)
     assert await setting.is_gone(message.url)
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_error_is_waited_for_once_the_file_was_read(setting):
+    clock = Clock()
+    await setting.start(handler=OOBHandler(reactor=clock))
+    came = await setting.reader()
+    sent = setting.send(READER)
+    await setting.get((await came).url)
+    assert (await sent).outcome == "fetched"
+    assert not clock.getDelayedCalls()
 
 
 @pytest.mark.parametrize(("how", "takes"), [("iq", "on_offer"), ("message", "on_message")])

@@ -39,6 +39,9 @@ _SHOWN_INLINE: Final = ("image/", "audio/", "video/")
 _XMPP: Final = "xmpp:"
 _FETCHABLE: Final = ("https:", "http:")
 
+# What names a file, from what tells most of it to what tells least.
+_BY_SFS, _BY_SIMS, _ATTACHED, _BY_X_OOB = range(4)
+
 
 @dataclass(slots=True)
 class SharedFile:
@@ -46,17 +49,17 @@ class SharedFile:
 
     Attributes:
         place: How many children of the stanza stand before the first that names it.
+        way: What names it; of several, that whose source comes first.
         sources: Where it is; not empty. The first one counts.
         info: What is known of it; None if nothing but URLs names it.
         desc: The sender's description.
-        plain: Whether the first source is that of ``jabber:x:oob``.
     """
 
     place: int
+    way: int
     sources: list[OOBData]
     info: FileInfo | None = None
     desc: str | None = None
-    plain: bool = False
 
     @property
     def data(self) -> OOBData:
@@ -68,8 +71,8 @@ class SharedFile:
         """Add what another child of the stanza says of the same file."""
         self.place = min(self.place, other.place)
         self.desc = self.desc or other.desc
-        if other.plain and not self.plain:
-            self.plain = True
+        if other.way == _BY_X_OOB and self.way != _BY_X_OOB:
+            self.way = other.way
             self.sources = other.sources + self.sources
         self.info = _fuller(self.info, other.info)
 
@@ -125,7 +128,7 @@ def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> li
     found: list[SharedFile] = []
     by_url: dict[str, SharedFile] = {}
     # The order of the stanza decides nothing: a server may turn it round (ejabberd does).
-    for mention in sorted(_mentions(stanza, on_unusable), key=_least_told):
+    for mention in sorted(_mentions(stanza, on_unusable), key=lambda mention: mention.way):
         file = next((by_url[data.url] for data in mention.sources if data.url in by_url), None)
         if file is None:
             file = mention
@@ -135,11 +138,6 @@ def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> li
         for data in mention.sources:
             by_url.setdefault(data.url, file)
     return sorted(found, key=lambda file: file.place)
-
-
-def _least_told(mention: SharedFile) -> tuple[bool, bool]:
-    """Sort what tells something of the file first, and plain URLs, of which each has one, last."""
-    return mention.info is None, mention.plain
 
 
 def _fuller(info: FileInfo | None, other: FileInfo | None) -> FileInfo | None:
@@ -161,11 +159,11 @@ def _mentions(stanza: Element, on_unusable: Callable[[ValueError], object]) -> I
             continue
         if child.uri == NS_X_OOB and child.name == "x":
             try:
-                yield SharedFile(place, [OOBData.from_element(child)], plain=True)
+                yield SharedFile(place, _BY_X_OOB, [OOBData.from_element(child)])
             except ValueError as error:
                 on_unusable(error)
             continue
-        for holder, urls in _shared(child):
+        for way, holder, urls in _shared(child):
             sources = []
             for url in urls:
                 try:
@@ -174,15 +172,15 @@ def _mentions(stanza: Element, on_unusable: Callable[[ValueError], object]) -> I
                     on_unusable(error)
             if sources:
                 sources.sort(key=lambda data: not data.url.lower().startswith(_FETCHABLE))
-                yield _described(SharedFile(place, sources), holder)
+                yield _described(SharedFile(place, way, sources), holder)
 
 
-def _shared(child: Element) -> Iterator[tuple[Element, list[str]]]:
+def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
     """Give what shares a file by SFS or SIMS, each with its URLs as they are written."""
     if child.uri == NS_SFS and child.name == "file-sharing":
-        yield child, _targets(child.elements(NS_SFS, "sources"))
+        yield _BY_SFS, child, _targets(child.elements(NS_SFS, "sources"))
     elif child.uri == NS_SFS and child.name == "sources":
-        yield child, _targets([child])
+        yield _ATTACHED, child, _targets([child])
     elif child.uri == NS_REFERENCE and child.name == "reference":
         for media in child.elements(NS_SIMS, "media-sharing"):
             references = [
@@ -190,7 +188,7 @@ def _shared(child: Element) -> Iterator[tuple[Element, list[str]]]:
                 for sources in media.elements(NS_SIMS, "sources")
                 for reference in sources.elements(NS_REFERENCE, "reference")
             ]
-            yield media, _urls(references, "uri")
+            yield _BY_SIMS, media, _urls(references, "uri")
 
 
 def _targets(sources: Iterable[Element]) -> list[str]:
