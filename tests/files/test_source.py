@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def source(path):
 
 
 def descriptors():
-    return set(os.listdir("/proc/self/fd"))
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 # --- opening
@@ -96,7 +97,7 @@ def test_what_cannot_be_opened_is_an_os_error(tmp_path, path, name, error):
 
 @pytest.mark.parametrize("wrong", [None, 5, b"file.bin"])
 def test_what_is_no_path_is_a_type_error(wrong):
-    with pytest.raises(WrongType, match="^path must be a path, not"):
+    with pytest.raises(WrongType, match=r"^path must be a path, not"):
         SourceFile(wrong)
 
 
@@ -191,8 +192,7 @@ def test_the_kernel_hands_a_piece_to_a_socket(path, source):
         os.truncate(path, 100)
         assert source.send_to(ours.fileno(), 100, 50) == 0
         with pytest.raises(BlockingIOError):
-            for _ in range(100_000):
-                source.send_to(ours.fileno(), 0, 100)
+            all(source.send_to(ours.fileno(), 0, 100) for _ in range(100_000))
 
 
 def test_what_was_loaded_is_in_memory(path, source):
