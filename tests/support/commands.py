@@ -55,10 +55,7 @@ class Typed:
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch):
-    """Type a command line in a folder of its own; gives what comes of it.
-
-    ``typed.started`` is empty, or has what would have been run in the reactor.
-    """
+    """Type a command line in a folder of its own; gives what comes of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 

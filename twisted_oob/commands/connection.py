@@ -292,7 +292,7 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
     domain = values.pop("component")
     if mode == EMBEDDED:
         # Nobody else has it there, whoever sends at the same time.
-        domain = f"{ctx.info_name}-{secrets.token_hex(4)}.localhost"
+        domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
     if mode != ACCOUNT:
         values["host"] = values["host"] or component_stream.HOST
         values["port"] = values["port"] or component_stream.PORT

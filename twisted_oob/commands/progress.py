@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from twisted_oob.commands.output import Output
 
 _PHASES: Final = {"hash": "hashing", "upload": "uploading", "read": "sending", "fetch": "receiving"}
-# In these we have done our part once the last byte is gone.
-_OUTGOING: Final = frozenset({"upload", "read"})
+_USUAL_SIZE: Final = os.terminal_size((79, 23))
 _FORMAT: Final = (
     "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]"
 )
@@ -63,25 +63,34 @@ class Progress:
             bar = self._bars.get(key)
             if bar is None:
                 phase_now = ""
-                bar = self._bars[key] = self._tqdm(
-                    total=total,
-                    file=sys.stderr,
-                    disable=None,
-                    leave=False,
-                    unit="B",
-                    unit_scale=True,
-                    dynamic_ncols=True,
-                    bar_format=_FORMAT,
-                )
+                bar = self._bars[key] = self._new_bar(shown, total)
             if phase != phase_now or done < bar.n:
                 phase_now = phase
-                bar.reset(total)
                 bar.set_description_str(f"{shown}: {_PHASES[phase]}", refresh=False)
-            if done == total and phase in _OUTGOING:
-                bar.set_description_str(f"{shown}: waiting for {self._recipient}", refresh=False)
+                bar.reset(total)
             bar.update(done - bar.n)
+            if done == total and self._recipient is not None:
+                bar.set_description_str(f"{shown}: waiting for {self._recipient}")
 
         return on_progress
+
+    def _new_bar(self, name: str, total: int | None) -> Any:
+        size = os.get_terminal_size(sys.stderr.fileno())
+        # Some terminals don't tell their size, and tqdm shows nothing on one of no lines.
+        known = size.lines > 0 and size.columns > 0
+        return self._tqdm(
+            total=total,
+            desc=name,
+            file=sys.stderr,
+            disable=None,
+            leave=False,
+            unit="B",
+            unit_scale=True,
+            dynamic_ncols=known,
+            ncols=None if known else _USUAL_SIZE.columns,
+            nrows=None if known else _USUAL_SIZE.lines,
+            bar_format=_FORMAT,
+        )
 
     def done(self, key: int) -> None:
         """Remove a file's bar."""

@@ -152,6 +152,8 @@ def open_all(sources: tuple[str, ...]) -> tuple[Item, ...]:
     items: list[Item] = []
     try:
         for given in sources:
+            if not given:
+                raise ValueError("the name of a file is empty")
             if _URL.match(given):
                 OOBData(given)
                 items.append(Item(given))
@@ -163,5 +165,5 @@ def open_all(sources: tuple[str, ...]) -> tuple[Item, ...]:
                 item.source.close()
         reason = error.strerror if isinstance(error, OSError) else error
         shown = shown_url(given) if _URL.match(given) else shown_name(given)
-        raise click.UsageError(f"{shown}: {reason}") from None
+        raise click.UsageError(f"{shown}: {reason}" if given else str(reason)) from None
     return tuple(items)
