@@ -142,7 +142,15 @@ def test_the_sentence_about_what_was_sent(changes, sentence):
         (FileReceived(**{**TAKEN, "sender": None}), "/home/bob/b.pdf: received (9 bytes in 0.2 s)"),
         (
             FileFailed(**TAKEN, condition="item-not-found", text="HTTP 404"),
-            "https://h.example/b.pdf: not received from alice@example.org/phone: HTTP 404",
+            "b.pdf: not received from alice@example.org/phone: HTTP 404",
+        ),
+        (
+            FileFailed(**{**TAKEN, "url": "https://h.example/token/a%20b%0A?x#y"}),
+            "a b\ufffd: not received from alice@example.org/phone",
+        ),
+        (
+            FileFailed(**{**TAKEN, "url": "https://u:p@h.example/token/"}),
+            "https://h.example/token/: not received from alice@example.org/phone",
         ),
     ],
 )

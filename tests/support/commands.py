@@ -18,11 +18,11 @@ OOB = "from twisted_oob.commands.oob import main; main()"
 class Oob(Program):
     """An ``oob`` process. ``output`` is its standard output, ``errors`` its standard error."""
 
-    def __init__(self, reactor, folder, *words, before=""):
+    def __init__(self, reactor, folder, *words, before="", **options):
         self.errors = ""
         environment = {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder)}
         command = [sys.executable, "-c", before + OOB, *words]
-        super().__init__(reactor, command, folder, environment=environment)
+        super().__init__(reactor, command, folder, environment=environment, **options)
 
     def errReceived(self, data):
         self.errors += data.decode(errors="replace")

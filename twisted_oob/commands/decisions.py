@@ -7,6 +7,7 @@ if                                          then
 ==========================================  =====================================================
 ``--count`` files are received or on their  it waits until one of those fails, or until the end
 way
+a person answered "quit" before             it is refused
 ``--from`` names the sender, or ``--yes``   it is taken
 a person said "always" of the sender        it is taken
 there is no terminal to ask on              it is refused
@@ -17,7 +18,7 @@ else                                        a person is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -48,7 +49,10 @@ class Decisions:
         yes: Whether everybody's are.
         count: How many files are taken in all; None if there is no end.
         questions: Asks a person; None if there is nobody to ask.
-        on_quit: Called when the person wants no more files.
+
+    Attributes:
+        taken: The files that are taken and not over yet.
+        quit: Whether the person wants no more files. All are refused from then on.
     """
 
     def __init__(
@@ -59,17 +63,15 @@ class Decisions:
         yes: bool,
         count: int | None,
         questions: Questions | None,
-        on_quit: Callable[[], object],
     ) -> None:
         self._policy = policy
         self._allowed = AllowList(senders)
         self._yes = yes
         self._places = DeferredSemaphore(_MOST_PLACES if count is None else count)
-        self._placed: set[Arrival] = set()
+        self.taken: set[Arrival] = set()
         self._questions = questions
-        self._on_quit = on_quit
         self._always: set[str] = set()
-        self._quit = False
+        self.quit = False
 
     async def accept(self, arrival: Arrival) -> bool:
         """Decide whether a file is taken; as ``Receiver`` wants it.
@@ -83,15 +85,15 @@ class Decisions:
             taken = await self._is_wanted(arrival)
         finally:
             if taken:
-                self._placed.add(arrival)
+                self.taken.add(arrival)
             else:
                 self._places.release()
         return taken
 
     def over(self, outcome: Received | Failed) -> None:
         """Note how a file ended: one that failed leaves its place to another."""
-        if outcome.arrival in self._placed:
-            self._placed.remove(outcome.arrival)
+        if outcome.arrival in self.taken:
+            self.taken.remove(outcome.arrival)
             if isinstance(outcome, Failed):
                 self._places.release()
 
@@ -105,13 +107,12 @@ class Decisions:
             if known is Answer.ALWAYS and arrival.sender is not None:
                 self._always.add(arrival.sender.userhost())
             elif known is Answer.QUIT:
-                self._quit = True
-                self._on_quit()
+                self.quit = True
         return known in {Answer.YES, Answer.ALWAYS}
 
     def _known(self, arrival: Arrival) -> Answer | None:
         """Return the answer that needs no question."""
-        if self._quit:
+        if self.quit:
             return Answer.NO
         sender = arrival.sender
         if self._yes or sender in self._allowed:

@@ -16,11 +16,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, BinaryIO, ClassVar, Final
+from urllib.parse import unquote
 
 from twisted_oob._urls import shown_text, shown_url
 
@@ -157,7 +159,8 @@ class FileFailed(_Taken):
 
     def sentence(self) -> str:
         """Say it in one line."""
-        return f"{shown_url(self.url)}: not received{self._by()}{_why(self.text, self.condition)}"
+        why = _why(self.text, self.condition)
+        return f"{_name_in(self.url)}: not received{self._by()}{why}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +312,12 @@ def shown_jid(jid: str) -> str:
 def printable(text: str) -> str:
     """Replace what is not printable, each character by U+FFFD."""
     return "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
+def _name_in(url: str) -> str:
+    """Name the file that a URL leads to; the rest of its path may be a secret that gives access."""
+    name = unquote(re.split("[?#]", url, maxsplit=1)[0].rpartition("/")[2])
+    return shown_name(name) if name else shown_url(url)
 
 
 def _taken(size: int | None, seconds: float) -> str:

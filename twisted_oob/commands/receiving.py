@@ -180,8 +180,6 @@ class Reception:
             yes=terms.yes,
             count=terms.count,
             questions=self._questions,
-            # Not at once: the file that it was asked for is refused first.
-            on_quit=lambda: reactor.callLater(0, self._end, 0),
         )
         self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
 
@@ -310,6 +308,8 @@ class Reception:
             self._received += 1
             if self._received == self._terms.count:
                 self._end(0)
+        if self._decisions.quit and not self._decisions.taken:
+            self._end(0)
 
     def say_what_arrived(self) -> None:
         """Say how many files were received."""
