@@ -30,14 +30,10 @@ class Command(Program):
         """What it printed there; ``output`` has it, too."""
         return self._stdout.decode()
 
-    @property
-    def events(self):
-        """The events that it told, by their names."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
-
-    def told(self, event):
-        """Give its events of a kind, without their kind."""
-        return [told for told in self.events if told.pop("event") == event]
+    def told(self, kind):
+        """Give its events of a kind, each without the kind."""
+        events = [json.loads(line) for line in self.stdout.splitlines()]
+        return [event for event in events if event.pop("event") == kind]
 
 
 class Person:
