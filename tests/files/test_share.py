@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -13,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 
+from tests.support.fetching import descriptors_in
 from tests.support.sharing import Answer, MemoryEndpoint, MemoryShare, NetShare, get, path_of
 from twisted_oob import FileInfo, FileShare, SharedFile
 from twisted_oob.errors import WrongType
@@ -29,16 +29,11 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def memory():
-    before = descriptors()
+def memory(tmp_path):
     memory = MemoryShare()
     yield memory
     memory.share.stopService()
-    assert descriptors() == before
-
-
-def descriptors():
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+    assert descriptors_in(tmp_path) == []
 
 
 def share_at(address, **options):
@@ -276,10 +271,9 @@ def test_an_open_source_that_could_not_be_added_stays_the_callers(memory, path):
     ],
 )
 def test_what_cannot_be_added_leaves_nothing(memory, path, arguments, error, text):
-    before = descriptors()
     with pytest.raises(error, match=text):
         memory.share.add(**({"path": path} | arguments))
-    assert descriptors() == before
+    assert descriptors_in(path.parent) == []
     assert memory.clock.getDelayedCalls() == []
 
 
@@ -299,14 +293,13 @@ def test_what_is_served_is_the_file_as_it_was(memory, tmp_path, path):
 # --- the end of one
 
 
-def test_a_closed_file_is_unknown(memory, path):
-    before = descriptors()
+def test_a_closed_file_is_unknown(tmp_path, memory, path):
     shared = memory.share.add(path)
-    assert len(descriptors()) == len(before) + 1
+    assert len(descriptors_in(tmp_path)) == 1
     assert Answer(memory.ask(get(shared.url))).status == 200
     shared.close()
     shared.close()
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
     closed, unknown = (Answer(memory.ask(get(url))) for url in (shared.url, "http://a/b/c"))
     closed.headers.pop("date")
     unknown.headers.pop("date")
@@ -330,7 +323,6 @@ def test_a_file_expires(memory, path):
 def test_to_close_a_file_cuts_off_who_reads_it(memory, tmp_path):
     (tmp_path / "large").write_bytes(bytes(500_000))
     shared = memory.share.add(tmp_path / "large")
-    before = descriptors()
     transport, other = memory.connect(), memory.connect()
     for each in (transport, other):
         each.protocol.dataReceived(get(shared.url))
@@ -339,7 +331,7 @@ def test_to_close_a_file_cuts_off_who_reads_it(memory, tmp_path):
     assert other.aborted
     assert shared.reads == 0
     assert memory.clock.getDelayedCalls() == []
-    assert len(descriptors()) == len(before) - 1
+    assert descriptors_in(tmp_path) == []
 
 
 def test_who_waits_for_a_read_of_a_closed_file_can_stop(memory, path):
@@ -372,12 +364,11 @@ def test_with_a_public_url_there_is_nothing_to_wait_for(path):
     assert shared.source.closed
 
 
-def test_a_port_without_an_address_needs_a_public_url(path):
+def test_a_port_without_an_address_needs_a_public_url(tmp_path, path):
     share = share_at(UNIXAddress("/run/share"))
-    before = descriptors()
     with pytest.raises(ValueError, match=r"^public_url is needed"):
         share.add(path)
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
     share.stopService()
 
 
@@ -452,7 +443,6 @@ async def test_when_it_stops_nothing_is_left(path, tmp_path):
     from twisted.internet import reactor
 
     (tmp_path / "large").write_bytes(bytes(30_000_000))
-    before = descriptors()
     net = NetShare(reactor)
     await net.start()
     small, large = net.share.add(path, expires=500), net.share.add(tmp_path / "large")
@@ -471,7 +461,7 @@ async def test_when_it_stops_nothing_is_left(path, tmp_path):
     assert (idle.aborted, reading.aborted, served.aborted) == (False, True, False)
     assert Answer(bytes(served.data)).body == CONTENT
     assert net.clock.getDelayedCalls() == []
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 @pytest_twisted.ensureDeferred

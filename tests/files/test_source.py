@@ -7,10 +7,10 @@ import os
 import socket
 import stat
 import threading
-from pathlib import Path
 
 import pytest
 
+from tests.support.fetching import descriptors_in
 from twisted_oob.errors import WrongType
 from twisted_oob.files.source import SourceFile, media_type_of
 
@@ -29,10 +29,6 @@ def source(path):
     source = SourceFile(path)
     yield source
     source.close()
-
-
-def descriptors():
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 # --- opening
@@ -65,18 +61,16 @@ def test_a_symbolic_link_is_followed_once(tmp_path, path):
 
 
 def test_a_folder_is_an_error_that_names_tar(tmp_path):
-    before = descriptors()
     with pytest.raises(IsADirectoryError, match=f"tar -czf {tmp_path.name}.tar.gz {tmp_path}"):
         SourceFile(tmp_path)
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 def test_a_fifo_is_an_error_and_holds_nobody_up(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    before = descriptors()
     with pytest.raises(OSError, match="not a regular file"):
         SourceFile(tmp_path / "fifo")
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/zero"])
@@ -222,14 +216,13 @@ def test_what_is_not_in_memory(source, monkeypatch):
 # --- closing
 
 
-def test_it_is_closed_once(path):
-    before = descriptors()
+def test_it_is_closed_once(tmp_path, path):
     source = SourceFile(path)
     assert not source.closed
     source.close()
     source.close()
     assert source.closed
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
