@@ -88,15 +88,15 @@ def build_messages(
     check_addresses(recipient, sender)
     to = parse_jid(recipient).full()
     from_ = None if sender is None else parse_jid(sender).full()
-    message = _message(to, from_, message_type, text)
+    messages = [_message(to, from_, message_type, text)]
     if info is None:
-        message.addChild(data.to_element(NS_X_OOB))
-        return [message]
-    message.addChild(OOBData(url).to_element(NS_X_OOB))
-    add_sharing(message, data.url, check_info(info), text)
-    return (
-        [message] if data.desc is None else [message, _message(to, from_, message_type, data.desc)]
-    )
+        messages[0].addChild(data.to_element(NS_X_OOB))
+        return messages
+    messages[0].addChild(OOBData(data.url).to_element(NS_X_OOB))
+    add_sharing(messages[0], data.url, check_info(info), text)
+    if data.desc is not None:
+        messages.append(_message(to, from_, message_type, data.desc))
+    return messages
 
 
 def _message(to: str, from_: str | None, message_type: str, body: str) -> domish.Element:
