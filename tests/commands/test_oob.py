@@ -108,6 +108,22 @@ def test_a_shell_gets_its_script(typed):
     assert "_OOB_COMPLETE=bash_complete" in typed(env={"_OOB_COMPLETE": "bash_source"}).output
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_are_no_fault(tmp_path, closed):
+    code = "from twisted_oob.commands.oob import main; main()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" send missing b@c {closed}', sys.executable, code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    line = "" if "2>&-" in closed else "oob send: missing: No such file or directory\n"
+    assert (done.stdout, done.stderr) == ("", line)
+
+
 @pytest.mark.parametrize("words", [["--help"], ["send", "--help"]])
 def test_help_imports_neither_a_reactor_nor_what_transfers(words):
     code = f"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -59,6 +60,7 @@ class _Oob(click.Group):
         """Run a command, and exit with its status; see ``click.Command.main``."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        open_missing_streams()
         try:
             status = super().main(args, prog_name or "oob", complete_var, False, **extra)
         except click.ClickException as error:
@@ -66,6 +68,25 @@ class _Oob(click.Group):
         except click.Abort:
             sys.exit(_INTERRUPTED)
         sys.exit(status)
+
+
+def open_missing_streams() -> None:
+    """Give the process the standard streams that it was started without, as by ``>&-``.
+
+    Otherwise, the next file that it opens would be one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def fail(error: click.ClickException) -> int:
