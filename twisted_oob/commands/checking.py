@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.error import ConnectionClosed
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 from wokkel.ping import NS_PING
@@ -17,6 +16,7 @@ from twisted_oob.errors import StreamRefused
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.basics import attach_basics
+from twisted_oob.xmpp.failures import LOST
 from twisted_oob.xmpp.stanza import Payload
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def check_server(connection: Connection, secret: str, output: Output, reac
             service = None
             if connection.mode != EMBEDDED:
                 service = await uploads.find_service()
-        except (StreamRefused, ConnectionClosed, IQTimeoutError) as error:
+        except (*LOST, IQTimeoutError) as error:
             raise NotConnected(f"{connection.name}: the server does not answer any more") from error
         peer = stream.xmlstream.transport.getPeer()
         Reporter(as_json=output.as_json, quiet=output.quiet).tell(

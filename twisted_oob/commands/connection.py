@@ -32,7 +32,6 @@ from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
     EMBEDDED,
-    RESOURCE,
     SECRET_FILE,
     check_mode,
     chosen_mode,
@@ -52,6 +51,7 @@ from twisted_oob.commands.values import (
     parse_port,
 )
 from twisted_oob.errors import StreamRefused
+from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.xmpp.ports import (
     CLIENT_PORT,
     COMPONENT_HOST,

@@ -12,9 +12,6 @@ ACCOUNT: Final = "account"
 COMPONENT: Final = "component"
 """Mode: as an external component (XEP-0114) of a server."""
 
-RESOURCE: Final = "oob"
-"""The resource of an account, unless its JID has one. Others can know it beforehand, and so make
-offers without a subscription: those need the full JID."""
 SECRET_FILE: Final = "./oob-responder.secret"  # noqa: S105  (only where it is)
 """Where the embedded router keeps the secret that it shares with components."""
 

@@ -14,7 +14,6 @@ from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
     EMBEDDED,
-    RESOURCE,
     SECRET_FILE,
     check_mode,
     chosen_mode,
@@ -41,6 +40,7 @@ from twisted_oob.commands.values import (
     parsed,
 )
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.responder import CONCURRENCY
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY

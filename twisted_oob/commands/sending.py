@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, FirstError
-from twisted.internet.error import CannotListenError, ConnectionClosed
+from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
 from twisted_oob.commands.events import End, Reporter, Summary, shown_name
@@ -44,6 +44,7 @@ from twisted_oob.transfer.sender import FileSender
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.basics import attach_basics
 from twisted_oob.xmpp.contacts import Contacts
+from twisted_oob.xmpp.failures import LOST
 from twisted_oob.xmpp.presence import PresenceHandler
 from twisted_oob.xmpp.ready import local_host
 
@@ -252,7 +253,7 @@ class _Sending:
                 timeout=errand.timeout,
                 on_progress=self._progress.watch(number, item.given),
             )
-        except (StreamRefused, ConnectionClosed):
+        except LOST:
             self._tell(
                 _Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
             )

@@ -18,13 +18,14 @@ from wokkel.subprotocols import XMPPHandler
 from twisted_oob._tls import read_certificates
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
-from twisted_oob.commands.modes import ACCOUNT, EMBEDDED, RESOURCE
+from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.options import Options, exit_with_error
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder, ServedStream
 from twisted_oob.xmpp.access import AllowList

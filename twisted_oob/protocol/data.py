@@ -23,6 +23,9 @@ from twisted_oob.xmpp.stanza import Payload
 NS_IQ_OOB: Final = "jabber:iq:oob"
 NS_X_OOB: Final = "jabber:x:oob"
 DISCO_FEATURES: Final = (NS_IQ_OOB, NS_X_OOB)
+RESOURCE: Final = "oob"
+"""The resource of an account that our own commands bind by default. Others can know it beforehand,
+and so make offers without a subscription: those need the full JID."""
 
 _ELEMENT_NAMES: Final = {NS_IQ_OOB: "query", NS_X_OOB: "x"}
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
-from twisted_oob.protocol.data import NS_IQ_OOB
+from twisted_oob.protocol.data import NS_IQ_OOB, RESOURCE
 from twisted_oob.xmpp.jid import parse_jid
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 WAYS: Final = ("auto", "iq", "message")
 """What ``as_`` may be."""
-RESOURCE: Final = "oob"
-"""The resource that our own commands bind by default."""
 DISCO_TIMEOUT: Final = 5.0
 """Seconds after which who has not told its features counts as without."""
 PRESENCE_WAIT: Final = 2.0

@@ -88,6 +88,8 @@ _OTHERS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (error.ConnectionDone, "the server closed the connection", False),
     (error.ConnectionClosed, "the connection was lost", False),
 )
+LOST: Final = (StreamRefused, error.ConnectionClosed, SSL.Error)
+"""What a request fails with because its stream is lost or can't be had."""
 
 
 @dataclass(frozen=True, slots=True)
