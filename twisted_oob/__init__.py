@@ -4,50 +4,64 @@ Everything an application needs is here: add an ``OOBHandler`` to an ``AccountSt
 ``ComponentStream`` or any Wokkel stream, offer files with ``send_url``, and take what others offer
 in ``on_offer``. Importing it installs no reactor, and makes all of Wokkel 18 importable on today's
 Twisted.
+
+A name is imported when somebody asks for it: the command ``oob`` needs few of them, and a shell
+that completes it should not wait for all.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from twisted_oob import _compat  # noqa: F401  (before anything imports Wokkel)
-from twisted_oob._file_info import FileInfo
 from twisted_oob._version import __version__
-from twisted_oob.errors import (
-    AlreadyAnswered,
-    ErrorCondition,
-    FetchFailed,
-    FileTooLarge,
-    Forbidden,
-    InvalidOOBData,
-    NoRoom,
-    NotFound,
-    OfferLost,
-    OOBError,
-    QueueFull,
-    Rejected,
-    ResourceConstraint,
-    SlotRefused,
-    StreamRefused,
-    TooLarge,
-    UploadFailed,
-    UploadServiceNotFound,
-)
-from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.fetched import FetchedFile
-from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.files.share import FileShare
-from twisted_oob.files.shared_file import SharedFile
-from twisted_oob.protocol.data import DISCO_FEATURES, NS_IQ_OOB, NS_X_OOB, OOBData, url_from_element
-from twisted_oob.protocol.handler import OOBHandler
-from twisted_oob.protocol.messages import OOBMessage
-from twisted_oob.protocol.offers import Offer
-from twisted_oob.protocol.upload_service import UploadService
-from twisted_oob.transfer.delivery import Delivery
-from twisted_oob.transfer.responder import OOBResponder, ServedStream
-from twisted_oob.transfer.sender import FileSender
-from twisted_oob.transfer.uploads import UploadHandler
-from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.account_stream import AccountStream
-from twisted_oob.xmpp.component_stream import ComponentStream
+
+if TYPE_CHECKING:
+    from twisted_oob._file_info import FileInfo
+    from twisted_oob.errors import (
+        AlreadyAnswered,
+        ErrorCondition,
+        FetchFailed,
+        FileTooLarge,
+        Forbidden,
+        InvalidOOBData,
+        NoRoom,
+        NotFound,
+        OfferLost,
+        OOBError,
+        QueueFull,
+        Rejected,
+        ResourceConstraint,
+        SlotRefused,
+        StreamRefused,
+        TooLarge,
+        UploadFailed,
+        UploadServiceNotFound,
+    )
+    from twisted_oob.files.fetch import Fetcher
+    from twisted_oob.files.fetched import FetchedFile
+    from twisted_oob.files.policy import FetchPolicy
+    from twisted_oob.files.share import FileShare
+    from twisted_oob.files.shared_file import SharedFile
+    from twisted_oob.protocol.data import (
+        DISCO_FEATURES,
+        NS_IQ_OOB,
+        NS_X_OOB,
+        OOBData,
+        url_from_element,
+    )
+    from twisted_oob.protocol.handler import OOBHandler
+    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.protocol.offers import Offer
+    from twisted_oob.protocol.upload_service import UploadService
+    from twisted_oob.transfer.delivery import Delivery
+    from twisted_oob.transfer.responder import OOBResponder, ServedStream
+    from twisted_oob.transfer.sender import FileSender
+    from twisted_oob.transfer.uploads import UploadHandler
+    from twisted_oob.xmpp.access import AllowList
+    from twisted_oob.xmpp.account_stream import AccountStream
+    from twisted_oob.xmpp.component_stream import ComponentStream
 
 __all__ = [
     "DISCO_FEATURES",
@@ -93,3 +107,69 @@ __all__ = [
     "__version__",
     "url_from_element",
 ]
+
+_HOMES: Final = {
+    "_file_info": ("FileInfo",),
+    "errors": (
+        "AlreadyAnswered",
+        "ErrorCondition",
+        "FetchFailed",
+        "FileTooLarge",
+        "Forbidden",
+        "InvalidOOBData",
+        "NoRoom",
+        "NotFound",
+        "OfferLost",
+        "OOBError",
+        "QueueFull",
+        "Rejected",
+        "ResourceConstraint",
+        "SlotRefused",
+        "StreamRefused",
+        "TooLarge",
+        "UploadFailed",
+        "UploadServiceNotFound",
+    ),
+    "files.fetch": ("Fetcher",),
+    "files.fetched": ("FetchedFile",),
+    "files.policy": ("FetchPolicy",),
+    "files.share": ("FileShare",),
+    "files.shared_file": ("SharedFile",),
+    "protocol.data": (
+        "DISCO_FEATURES",
+        "NS_IQ_OOB",
+        "NS_X_OOB",
+        "OOBData",
+        "url_from_element",
+    ),
+    "protocol.handler": ("OOBHandler",),
+    "protocol.messages": ("OOBMessage",),
+    "protocol.offers": ("Offer",),
+    "protocol.upload_service": ("UploadService",),
+    "transfer.delivery": ("Delivery",),
+    "transfer.responder": (
+        "OOBResponder",
+        "ServedStream",
+    ),
+    "transfer.sender": ("FileSender",),
+    "transfer.uploads": ("UploadHandler",),
+    "xmpp.access": ("AllowList",),
+    "xmpp.account_stream": ("AccountStream",),
+    "xmpp.component_stream": ("ComponentStream",),
+}
+"""The public names by their modules."""
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+# A type checker has the names above, and must not take this for one more source of any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value  # the next one who asks gets it without this
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

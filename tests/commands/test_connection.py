@@ -152,7 +152,7 @@ def test_a_secret_that_can_not_be_had_is_one_line(parse, write, words, line):
 
 
 def test_without_a_router_in_this_folder_it_says_how_to_start_one(parse):
-    with pytest.raises(NotConnected, match="start `twistd -n oob-responder` in this folder, or "):
+    with pytest.raises(NotConnected, match="start `twistd -n oob-responder` or `oob rec"):
         parse()[0].read_secret()
 
 
@@ -188,7 +188,7 @@ async def test_nobody_who_listens_ends_it_at_once(parse):
     assert raised.value.exit_code == 3
     assert raised.value.message == (
         "127.0.0.1:1: the connection was refused: check that the server runs, and its port; "
-        "start `twistd -n oob-responder` in this folder, or log in to an account with --jid"
+        "start `twistd -n oob-responder` or `oob receive` in this folder, or give --jid"
     )
     assert not stream.running
 

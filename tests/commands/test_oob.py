@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 
 import click
 import pytest
 
+from tests.support.oob_page import PAGE, page
 from tests.support.processes import ROOT
+from twisted_oob.commands.events import Checked, End, FileReceived, Summary
 from twisted_oob.commands.oob import main
 
 pytest_plugins = ["tests.support.commands"]
 
-COMMANDS = ["send", "check"]
+COMMANDS = ["send", "receive", "check"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
@@ -104,6 +108,22 @@ def test_a_shell_gets_its_script(typed):
     assert "_OOB_COMPLETE=bash_complete" in typed(env={"_OOB_COMPLETE": "bash_source"}).output
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_are_no_fault(tmp_path, closed):
+    code = "from twisted_oob.commands.oob import main; main()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" send missing b@c {closed}', sys.executable, code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    line = "" if "2>&-" in closed else "oob send: missing: No such file or directory\n"
+    assert (done.stdout, done.stderr) == ("", line)
+
+
 @pytest.mark.parametrize("words", [["--help"], ["send", "--help"]])
 def test_help_imports_neither_a_reactor_nor_what_transfers(words):
     code = f"""
@@ -120,3 +140,22 @@ except SystemExit:
     loaded = done.stderr.split()
     for name in ("twisted.internet.reactor", "twisted_oob.commands.sending", "tqdm"):
         assert name not in loaded
+
+
+def test_the_manual_has_every_option_as_the_help_has_it():
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text, "run python -m tests.support.oob_page"
+    for name in main.list_commands(None):
+        assert f".. options of {name}\n" in text or name == "check"
+
+
+def test_the_manual_has_every_event_with_its_keys():
+    shown = [
+        json.loads(line)
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("    {")
+    ]
+    for kind in (End, Summary, FileReceived, Checked):
+        [example] = [event for event in shown if event["event"] == kind.event]
+        fields = [field.name for field in dataclasses.fields(kind)]
+        assert list(example)[1:] == ["from" if name == "sender" else name for name in fields]

@@ -22,7 +22,7 @@ from twisted_oob.commands.options import (
     exit_with_error,
 )
 from twisted_oob.commands.report import REPORT_OBSERVER
-from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
+from twisted_oob.xmpp.ports import CLIENT_PORT, DIRECT_TLS_PORT
 
 FLAGS = {"demo", "direct-tls"}
 
@@ -219,7 +219,8 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "grace": "30; 0 on the embedded router",
         "ca-file": "the platform's; for https, beside the platform's",
         "host": "found by SRV lookup with --jid, 127.0.0.1 with --component",
-        "port": f"{PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, 5347 with --component",
+        "port": f"{CLIENT_PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls,"
+        " 5347 with --component",
         "allow-from": "* on the embedded router, the account's domain with --jid;"
         " required with --component",
     }

@@ -14,7 +14,6 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
-from tests.support.errands import PEER
 from tests.support.network import DOMAIN
 from twisted_oob.commands.sending import MOST_AT_ONCE, server_networks
 
@@ -108,7 +107,7 @@ async def test_the_status_is_that_of_the_outcome(errands, url, to, outcome, stat
 async def test_nobody_who_answers_is_a_timeout(errands, network, file):
     await network.start()
     await errands.peer()
-    assert await errands.send(file, to=PEER, timeout=0.2) == 4
+    assert await errands.send(file, to=errands.peer_name, timeout=0.2) == 4
     assert [event.get("outcome") for event in errands.events()] == ["timeout", None]
 
 
@@ -116,7 +115,7 @@ async def test_nobody_who_answers_is_a_timeout(errands, network, file):
 async def test_the_description_goes_with_each(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, "http://a/b", to=PEER, desc="Two of them")
+    sending = errands.start(file, "http://a/b", to=errands.peer_name, desc="Two of them")
     await errands.offered(2)
     assert [offer.desc for offer in errands.offers] == ["Two of them"] * 2
     for offer in errands.offers:
@@ -129,7 +128,7 @@ async def test_a_few_at_once_go_over_one_stream(errands, network):
     await network.start()
     await errands.peer()
     urls = [f"http://a/{number}" for number in range(MOST_AT_ONCE + 2)]
-    sending = errands.start(*urls, to=PEER)
+    sending = errands.start(*urls, to=errands.peer_name)
     await errands.offered(MOST_AT_ONCE)
     await deferLater(network.reactor, 0.05)
     assert len(errands.offers) == MOST_AT_ONCE
@@ -151,7 +150,7 @@ async def test_a_few_at_once_go_over_one_stream(errands, network):
 async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, "http://a/b", to=PEER)
+    sending = errands.start(file, "http://a/b", to=errands.peer_name)
     await errands.offered(2)
     await network.embedded.stop()
     assert await sending == 3
@@ -167,7 +166,7 @@ async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, 
 async def test_a_lost_stream_is_one_line_for_a_person(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, to=PEER, as_json=False)
+    sending = errands.start(file, to=errands.peer_name, as_json=False)
     await errands.offered(1)
     await network.embedded.stop()
     assert await sending == 3
@@ -210,7 +209,7 @@ async def test_what_arrives_is_the_file_as_it_was(errands, network, tmp_path, ch
 async def test_an_end_from_outside_says_what_arrived_and_leaves_nothing(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, "http://a/b", to=PEER)
+    sending = errands.start(file, "http://a/b", to=errands.peer_name)
     await errands.offered(2)
     share = next(offer.url for offer in errands.offers if "127.0.0.1" in offer.url)
     errands.offers[1 - [offer.url for offer in errands.offers].index(share)].reply_success()
@@ -253,7 +252,7 @@ async def test_without_a_server_the_files_are_closed(errands, network, file):
 async def test_a_public_url_is_what_the_peer_gets(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, to=PEER, public_url="https://files.example.org/x")
+    sending = errands.start(file, to=errands.peer_name, public_url="https://files.example.org/x")
     await errands.offered(1)
     assert errands.offers[0].url.startswith("https://files.example.org/x/")
     errands.offers[0].reply_success()

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from twisted_oob.commands.connection import NotConnected
 from twisted_oob.commands.events import OutputClosed
-from twisted_oob.commands.output import FAULT, Output
+from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
 from twisted_oob.commands.start import guarded
 
 
@@ -35,6 +35,11 @@ async def test_its_own_status_is_kept(capsys):
     [
         (click.UsageError("wrong"), 2, "oob: wrong\n"),
         (NotConnected("no\nway"), 3, "oob: no\ufffdway\n"),
+        (
+            OutputClosed("No space left on device"),
+            NOT_WRITTEN,
+            "oob: the results can't be written: No space left on device\n",
+        ),
         (KeyError("x"), FAULT, "oob: a fault of oob's own: KeyError: 'x'; --verbose shows where\n"),
     ],
 )

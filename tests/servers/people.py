@@ -30,14 +30,10 @@ class Command(Program):
         """What it printed there; ``output`` has it, too."""
         return self._stdout.decode()
 
-    @property
-    def events(self):
-        """The events that it told, by their names."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
-
-    def told(self, event):
-        """Give its events of a kind, without their kind."""
-        return [told for told in self.events if told.pop("event") == event]
+    def told(self, kind):
+        """Give its events of a kind, each without the kind."""
+        events = [json.loads(line) for line in self.stdout.splitlines()]
+        return [event for event in events if event.pop("event") == kind]
 
 
 class Person:
@@ -84,7 +80,7 @@ class Person:
 
     async def send(self, *words):
         """Send, and wait for the end; gives the exit status, and the events of the ends."""
-        process = self.oob("send", "--json", *words)
+        process = self.oob("send", "--json", "--timeout", "15", *words)
         status = await process.finished()
         assert "Traceback" not in process.output, process.output
         ends = process.told("end")

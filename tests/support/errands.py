@@ -20,7 +20,6 @@ from twisted_oob.commands.start import guarded
 from twisted_oob.xmpp.basics import attach_basics
 from twisted_oob.xmpp.jid import parse_jid
 
-PEER = "peer.localhost"
 USUAL = {
     "desc": None,
     "via": "auto",
@@ -38,6 +37,8 @@ class Errands:
     ``offers``: what a peer was offered that never answers by itself.
     """
 
+    peer_name = "peer.localhost"
+
     def __init__(self, network, capfd):
         self.network = network
         self.offers = []
@@ -45,8 +46,8 @@ class Errands:
         self._waiting = []
 
     async def peer(self):
-        """Connect a peer as PEER, who takes offers and leaves them without an answer."""
-        peer = Sender(self.network.port, PEER)
+        """Connect a peer as ``peer_name``, who takes offers and leaves them without an answer."""
+        peer = Sender(self.network.port, self.peer_name)
         OOBHandler(on_offer=self._on_offer).setHandlerParent(peer.component)
         attach_basics(peer.component, identity=("component", "generic"), name="peer")
         self.network.senders.append(peer)

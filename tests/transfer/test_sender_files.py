@@ -147,7 +147,7 @@ async def test_what_the_service_can_not_take_is_shared(path, share, uploads):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_service_that_does_not_answer_is_none(path):
+async def test_a_service_that_does_not_answer_counts_as_missing(path):
     uploads = Uploads()
     uploads.service = IQTimeoutError("no answer")
     sending = Sending(uploads=uploads)

@@ -47,7 +47,7 @@ def test_resources_are_given_best_priority_first_and_of_equals_the_latest():
 
 
 @pytest.mark.parametrize("priority", ["", "high", "128", "-129", "9" * 5000, "1.5"])
-def test_a_priority_that_is_none_counts_as_zero(priority):
+def test_a_priority_that_is_not_one_counts_as_zero(priority):
     contacts, end = online()
     come(end, "low", -1)
     come(end, "odd", priority)

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from twisted_oob._tls import read_certificates
 from twisted_oob.commands.config import config_option
 from twisted_oob.commands.modes import (
     ACCOUNT,
@@ -53,8 +52,12 @@ from twisted_oob.commands.values import (
     parse_port,
 )
 from twisted_oob.errors import StreamRefused
-from twisted_oob.xmpp import component_stream
-from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
+from twisted_oob.xmpp.ports import (
+    CLIENT_PORT,
+    COMPONENT_HOST,
+    COMPONENT_PORT,
+    DIRECT_TLS_PORT,
+)
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -173,16 +176,18 @@ class Connection:
             UsageError: The CA file can't be read or holds no certificate, or no certificate can
                 name the account's domain.
         """
+        # Not above: neither needs the other, and whoever asks for help should not wait for them.
         if self.mode != ACCOUNT:
+            from twisted_oob.xmpp.component_stream import ComponentStream  # noqa: PLC0415
+
             self._check_ca_file()
-            return component_stream.ComponentStream(
+            return ComponentStream(
                 str(self.domain),
                 secret,
-                host=self.host or component_stream.HOST,
-                port=self.port or component_stream.PORT,
+                host=self.host or COMPONENT_HOST,
+                port=self.port or COMPONENT_PORT,
                 reactor=reactor,
             )
-        # Not above: a component needs nothing of it.
         from twisted_oob.xmpp.account_stream import AccountStream  # noqa: PLC0415
 
         assert self.jid is not None  # noqa: S101  (that is what the mode means)
@@ -202,6 +207,9 @@ class Connection:
     def _check_ca_file(self) -> None:
         """Check what a component's uploads and downloads verify servers with."""
         if self.ca_file is not None:
+            # Not above: whoever asks for help should not wait for it.
+            from twisted_oob._tls import read_certificates  # noqa: PLC0415
+
             try:
                 read_certificates(self.ca_file)
             except (OSError, ValueError) as error:
@@ -239,7 +247,7 @@ class Connection:
         return f"{text}; {_START}" if self.mode == EMBEDDED and not error.permanent else text
 
 
-_START: Final = "start `twistd -n oob-responder` in this folder, or log in to an account with --jid"
+_START: Final = "start `twistd -n oob-responder` or `oob receive` in this folder, or give --jid"
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
 
 
@@ -294,8 +302,8 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
         # Nobody else has it there, whoever sends at the same time.
         domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
     if mode != ACCOUNT:
-        values["host"] = values["host"] or component_stream.HOST
-        values["port"] = values["port"] or component_stream.PORT
+        values["host"] = values["host"] or COMPONENT_HOST
+        values["port"] = values["port"] or COMPONENT_PORT
     return Connection(
         mode,
         jid,
@@ -353,14 +361,14 @@ _OPTIONS: Final = (
     click.option(
         "--host",
         type=Value(parse_host, "HOST"),
-        show_default=f"found by SRV lookup with --jid, else {component_stream.HOST}",
+        show_default=f"found by SRV lookup with --jid, else {COMPONENT_HOST}",
         help="The server.",
     ),
     click.option(
         "--port",
         type=Value(parse_port, "PORT"),
-        show_default=f"{PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, "
-        f"else {component_stream.PORT}",
+        show_default=f"{CLIENT_PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, "
+        f"else {COMPONENT_PORT}",
         help="The server's port; with --jid, it needs --host.",
     ),
     click.option(

@@ -34,7 +34,18 @@ _KEYS: Final = {"sender": "from"}
 
 
 class OutputClosed(Exception):
-    """Nobody reads standard output any more, as after ``| head -1``."""
+    """Standard output can't be written to any more.
+
+    Args:
+        reason: Why, as a full disk; None if nobody reads it, as after ``| head -1``.
+
+    Attributes:
+        reason: As the argument.
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +244,7 @@ class Reporter:
         """Write an event.
 
         Raises:
-            OutputClosed: Nobody reads it.
+            OutputClosed: Nobody reads it, or it can't be written.
         """
         if self._as_json:
             # A file name that is not UTF-8 has lone surrogates, which JSON can only escape.
@@ -246,9 +257,10 @@ class Reporter:
             with self._aside():
                 self._output.write(line + b"\n")
                 self._output.flush()
-        except BrokenPipeError:
+        except OSError as error:
             _discard_output()
-            raise OutputClosed from None
+            gone = isinstance(error, BrokenPipeError)
+            raise OutputClosed(None if gone else error.strerror) from None
 
 
 def to_json(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -17,7 +18,7 @@ _USAGE: Final = 2
 
 _COMMANDS: Final = {
     "send": "Hand files to somebody, and tell whether they arrived.",
-    "receive": "Take the files that others offer.",
+    "receive": "Take the files that others offer, with a question for each.",
     "check": "Log in, and tell what the server has.",
 }
 """The commands, each in the module of its name, and what the help says of them."""
@@ -59,6 +60,7 @@ class _Oob(click.Group):
         """Run a command, and exit with its status; see ``click.Command.main``."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        open_missing_streams()
         try:
             status = super().main(args, prog_name or "oob", complete_var, False, **extra)
         except click.ClickException as error:
@@ -66,6 +68,25 @@ class _Oob(click.Group):
         except click.Abort:
             sys.exit(_INTERRUPTED)
         sys.exit(status)
+
+
+def open_missing_streams() -> None:
+    """Give the process the standard streams that it was started without, as by ``>&-``.
+
+    Otherwise, the next file that it opens would be one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def fail(error: click.ClickException) -> int:

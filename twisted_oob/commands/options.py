@@ -43,9 +43,13 @@ from twisted_oob.commands.values import (
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.responder import CONCURRENCY
 from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
-from twisted_oob.xmpp import component_stream
 from twisted_oob.xmpp.access import EVERYBODY
-from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
+from twisted_oob.xmpp.ports import (
+    CLIENT_PORT,
+    COMPONENT_HOST,
+    COMPONENT_PORT,
+    DIRECT_TLS_PORT,
+)
 
 # The modes that an option has a meaning in. An option that is not here has one in each mode.
 _MODES: Final = {
@@ -66,7 +70,7 @@ _GRACE: Final = {EMBEDDED: 0.0, ACCOUNT: 30.0, COMPONENT: 30.0}
 
 DEFAULTS: Final = {
     "download_dir": "./oob-downloads",
-    "listen": f"tcp:{component_stream.PORT}:interface=127.0.0.1",
+    "listen": f"tcp:{COMPONENT_PORT}:interface=127.0.0.1",
     "domain": "oob.localhost",
     "secret_file": SECRET_FILE,
     "max_size": format_size(_POLICY.max_size),
@@ -78,10 +82,10 @@ DEFAULTS: Final = {
     "grace_embedded": f"{_GRACE[EMBEDDED]:g}",
     "everybody": EVERYBODY,
     "resource": RESOURCE,
-    "account_port": str(PORT),
+    "account_port": str(CLIENT_PORT),
     "direct_tls_port": str(DIRECT_TLS_PORT),
-    "component_host": component_stream.HOST,
-    "component_port": str(component_stream.PORT),
+    "component_host": COMPONENT_HOST,
+    "component_port": str(COMPONENT_PORT),
 }
 """What the help says of defaults, as one would write it on a command line.
 
@@ -242,8 +246,8 @@ class Options(usage.Options):
         if mode == ACCOUNT:
             self["allow-from"] = self["allow-from"] or [self["jid"].host]
         elif mode == COMPONENT:
-            self["host"] = self["host"] or component_stream.HOST
-            self["port"] = self["port"] or component_stream.PORT
+            self["host"] = self["host"] or COMPONENT_HOST
+            self["port"] = self["port"] or COMPONENT_PORT
         else:
             self["allow-from"] = self["allow-from"] or [EVERYBODY]
         if self["grace"] is None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FAULT: Final = 70
 """The exit status of a fault of ours (``EX_SOFTWARE`` of sysexits.h)."""
+NOT_WRITTEN: Final = 74
+"""The exit status if the results can't be written, as on a full disk (``EX_IOERR``)."""
 
 
 class Output:

@@ -55,7 +55,7 @@ from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.receiver import Receiver
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.component_stream import HOST, PORT
+from twisted_oob.xmpp.ports import COMPONENT_HOST, COMPONENT_PORT
 from twisted_oob.xmpp.presence import PresenceHandler
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Reception:
             receiver,
             domain=DOMAIN,
             endpoint=TCP4ServerEndpoint(
-                self._reactor, self._connection.port or PORT, interface=HOST
+                self._reactor, self._connection.port or COMPONENT_PORT, interface=COMPONENT_HOST
             ),
             secret=secret,
             reactor=self._reactor,
@@ -248,7 +248,7 @@ class Reception:
 
     @property
     def _where(self) -> str:
-        return f"{HOST}:{self._connection.port or PORT}"
+        return f"{COMPONENT_HOST}:{self._connection.port or COMPONENT_PORT}"
 
     @asynccontextmanager
     async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:

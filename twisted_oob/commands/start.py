@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob.commands.events import OutputClosed
 from twisted_oob.commands.interrupt import run
-from twisted_oob.commands.output import FAULT, Output
+from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
 
 Main = Callable[[Any], Coroutine[Any, Any, int]]
 """What a command does: takes the reactor, and returns the exit status."""
@@ -39,14 +39,19 @@ async def guarded(main: Main, output: Output, reactor: Any) -> int:
         reactor: The reactor.
 
     Returns:
-        The exit status: its own, that of its ClickException, or FAULT.
+        The exit status: its own, that of its ClickException, NOT_WRITTEN or FAULT.
     """
     try:
         return await main(reactor)
     except click.ClickException as error:
         output.error(error.format_message())
         return error.exit_code
-    except (CancelledError, OutputClosed):
+    except OutputClosed as error:
+        if error.reason is None:
+            raise
+        output.error(f"the results can't be written: {error.reason}")
+        return NOT_WRITTEN
+    except CancelledError:
         raise
     except Exception:
         output.fault(Failure())

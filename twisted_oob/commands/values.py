@@ -14,11 +14,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 
-from twisted.internet.endpoints import serverFromString
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob._checks import HIGHEST_PORT
-from twisted_oob._tls import is_address
 from twisted_oob._urls import to_uri
 from twisted_oob.protocol.data import check_text
 from twisted_oob.xmpp.access import AllowList
@@ -146,7 +144,9 @@ def parse_account(text: str) -> JID:
 
 def parse_endpoint(text: str) -> str:
     """Check the description of a server endpoint; returns it as it was given."""
-    from twisted.internet import reactor  # noqa: PLC0415  (installs one)
+    # Not above: whoever asks for help should not wait for it; the first installs a reactor.
+    from twisted.internet import reactor  # noqa: PLC0415
+    from twisted.internet.endpoints import serverFromString  # noqa: PLC0415
 
     # Twisted reports a bad port only when it listens, and then with a traceback.
     port = re.match(r"(?:tcp6?|ssl|tls):(?:port=)?(-?[0-9]+)", text)
@@ -186,6 +186,8 @@ def parse_text(text: str) -> str:
 
 def parse_host(text: str) -> str:
     """Check the name or address of a host; returns it as it was given."""
+    from twisted_oob._tls import is_address  # noqa: PLC0415  (as above)
+
     if is_address(text):
         return text
     try:

@@ -175,6 +175,8 @@ class Sending:
             if self._position >= self._loaded:
                 await self._load(min(WINDOW, self._left))
             await (self._hand_over() if self._by_kernel else self._write())
+        # Whoever was told of the last byte may have stopped it.
+        self._drain.check()
 
     @property
     def _left(self) -> int:

@@ -208,6 +208,8 @@ class ShareChannel(_HTTPChannel):  # type: ignore[misc]
         if self._lingering:
             return
         self._lingering = True
+        # After a malformed request, HTTPChannel would go on with the rest of what came.
+        self.clearLineBuffer()
         self.setTimeout(LINGER)
         self.transport.unregisterProducer()
         # It may have been paused, and what is left unread would make the kernel reset it.

@@ -10,8 +10,8 @@ recipient              who is asked
 a full JID, a domain   it
 an account             1. its available resources, the best priority first
                        2. ``JID/oob``, unless it was among them: the resource that our own commands
-                          bind by default. A server delivers an IQ to it also if its presence is
-                          none of our business (RFC 6121 section 8.5.3.1)
+                          bind by default. A server delivers an IQ to it also if it does not show us
+                          its presence (RFC 6121 section 8.5.3.1)
 =====================  ===========================================================================
 
 The first that has ``jabber:iq:oob`` gets the IQ. If nobody has, the recipient gets a message, at
@@ -62,7 +62,7 @@ async def find_route(
 
     Args:
         handler: Asks for features.
-        contacts: Knows who is available; None if nobody does.
+        contacts: Knows who is available; None to ask ``JID/oob`` only.
         recipient: The address that was given.
         way: One of WAYS. ``'iq'`` and ``'message'`` force it; the IQ then goes to ``JID/oob`` if no
             resource of an account has told that it takes it.

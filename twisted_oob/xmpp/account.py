@@ -32,10 +32,10 @@ from twisted.words.xish import domish
 from twisted_oob._tls import ServiceTLS, trust_only
 from twisted_oob.errors import StreamRefused, Unencrypted
 from twisted_oob.xmpp.jid import parse_jid
-from twisted_oob.xmpp.locate import PORT, SERVICES, ServerEndpoint
+from twisted_oob.xmpp.locate import SERVICES, ServerEndpoint
 from twisted_oob.xmpp.sasl import SaslInitializer
 
-__all__ = ["PORT", "client_endpoint", "client_factory"]
+__all__ = ["client_endpoint", "client_factory"]
 
 _ALPN: Final = b"xmpp-client"
 

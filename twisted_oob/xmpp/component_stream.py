@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
 from twisted_oob._checks import check_clock, check_not_empty, check_port
 from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.ports import COMPONENT_HOST, COMPONENT_PORT
 from twisted_oob.xmpp.stream_service import StreamService
-
-HOST: Final = "127.0.0.1"
-"""Where the server is: mostly on the same machine, as nothing is encrypted."""
-PORT: Final = 5347
-"""The port of a server for its components, which is customary, but not registered."""
 
 
 class ComponentStream(StreamService):
@@ -48,8 +44,8 @@ class ComponentStream(StreamService):
         domain: str,
         secret: str,
         *,
-        host: str = HOST,
-        port: int = PORT,
+        host: str = COMPONENT_HOST,
+        port: int = COMPONENT_PORT,
         reactor: Any = None,
     ) -> None:
         if reactor is None:

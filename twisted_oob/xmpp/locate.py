@@ -58,11 +58,8 @@ from twisted_oob._tls import is_address
 from twisted_oob.errors import NoService, StreamRefused
 from twisted_oob.xmpp.direct_tls import DirectTLSEndpoint
 from twisted_oob.xmpp.failures import explain
+from twisted_oob.xmpp.ports import CLIENT_PORT, DIRECT_TLS_PORT
 
-PORT: Final = 5222
-"""The port of a server for its clients, unless DNS or an operator says otherwise."""
-DIRECT_TLS_PORT: Final = 5223
-"""The same, if TLS is to begin with the first byte. It is customary, but not registered."""
 MOST_REDIRECTS: Final = 5
 """How many redirections in a row are followed (RFC 6120 section 4.9.3.19)."""
 SERVICES: Final = ("_xmpp-client", "_xmpps-client")
@@ -115,8 +112,8 @@ class ServerEndpoint:
         tls: An IOpenSSLClientConnectionCreator for direct TLS; it must verify that the certificate
             is for the domain.
         host: The host to connect to, whatever DNS says. Its default is the domain.
-        port: The port to connect to, whatever DNS says. Its default is PORT, or DIRECT_TLS_PORT
-            for direct TLS.
+        port: The port to connect to, whatever DNS says. Its default is CLIENT_PORT, or
+            DIRECT_TLS_PORT for direct TLS.
         direct_tls: Whether TLS begins with the first byte. Without host and port, only the records
             for direct TLS count. Without such records, it is the domain at DIRECT_TLS_PORT.
         resolver: An IResolver for SRV records. None stands for the platform's name servers.
@@ -346,7 +343,9 @@ def in_order(records: Iterable[_R], draw: Callable[[int], int] = secrets.randbel
 
 
 def _at(host: str, port: int | None, direct_tls: bool) -> _Target:
-    return _Target(_a_labels(host), port or (DIRECT_TLS_PORT if direct_tls else PORT), direct_tls)
+    return _Target(
+        _a_labels(host), port or (DIRECT_TLS_PORT if direct_tls else CLIENT_PORT), direct_tls
+    )
 
 
 def _a_labels(host: str) -> str:
