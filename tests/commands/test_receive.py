@@ -10,7 +10,7 @@ import pytest_twisted
 
 from tests.support.hostile_http import HostileServer, answer
 from tests.support.network import Sender
-from tests.support.receptions import free_port
+from tests.support.processes import free_port
 from tests.support.waiting import in_time
 from twisted_oob.commands import receiving, start
 

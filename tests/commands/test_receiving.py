@@ -11,8 +11,9 @@ from twisted.internet.defer import CancelledError
 from tests.support.hostile_http import answer
 from tests.support.network import SECRET
 from tests.support.waiting import in_time
-from twisted_oob import FileInfo
+from twisted_oob import FileInfo, StreamRefused
 from twisted_oob.commands.connection import Connection
+from twisted_oob.commands.events import OutputClosed, Reporter
 from twisted_oob.commands.modes import COMPONENT
 from twisted_oob.commands.receiving import DOMAIN
 
@@ -124,6 +125,21 @@ async def test_what_was_cut_leaves_nothing_and_is_answered(receptions):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_reader_that_has_gone_ends_it_and_the_file_stays(receptions, monkeypatch):
+    def tell(_reporter, _event):
+        raise OutputClosed
+
+    monkeypatch.setattr(Reporter, "tell", tell)
+    sender = await receptions.start(yes=True)
+    receptions.web.answers = [answer(BODY)]
+    assert await in_time(sender.send_url(DOMAIN, receptions.web.url())) is None
+    with pytest.raises(OutputClosed):
+        await in_time(receptions.ended)
+    receptions.ended = None
+    assert receptions.files() == {"file.bin": BODY}
+
+
+@pytest_twisted.ensureDeferred
 async def test_quiet_means_that_only_results_are_written(receptions):
     receptions.begin(yes=True, quiet=True, count=1)
     # Its own router is there as soon as it listens, which takes no turn of the reactor.
@@ -203,6 +219,33 @@ async def test_no_login(receptions, network):
     await network.start()
     connection = Connection(COMPONENT, domain="me.localhost", host="127.0.0.1", port=network.port)
     assert await in_time(receptions.begin(connection=connection, secret="wrong")) == 3
+    assert receptions.left() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stream_that_was_up_may_come_back_unless_it_is_refused(
+    receptions, network, monkeypatch
+):
+    await network.start()
+    streams = []
+    make_stream = Connection.make_stream
+
+    def noted(*words):
+        streams.append(make_stream(*words))
+        return streams[-1]
+
+    monkeypatch.setattr(Connection, "make_stream", noted)
+    connection = Connection(COMPONENT, domain="me.localhost", host="127.0.0.1", port=network.port)
+    receptions.begin(connection=connection, secret=SECRET, yes=True)
+    await receptions.output.heard("waiting for files")
+    [stream] = streams
+    assert not stream.once
+    stream.on_refused(StreamRefused("another connection took over"))
+    assert await in_time(receptions.ended) == 3
+    assert receptions.output.lines[1:] == [
+        "oob receive: me.localhost: another connection took over",
+        "no files were received",
+    ]
     assert receptions.left() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,13 @@ def missing(what, package):
     if os.environ.get("OOB_REQUIRE_SERVERS") == "1":
         pytest.fail(text)
     pytest.skip(text)
+
+
+def free_port():
+    """Give a port of this machine that nothing has at the moment."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 class Program(ProcessProtocol):

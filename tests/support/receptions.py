@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from functools import partial
 
@@ -14,6 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from tests.support.hostile_http import HostileServer
 from tests.support.network import Sender
+from tests.support.processes import free_port
 from tests.support.waiting import in_time
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import EMBEDDED
@@ -30,13 +30,6 @@ USUAL = {
     "networks": (),
     "timeout": 20.0,
 }
-
-
-def free_port():
-    """Give a port that nobody has at the moment; it is in no range of fixed ones."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Heard(Output):

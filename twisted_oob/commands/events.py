@@ -129,7 +129,7 @@ class _Taken:
         file: The path that it has now; None if it failed.
         bytes: Its size; if it failed, the one that was said, if one was.
         sha256: Its SHA-256 in hex; if it failed, the one that was said, if one was.
-        seconds: How long it took, from the offer on.
+        seconds: How long the transfer took, without the time before somebody said yes.
         condition: The condition of the error that the sender was told; None if it was received.
         text: Why it failed, for a person.
     """
