@@ -24,6 +24,10 @@ TARGETS: tuple[tuple[str, str, float], ...] = (
     ("small / curl", "at least", 3.0),
     ("peak memory, MB more", "at most", 5.0),
     ("99th percentile / without a fetch", "at most", 2.0),
+    ("share to curl / nginx to curl", "at most", 1.3),
+    ("share, peak memory, MB more", "at most", 5.0),
+    ("upload / curl -T", "at most", 1.2),
+    ("upload, peak memory, MB more", "at most", 5.0),
 )
 # Of ratios to plain Wokkel: the machine's speed changes from column to column.
 QUOTIENTS = {
@@ -54,7 +58,11 @@ def judge(figures: dict[str, Any]) -> str:
 def _values(figures: dict[str, Any]) -> dict[str, float]:
     """Return the figures by their names, without those that failed."""
     found = {part: rows for part, rows in figures.items() if "error" not in rows}
-    values = {name: median(row["ratio"]) for name, row in found.get("fetching", {}).items()}
+    values = {
+        name: median(row["ratio"])
+        for part in ("fetching", "sharing", "uploading")
+        for name, row in found.get(part, {}).items()
+    }
     for part, figure in (("exchange", "ratio"), ("memory", "kib")):
         for title, rows in found.get(part, {}).items():
             values |= {f"{who}, {title}": row[figure] for who, row in rows.items() if figure in row}

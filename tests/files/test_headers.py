@@ -39,7 +39,9 @@ NAMES = [
 
 def read_back(header):
     """Give the name as RFC 8187 has it, and the fallback."""
-    found = re.fullmatch(r"(inline|attachment); filename=\"([^\"\\]*)\"; filename\*=UTF-8''(.*)", header)
+    found = re.fullmatch(
+        r"(inline|attachment); filename=\"([^\"\\]*)\"; filename\*=UTF-8''(.*)", header
+    )
     assert found is not None
     assert re.fullmatch(r"(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})*", found[3])
     return unquote(found[3], errors="strict"), found[2]

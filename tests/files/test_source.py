@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from tests.support.fetching import descriptors_in
 from twisted_oob.errors import WrongType
 from twisted_oob.files.source import SourceFile, media_type_of
 
@@ -28,10 +29,6 @@ def source(path):
     source = SourceFile(path)
     yield source
     source.close()
-
-
-def descriptors():
-    return set(os.listdir("/proc/self/fd"))
 
 
 # --- opening
@@ -64,18 +61,16 @@ def test_a_symbolic_link_is_followed_once(tmp_path, path):
 
 
 def test_a_folder_is_an_error_that_names_tar(tmp_path):
-    before = descriptors()
     with pytest.raises(IsADirectoryError, match=f"tar -czf {tmp_path.name}.tar.gz {tmp_path}"):
         SourceFile(tmp_path)
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 def test_a_fifo_is_an_error_and_holds_nobody_up(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    before = descriptors()
     with pytest.raises(OSError, match="not a regular file"):
         SourceFile(tmp_path / "fifo")
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/zero"])
@@ -96,7 +91,7 @@ def test_what_cannot_be_opened_is_an_os_error(tmp_path, path, name, error):
 
 @pytest.mark.parametrize("wrong", [None, 5, b"file.bin"])
 def test_what_is_no_path_is_a_type_error(wrong):
-    with pytest.raises(WrongType, match="^path must be a path, not"):
+    with pytest.raises(WrongType, match=r"^path must be a path, not"):
         SourceFile(wrong)
 
 
@@ -191,8 +186,7 @@ def test_the_kernel_hands_a_piece_to_a_socket(path, source):
         os.truncate(path, 100)
         assert source.send_to(ours.fileno(), 100, 50) == 0
         with pytest.raises(BlockingIOError):
-            for _ in range(100_000):
-                source.send_to(ours.fileno(), 0, 100)
+            all(source.send_to(ours.fileno(), 0, 100) for _ in range(100_000))
 
 
 def test_what_was_loaded_is_in_memory(path, source):
@@ -222,14 +216,13 @@ def test_what_is_not_in_memory(source, monkeypatch):
 # --- closing
 
 
-def test_it_is_closed_once(path):
-    before = descriptors()
+def test_it_is_closed_once(tmp_path, path):
     source = SourceFile(path)
     assert not source.closed
     source.close()
     source.close()
     assert source.closed
-    assert descriptors() == before
+    assert descriptors_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ class Readers:
         if len(part) == self._size or (coverage is not None and coverage.whole):
             self._coverage.pop(reader, None)
             self.reads += 1
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
+            while self._waiting:
+                # One at a time: each may cancel another one.
+                self._waiting.pop(0).callback(None)
 
     def when_whole(self) -> Deferred[None]:
         """Wait for the first whole read.
@@ -86,10 +86,6 @@ class Readers:
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
-
-    def forget(self) -> None:
-        """Forget who waits: there will be no other read."""
-        self._waiting.clear()
 
     def _tell_progress(self) -> None:
         if self._on_progress is None:

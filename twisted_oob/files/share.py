@@ -258,24 +258,25 @@ class FileShare(_Service):  # type: ignore[misc]
         if not self.running:
             return port.stopListening()
         self._port = port
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+        self._tell(None)
         return None
 
     def _failed(self, failure: Failure) -> None:
         self._failure = failure
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
+        if not self._waiting:
             self._log.error("can't listen for readers of files: {why}", why=failure.value)
-        for each in waiting:
-            each.errback(failure)
+        self._tell(failure)
+
+    def _tell(self, result: Failure | None) -> None:
+        """Tell those who wait for ``ready``, but not those who begin to meanwhile."""
+        for _ in range(len(self._waiting)):
+            # One at a time: each may cancel another one.
+            if self._waiting:
+                self._waiting.pop(0).callback(result)  # a Failure is one
 
     async def _stop(self) -> None:
         port, self._port = self._port, None
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.errback(CancelledError("the share was stopped"))
+        self._tell(Failure(CancelledError("the share was stopped")))
         for _, shared in list(self._shared.values()):
             shared.close()
         if port is not None:
@@ -300,9 +301,8 @@ def _checked_public_url(url: object) -> str:
     return parts.geturl().rstrip("/")
 
 
-def _in_url(host: object) -> str:
+def _in_url(host: str) -> str:
     """Give a host as it stands in a URL."""
-    host = check_not_empty("host", host)
     try:
         # The zone means nothing to anybody else (RFC 6874 section 1).
         return f"[{IPv6Address(host.strip('[]').partition('%')[0])}]"

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 
-from twisted_oob._checks import check_callable
+from twisted_oob._checks import check_callable, check_not_empty
 from twisted_oob._file_info import FileInfo
 from twisted_oob.files.headers import describe
 from twisted_oob.files.readers import Readers
@@ -82,8 +82,9 @@ class SharedFile:
 
         Raises:
             ValueError: No URL can have such a host.
+            WrongType: The host is no str. It is a TypeError.
         """
-        return self._url_for(host)
+        return self._url_for(check_not_empty("host", host))
 
     @property
     def reads(self) -> int:
@@ -127,7 +128,6 @@ class SharedFile:
         for sending in list(self.sendings):
             sending.stop()
         self.source.close()
-        self.readers.forget()
 
     def headers(self) -> dict[str, str]:
         """Give the headers that each answer with the file has."""
