@@ -1,8 +1,9 @@
-"""Install the one wheel of a folder away from the tree, and run README.rst's demo with it.
+"""Install the one wheel of a folder away from the tree, and run README.rst's commands with it.
 
     python .ci/try_wheel.py FOLDER
 
-The demo runs in an empty folder, and must leave it empty.
+The demo runs in an empty folder, and must leave it empty. Then ``oob send`` hands a file to the
+responder that ``twistd`` runs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import venv
 from pathlib import Path
 
 README = Path(__file__).resolve().parents[1] / "README.rst"
 LAST_LINE = "demo: 5 of 5 as expected"
+PATIENCE = 120  # seconds for one command
 
 
 def demo_command() -> list[str]:
@@ -26,28 +29,74 @@ def demo_command() -> list[str]:
     return shlex.split(command)
 
 
-def try_wheel(wheel: Path, folder: Path) -> str | None:
-    """Install a wheel and run the demo, below a folder; give what is wrong, if anything."""
-    venv.create(folder / "venv", with_pip=True)
-    bin_, empty = folder / "venv" / "bin", folder / "empty"
-    empty.mkdir()
-    subprocess.run([bin_ / "pip", "install", "-q", wheel], cwd=empty, check=True)
-    program, *words = demo_command()
-    demo = subprocess.run(
-        [bin_ / program, *words],
-        cwd=empty,
+def run(*words: object, cwd: Path) -> str:
+    """Run a command; give what it prints, which is printed, too."""
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
-    sys.stdout.write(demo.stdout)
+    sys.stdout.write(done.stdout)
+    return done.stdout
+
+
+def try_demo(bin_: Path, empty: Path) -> str | None:
+    """Run README.rst's demo; give what is wrong, if anything."""
+    program, *words = demo_command()
+    said = run(bin_ / program, *words, cwd=empty)
     left = [path.name for path in empty.iterdir()]
     if left:
         return f"the demo left behind: {', '.join(left)}"
-    if demo.stdout.splitlines()[-1:] != [LAST_LINE]:
+    if said.splitlines()[-1:] != [LAST_LINE]:
         return f"the demo's last line should be: {LAST_LINE}"
     return None
+
+
+def try_send(bin_: Path, folder: Path) -> str | None:
+    """Hand a file to a responder; give what is wrong, if anything."""
+    content = b"the whole file"
+    (folder / "report.txt").write_bytes(content)
+    responder = subprocess.Popen(
+        [
+            *(bin_ / "twistd", "-n", "oob-responder", "--listen", "tcp:0:interface=127.0.0.1"),
+            *("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128"),
+            *("--download-dir", "landed"),
+        ],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    impatient = threading.Timer(PATIENCE, responder.kill)
+    impatient.start()
+    try:
+        ports = (re.search(r"connect to .*\bport=(\d+)", line) for line in responder.stdout)
+        port = next((match[1] for match in ports if match), None)
+        if port is None:
+            return "the responder ended"
+        run(bin_ / "oob", "send", "--port", port, "report.txt", "oob.localhost", cwd=folder)
+    finally:
+        impatient.cancel()
+        responder.terminate()
+        responder.communicate()
+    if (folder / "landed" / "report.txt").read_bytes() != content:
+        return "the file did not arrive as it was"
+    return None
+
+
+def try_wheel(wheel: Path, folder: Path) -> str | None:
+    """Install a wheel below a folder and try it; give what is wrong, if anything."""
+    venv.create(folder / "venv", with_pip=True)
+    bin_, empty, used = folder / "venv" / "bin", folder / "empty", folder / "used"
+    empty.mkdir()
+    used.mkdir()
+    run(bin_ / "pip", "install", "-q", wheel, cwd=empty)
+    version = wheel.name.split("-")[1]
+    if run(bin_ / "oob", "--version", cwd=empty) != f"oob {version}\n":
+        return f"oob --version should be {version}"
+    return try_demo(bin_, empty) or try_send(bin_, used)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks import exchange, fetching, memory, sharing
+from benchmarks import exchange, fetching, memory, sharing, uploading
 from benchmarks.contenders import CONTENDERS
 from benchmarks.process import BenchmarkError
 from benchmarks.targets import judge
@@ -24,6 +24,7 @@ PARTS = {
     "memory": ("Memory", memory),
     "fetching": ("Fetching", fetching),
     "sharing": ("Sharing", sharing),
+    "uploading": ("Uploading", uploading),
 }
 DEFAULT = ("exchange", "memory")  # these are also what --only narrows
 NAMES = [contender.name for contender in CONTENDERS]

@@ -1,4 +1,4 @@
-"""An nginx for the benchmarks alone, on loopback, that serves a folder."""
+"""An nginx for the benchmarks alone, on loopback, that serves a folder, or stores files there."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ http {{
   access_log off; sendfile on; default_type application/octet-stream;
   client_body_temp_path {home}/1; proxy_temp_path {home}/2; fastcgi_temp_path {home}/3;
   uwsgi_temp_path {home}/4; scgi_temp_path {home}/5;
-  server {{ listen 127.0.0.1:{port}; root {root}; }}
+  server {{ listen 127.0.0.1:{port}; root {root}; {more} }}
 }}
 """
+_UPLOADS = "dav_methods PUT; client_max_body_size 0;"
 _PATIENCE = 10.0  # seconds
 
 
 @contextmanager
-def served(home: Path, root: Path) -> Iterator[str]:
+def served(home: Path, root: Path, *, uploads: bool = False) -> Iterator[str]:
     """Serve a folder for the time of a ``with`` block, which gets its URL.
 
     Args:
         home: An existing folder for what nginx itself needs.
         root: The folder that is served.
+        uploads: Whether it stores what is PUT to it. It needs nginx's module dav then.
 
     Raises:
         BenchmarkError: It is not installed, or does not start.
@@ -42,7 +44,8 @@ def served(home: Path, root: Path) -> Iterator[str]:
     config = home / "nginx.conf"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    config.write_text(_CONFIG.format(home=home, root=root, port=port))
+    more = _UPLOADS if uploads else ""
+    config.write_text(_CONFIG.format(home=home, root=root, port=port, more=more))
     with Process([program, "-e", "stderr", "-p", home, "-c", config]) as process:
         deadline = time.monotonic() + _PATIENCE
         while not _accepts(port):

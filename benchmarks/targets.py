@@ -26,6 +26,8 @@ TARGETS: tuple[tuple[str, str, float], ...] = (
     ("99th percentile / without a fetch", "at most", 2.0),
     ("share to curl / nginx to curl", "at most", 1.3),
     ("share, peak memory, MB more", "at most", 5.0),
+    ("upload / curl -T", "at most", 1.2),
+    ("upload, peak memory, MB more", "at most", 5.0),
 )
 # Of ratios to plain Wokkel: the machine's speed changes from column to column.
 QUOTIENTS = {
@@ -58,7 +60,7 @@ def _values(figures: dict[str, Any]) -> dict[str, float]:
     found = {part: rows for part, rows in figures.items() if "error" not in rows}
     values = {
         name: median(row["ratio"])
-        for part in ("fetching", "sharing")
+        for part in ("fetching", "sharing", "uploading")
         for name, row in found.get(part, {}).items()
     }
     for part, figure in (("exchange", "ratio"), ("memory", "kib")):

@@ -11,7 +11,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.servers.matrix import CELL, matrix
-from tests.servers.servers import DOMAIN, SERVERS
+from tests.servers.servers import CERTIFICATE_NAMES, DOMAIN, SERVERS
 from tests.support.certificates import Authority
 from tests.support.network import Network
 from tests.support.streams import logged
@@ -70,7 +70,7 @@ def server_maker(certificates, tmp_path_factory):
     """Makes a server that is not started yet, by its name."""
     from twisted.internet import reactor
 
-    certificate = certificates.issue(DOMAIN)
+    certificate = certificates.issue(DOMAIN, names=CERTIFICATE_NAMES)
 
     def make(name):
         folder = tmp_path_factory.mktemp(name)

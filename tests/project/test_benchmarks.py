@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import driver, exchange, fetching, memory, sharing, targets
+from benchmarks import driver, exchange, fetching, memory, sharing, targets, uploading
 from benchmarks.contenders import BASE, CONTENDERS, DIRECT, OURS, Contender, choose
 from benchmarks.driver import Offering
 from benchmarks.exchange import Column, Session, measure
@@ -367,7 +367,7 @@ def test_tables_are_as_wide_as_what_they_hold():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["speed"], "'speed' is not one of exchange, memory, fetching, sharing, all\n"),
+        (["speed"], "'speed' is not one of exchange, memory, fetching, sharing, uploading, all\n"),
         (["--only", "raw,perl"], "'perl' is not one of ours-direct"),
     ],
 )
@@ -392,6 +392,31 @@ def test_sharing_measures_what_it_says(monkeypatch, tmp_path):
         assert f"{name}  " in text
     assert verdicts({"sharing": figures}).keys() == figures.keys()
     assert abs(figures["share, peak memory, MB more"]["ratio"][0]) < 100
+
+
+def test_uploading_measures_what_it_says(monkeypatch, tmp_path):
+    try:
+        with served(tmp_path, tmp_path, uploads=True):
+            pass
+    except BenchmarkError as error:
+        missing(str(error), "the Debian package nginx")
+    monkeypatch.setattr(uploading, "QUICK", (2, 1))
+    figures = uploading.run(quick=True)
+    text = uploading.report(figures)
+    for name, row in figures.items():
+        assert len(row["ratio"]) == 1
+        assert f"{name}  " in text
+    assert verdicts({"uploading": figures}).keys() == figures.keys()
+    assert abs(figures["upload, peak memory, MB more"]["ratio"][0]) < 100
+
+
+def test_an_upload_that_fails_has_no_figures(tmp_path):
+    (tmp_path / "large").touch()
+    place = uploading.Place("http://127.0.0.1:1", tmp_path, tmp_path, *uploading.QUICK)
+    with pytest.raises(BenchmarkError, match=r"curl -T: .*onnect"):
+        uploading._curl(place)
+    with pytest.raises(BenchmarkError, match=r"it ended, or .*could not be reached"):
+        uploading._put(place, "large")
 
 
 def test_a_file_that_curl_cannot_read_has_no_figures():

@@ -108,6 +108,13 @@ CASES = {
         ],
         [(URL, FileInfo(size=3, media_type="image/jpeg"))],
     ),
+    "each part from whoever has it": (
+        [
+            sfs(URL, described=file(f"<name>a.jpg</name>{TYPE}")),
+            sims(URL, described=file(HASH_XML, JINGLE)),
+        ],
+        [(URL, FileInfo("a.jpg", None, "image/jpeg", HASH))],
+    ),
     "a size of 0 is known": (
         [sfs(URL, described=file("<size>0</size>")), sims(URL, described=file(SIZE, JINGLE))],
         [(URL, FileInfo(size=0))],
@@ -156,8 +163,29 @@ CASES = {
             sfs(URL).replace("urn:xmpp:sfs:0", "urn:x"),
             sims(URL).replace("urn:xmpp:sims:1", "urn:x"),
             sfs(URL).replace("/url-data'", "/url'"),
+            x().replace("jabber:x:oob", "urn:x"),
+            attached(URL).replace("urn:xmpp:sfs:0", "urn:x"),
+            f"<file-sharing xmlns='urn:x'><sources xmlns='urn:xmpp:sfs:0'>{url_data(URL)}"
+            "</sources></file-sharing>",
+            f"<sources xmlns='urn:x'>{url_data(URL)}</sources>",
         ],
         [],
+    ),
+    "other names": (
+        [
+            sfs(URL).replace("file-sharing", "other"),
+            sims(URL).replace("reference", "other"),
+            sims(URL).replace("media-sharing", "other"),
+            f"<other xmlns='urn:xmpp:reference:0'>{sims(URL).partition('>')[2]}".replace(
+                "</media-sharing></reference>", "</media-sharing></other>"
+            ),
+            attached(URL).replace("sources", "other"),
+        ],
+        [],
+    ),
+    "a <file/> of another namespace": (
+        [sfs(URL, described=file(namespace="urn:x") + file(SIZE))],
+        [(URL, FileInfo(size=3))],
     ),
     "deeper": ([f"<forwarded xmlns='urn:x'>{sfs(URL)}{sims(URL)}{attached(URL)}</forwarded>"], []),
 }

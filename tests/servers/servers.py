@@ -1,8 +1,8 @@
 """Real XMPP servers, each a process on loopback with a folder of its own.
 
 Both serve the domain ``DOMAIN``, with a certificate of the test CA. Clients must use TLS; the
-accounts are those of ``ACCOUNTS``. The components of ``COMPONENTS`` share ``SECRET``. Neither
-speaks to other servers.
+accounts are those of ``ACCOUNTS``. The components of ``COMPONENTS`` share ``SECRET``. Files can be
+uploaded to both (XEP-0363), over https with the same certificate. Neither speaks to other servers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,27 @@ from itertools import cycle
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from tests.support.processes import Program, missing
 
 DOMAIN = "xmpp.test"
-ACCOUNTS = {user: f"password of {user}" for user in ("ours", "slixmpp", "anyevent")}
+# Whoever uploads much, so that a quota ends it, is "greedy".
+USERS = ("ours", "slixmpp", "anyevent", "alice", "bob", "greedy")
+ACCOUNTS = {user: f"password of {user}" for user in USERS}
+# No name that may have an address of IPv6, too: nothing listens there.
+HTTP_HOST = "127.0.0.1"
+CERTIFICATE_NAMES = [DOMAIN, HTTP_HOST]
 SECRET = "the components' secret"
 PEER_COMPONENT = f"slixmpp.{DOMAIN}"
 # A domain is used again only when the server has long seen its last stream's end.
 OWN_COMPONENTS = [f"ours{number}.{DOMAIN}" for number in range(8)]
 COMPONENTS = [PEER_COMPONENT, *OWN_COMPONENTS]
+
+IN_CI = pytest.mark.skipif(
+    os.environ.get("OOB_REQUIRE_SERVERS") != "1",
+    reason="takes long: only with OOB_REQUIRE_SERVERS=1",
+)
 
 _CONFIGURATIONS = Path(__file__).parent / "configurations"
 _ATTEMPTS = 5
@@ -45,7 +57,9 @@ class Server:
     """A server program; its ports stay the same over restarts.
 
     ``client_port``: for clients, with STARTTLS. ``direct_port``: the same, with direct TLS.
-    ``component_port``: for components. ``newest_tls``: 1.2 or 1.3.
+    ``component_port``: for components. ``http_port``: https on ``HTTP_HOST``, for uploads.
+    ``newest_tls``: 1.2 or 1.3. ``upload_limit``: the largest file that can be uploaded, in bytes.
+    ``upload_quota``: how much an account can upload in a day, in bytes, or None.
     """
 
     name: str
@@ -54,6 +68,8 @@ class Server:
     port_taken: str
     """What it prints if another program has one of them."""
     newest_tls = "1.3"
+    upload_limit = 100_000
+    upload_quota: int | None
     _environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self, reactor, folder, certificate, ca_file):
@@ -72,7 +88,8 @@ class Server:
     async def start(self):
         """Choose ports and start; an AssertionError holds what it printed, if it fails."""
         for attempt in range(_ATTEMPTS):
-            self.client_port, self.direct_port, self.component_port = _free_ports(3)
+            ports = _free_ports(4)
+            self.client_port, self.direct_port, self.component_port, self.http_port = ports
             self._command = self._configure()
             try:
                 return await self._run()
@@ -128,6 +145,10 @@ class Server:
             client_port=self.client_port,
             direct_port=self.direct_port,
             component_port=self.component_port,
+            http_host=HTTP_HOST,
+            http_port=self.http_port,
+            upload_limit=self.upload_limit,
+            upload_quota=self.upload_quota,
         )
         path = self.folder / template
         path.write_text(filled, encoding="utf-8")
@@ -139,12 +160,13 @@ class PortTakenError(Exception):
 
 
 class Prosody(Server):
-    """Prosody: accounts in files, with SCRAM-SHA-256."""
+    """Prosody: accounts in files, with SCRAM-SHA-256; a websocket for browsers."""
 
     name = "prosody"
     # "on no ports" is no success.
-    ready = r"(Activated service '(c2s|c2s_direct_tls|component)' on \[(.|\n)*){3}"
+    ready = r"(Activated service '(c2s|c2s_direct_tls|component|https)' on \[(.|\n)*){4}"
     port_taken = "Failed to open server port"
+    upload_quota = 1_000_000
 
     def _find(self):
         self._program_file = shutil.which("prosody")
@@ -176,6 +198,7 @@ class Ejabberd(Server):
     scram_hash = "sha"
     ready = "^ready for accounts$"
     port_taken = "address already in use"
+    upload_quota = None
 
     def _find(self):
         self._erl = shutil.which("erl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.servers.limited import LIMITED, PAYLOADS, client, component, stanza
-from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
+from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
 from tests.support.hostile_http import HostileServer, answer
 from tests.support.responders import Responder
 from tests.support.waiting import in_time
@@ -40,12 +39,6 @@ async def web():
     made = HostileServer(reactor)
     yield made
     await made.stop()
-
-
-IN_CI = pytest.mark.skipif(
-    os.environ.get("OOB_REQUIRE_SERVERS") != "1",
-    reason="takes long: only with OOB_REQUIRE_SERVERS=1",
-)
 
 
 @pytest.fixture(params=["prosody", pytest.param("ejabberd", marks=IN_CI)])

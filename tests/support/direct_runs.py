@@ -116,7 +116,15 @@ class Run:
     def on_offer(self, offer):
         """Do what the URL's last segment says."""
         self.calls.append(
-            (offer.url, offer.desc, offer.sid, offer.sender, offer.recipient, whole(offer.element))
+            (
+                offer.url,
+                offer.desc,
+                offer.sid,
+                offer.sender,
+                offer.recipient,
+                whole(offer.element),
+                offer.info,
+            )
         )
         deed = getattr(self, f"do_{offer.url.rpartition('/')[2]}", None)
         return succeed(None) if deed is None else deed(offer)

@@ -52,6 +52,8 @@ CHILDREN = [
     f"<p:url xmlns:p='jabber:iq:oob'>{URL}</p:url>",
     f"<stream:url>{URL}</stream:url>",
     f"<url xmlns:p='urn:x'>{URL}</url>",
+    "<file xmlns='urn:xmpp:file:metadata:0'><name>a.png</name><size>3</size></file>",
+    "<f:file xmlns:f='urn:xmpp:file:metadata:0'><f:size>3</f:size></f:file>",
     "<unknown/>",
     "<x:unknown xmlns:x='urn:x' x:y='z'>text</x:unknown>",
     "<query xmlns='jabber:iq:oob'/>",

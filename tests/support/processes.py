@@ -26,7 +26,7 @@ def missing(what, package):
 
 
 class Program(ProcessProtocol):
-    """A program in the foreground.
+    """A program in the foreground, on a terminal of its own if ``terminal`` is true.
 
     ``output``: what it printed on stdout and stderr so far. ``status`` and ``signal``: how it
     ended, once ``ended`` has fired.
@@ -34,13 +34,15 @@ class Program(ProcessProtocol):
 
     patience = 20
 
-    def __init__(self, reactor, command, folder, *, environment=None):
+    def __init__(self, reactor, command, folder, *, environment=None, terminal=False):
         self.output = ""
         self.ended = Deferred()
         self._reactor = reactor
         self._waiting = []
         environment = os.environ | (environment or {})
-        reactor.spawnProcess(self, command[0], command, env=environment, path=str(folder))
+        reactor.spawnProcess(
+            self, command[0], command, env=environment, path=str(folder), usePTY=terminal
+        )
 
     def outReceived(self, data):
         self.output += data.decode(errors="replace")
@@ -83,6 +85,10 @@ class Program(ProcessProtocol):
 
         self.ended.addCallback(tell)
         return finished.addTimeout(self.patience, self._reactor)
+
+    def types(self, text):
+        """Type on its terminal."""
+        self.transport.write(text.encode())
 
     async def stop(self):
         """End it with TERM, or with KILL if that is not enough, and wait until it is gone."""

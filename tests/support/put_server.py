@@ -91,8 +91,9 @@ def hangs_up(data):
     def reply(connection):
         connection.transport.pauseProducing()
         connection.write(data)
+        from twisted.internet import reactor
+
         # Over TLS, what is written goes out a moment later.
-        reactor = connection.factory.reactor
         reactor.callLater(0, reactor.callLater, 0, connection.transport.abortConnection)
 
     return reply

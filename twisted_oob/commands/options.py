@@ -10,9 +10,20 @@ from typing import Any, Final, NoReturn
 from twisted.python import usage
 
 from twisted_oob._version import __version__
+from twisted_oob.commands.modes import (
+    ACCOUNT,
+    COMPONENT,
+    EMBEDDED,
+    RESOURCE,
+    SECRET_FILE,
+    check_mode,
+    chosen_mode,
+    require,
+)
 from twisted_oob.commands.report import REPORT_OBSERVER
 from twisted_oob.commands.values import (
     format_size,
+    not_valid,
     parse_account,
     parse_allowed,
     parse_count,
@@ -27,6 +38,7 @@ from twisted_oob.commands.values import (
     parse_port,
     parse_seconds,
     parse_size,
+    parsed,
 )
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.responder import CONCURRENCY
@@ -34,19 +46,6 @@ from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
 from twisted_oob.xmpp import component_stream
 from twisted_oob.xmpp.access import EVERYBODY
 from twisted_oob.xmpp.locate import DIRECT_TLS_PORT, PORT
-
-EMBEDDED: Final = "embedded"
-"""Mode: the responder has an XMPP router of its own, in the same process."""
-ACCOUNT: Final = "account"
-"""Mode: the responder logs in to an account on a server."""
-COMPONENT: Final = "component"
-"""Mode: the responder is an external component (XEP-0114) of a server."""
-
-RESOURCE: Final = "oob"
-"""The resource of an account, unless its JID has one. Others can know it beforehand, and so make
-offers without a subscription: those need the full JID."""
-
-_CHOSEN_BY: Final = {EMBEDDED: "the embedded router", ACCOUNT: "--jid", COMPONENT: "--component"}
 
 # The modes that an option has a meaning in. An option that is not here has one in each mode.
 _MODES: Final = {
@@ -69,7 +68,7 @@ DEFAULTS: Final = {
     "download_dir": "./oob-downloads",
     "listen": f"tcp:{component_stream.PORT}:interface=127.0.0.1",
     "domain": "oob.localhost",
-    "secret_file": "./oob-responder.secret",
+    "secret_file": SECRET_FILE,
     "max_size": format_size(_POLICY.max_size),
     "timeout": f"{_POLICY.timeout:g}",
     "stall_timeout": f"{_POLICY.stall_timeout:g}",
@@ -127,9 +126,7 @@ class Options(usage.Options):
     @property
     def mode(self) -> str:
         """How the responder is reached: EMBEDDED, ACCOUNT or COMPONENT."""
-        if self["jid"] is not None:
-            return ACCOUNT
-        return EMBEDDED if self["component"] is None else COMPONENT
+        return chosen_mode(self._given)
 
     def opt_download_dir(self, value: str) -> None:
         """Directory for the files; created if missing. [default: {download_dir}]"""
@@ -238,23 +235,13 @@ class Options(usage.Options):
             self._given.add("--direct-tls")
         if self["demo"]:
             self._prepare_demo()
-        if self._given >= {"--jid", "--component"}:
-            raise usage.UsageError("--jid and --component exclude each other: give one of them")
-        mode = self.mode
-        for option in sorted(self._given):
-            if mode not in _MODES.get(option, (mode,)):
-                modes = " or ".join(_CHOSEN_BY[one] for one in _MODES[option])
-                raise usage.UsageError(f"{option} goes with {modes}, not with {_CHOSEN_BY[mode]}")
+        try:
+            mode = self._check_mode()
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
         if mode == ACCOUNT:
-            self._require("--password-file")
-            if "--port" in self._given:
-                # The SRV lookup finds a host together with its port.
-                self._require("--host", because_of="--port")
             self["allow-from"] = self["allow-from"] or [self["jid"].host]
         elif mode == COMPONENT:
-            self._require("--secret-file")
-            # A server hands a component the stanzas of strangers, too.
-            self._require("--allow-from")
             self["host"] = self["host"] or component_stream.HOST
             self["port"] = self["port"] or component_stream.PORT
         else:
@@ -272,10 +259,19 @@ class Options(usage.Options):
         if twistd is not None and not twistd.get("logger") and not twistd.get("logfile"):
             twistd["logger"] = REPORT_OBSERVER
 
-    def _require(self, option: str, *, because_of: str | None = None) -> None:
-        if option not in self._given:
-            because_of = because_of or _CHOSEN_BY[self.mode]
-            raise usage.UsageError(f"{option} must be given with {because_of}")
+    def _check_mode(self) -> str:
+        mode = chosen_mode(self._given)
+        check_mode(mode, self._given, _MODES)
+        if mode == ACCOUNT:
+            require("--password-file", self._given, because_of=ACCOUNT)
+            if "--port" in self._given:
+                # The SRV lookup finds a host together with its port.
+                require("--host", self._given, because_of="--port")
+        elif mode == COMPONENT:
+            require("--secret-file", self._given, because_of=COMPONENT)
+            # A server hands a component the stanzas of strangers, too.
+            require("--allow-from", self._given, because_of=COMPONENT)
+        return mode
 
     def _set(
         self,
@@ -288,17 +284,15 @@ class Options(usage.Options):
         """Set an option to a parsed value; raises UsageError if the value is not good."""
         option = f"--{name}"
         try:
-            parsed = parse(value)
+            good = parsed(value, parse)
         except ValueError as error:
-            raise usage.UsageError(f"{option} {value!r} is not valid: {error}") from None
-        except OSError as error:
-            raise usage.UsageError(f"{option} {value!r} is not valid: {error.strerror}") from None
+            raise usage.UsageError(not_valid(option, value, error)) from None
         if repeatable:
-            self[name].append(parsed)
+            self[name].append(good)
         elif option in self._given:
             raise usage.UsageError(f"{option} was given twice: it takes one value")
         else:
-            self[name] = parsed
+            self[name] = good
         self._given.add(option)
 
 

@@ -26,12 +26,21 @@ def read_secret(path: Path) -> str:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
             raise ValueError(f"other users have access to it; run: chmod 600 {path}")
         line = file.readline(_LONGEST)
+    return secret_in(line)
+
+
+def secret_in(line: bytes) -> str:
+    """Read a password or secret from a line.
+
+    Raises:
+        ValueError: It is empty or not UTF-8.
+    """
     try:
         secret = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError("its first line is not UTF-8 text") from None
     if not secret.strip():
-        raise ValueError("its first line is empty; write the secret there")
+        raise ValueError("its first line is empty; the secret must be there")
     return secret
 
 

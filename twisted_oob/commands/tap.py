@@ -18,8 +18,10 @@ from wokkel.subprotocols import XMPPHandler
 from twisted_oob._tls import read_certificates
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
-from twisted_oob.commands.options import ACCOUNT, EMBEDDED, RESOURCE, Options, exit_with_error
+from twisted_oob.commands.modes import ACCOUNT, EMBEDDED, RESOURCE
+from twisted_oob.commands.options import Options, exit_with_error
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
+from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
@@ -56,10 +58,8 @@ def makeService(options: Options) -> Service:
     path: Path = options[option]
     try:
         secret = read(path)
-    except OSError as error:
-        exit_with_error(f"--{option} {str(path)!r} can't be used: {error.strerror}")
-    except ValueError as error:
-        exit_with_error(f"--{option} {str(path)!r} can't be used: {error}")
+    except (OSError, ValueError) as error:
+        exit_with_error(not_usable(f"--{option}", path, error))
     try:
         return ResponderService(options, secret, reactor)
     except (OSError, ValueError) as error:

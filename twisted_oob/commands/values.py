@@ -1,31 +1,63 @@
 """Parsers for the values of the options: text from a command line in, a checked value out.
 
 Each parser raises ValueError if the text is not a good value. The message says what is wrong and
-what would be right; the caller puts the name of the option and the text in front of it. Parsers
-of paths also let an OSError through, for example for a name that is too long.
+what would be right; ``not_valid`` puts the option and the text in front of it. Parsers of paths
+also let an OSError through, for example for a name that is too long, unless ``parsed`` calls them.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from twisted.internet.endpoints import serverFromString
 from twisted.words.protocols.jabber.jid import JID
 
 from twisted_oob._checks import HIGHEST_PORT
 from twisted_oob._tls import is_address
+from twisted_oob._urls import to_uri
+from twisted_oob.protocol.data import check_text
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.jid import parse_jid
+
+LISTEN: Final = "tcp:0"
+"""Where a share listens by default: at any free port of IPv4."""
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 # Not float() alone: it also reads nan, inf, 1e999 and 1_0. The limit on the digits keeps the
 # number of seconds within what a timer can hold.
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+
+
+_T = TypeVar("_T")
+
+
+def parsed(text: str, parse: Callable[[str], _T]) -> _T:
+    """Parse a value with one of the parsers below.
+
+    Raises:
+        ValueError: It is not a good value; the message says what is wrong with it.
+    """
+    try:
+        return parse(text)
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+
+
+def not_valid(option: str, text: str, reason: object) -> str:
+    """Say that an option has no good value."""
+    return f"{option} {text!r} is not valid: {reason}"
+
+
+def not_usable(option: str, what: Path | str, error: OSError | ValueError) -> str:
+    """Say that the file or the program that an option names can't be used."""
+    reason = error.strerror if isinstance(error, OSError) else error
+    return f"{option} {str(what)!r} can't be used: {reason}"
 
 
 def parse_size(text: str) -> int:
@@ -93,6 +125,14 @@ def parse_domain(text: str) -> str:
     return jid.host
 
 
+def parse_recipient(text: str) -> JID:
+    """Parse the JID of whom something is sent to."""
+    try:
+        return parse_jid(text)
+    except ValueError as error:
+        raise ValueError(f"expected a JID, such as bob@example.org: {error}") from None
+
+
 def parse_account(text: str) -> JID:
     """Parse the JID of an account, with or without a resource."""
     try:
@@ -121,6 +161,26 @@ def parse_endpoint(text: str) -> str:
         raise ValueError(
             f"expected a Twisted server endpoint such as tcp:5347:interface=127.0.0.1{reason}"
         ) from None
+    return text
+
+
+def parse_public_url(text: str) -> str:
+    """Check the URL that a share is reached at; returns it as a URI."""
+    try:
+        url = to_uri(text)
+    except ValueError:
+        url = ""
+    if re.match(r"https?://[^?#]+$", url, re.IGNORECASE) is None:
+        raise ValueError("expected a URL such as https://files.example.org/shared")
+    return url
+
+
+def parse_text(text: str) -> str:
+    """Check that a text can be sent; returns it as it was given."""
+    try:
+        check_text("it", text)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
     return text
 
 

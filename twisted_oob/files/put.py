@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
+from http.client import responses
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -238,6 +238,5 @@ def _told(status: int, reason: bytes, head: bytes) -> str:
         or not 0 < len(phrase) <= _MOST_QUOTED
         or any(word in sent for word in _WORD.findall(phrase.lower()))
     ):
-        known = status in HTTPStatus._value2member_map_
-        phrase = HTTPStatus(status).phrase if known else ""
+        phrase = responses.get(status, "")
     return f"the server answered {status} {phrase}".rstrip()

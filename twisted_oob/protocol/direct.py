@@ -15,9 +15,9 @@ The usual form is what real senders write::
     <iq type='result' id='ours' .../>
 
 with any attributes on ``<iq/>`` and ``<query/>``, no prefix or other namespace, no attribute on
-``<url/>`` and ``<desc/>``, at most four of them, and no white space outside of them. What differs
-is not wrong. It goes the ordinary way from its first event on, and the handler gets it from its
-observers.
+``<url/>`` and ``<desc/>``, at most four of them, and no white space outside of them. What differs,
+such as an offer with a ``<file/>``, is not wrong. It goes the ordinary way from its first event on,
+and the handler gets it from its observers.
 
 =============  ============================  ====================================================
 state          where the parser is           what is kept, for the IQ or for a replay

@@ -88,15 +88,15 @@ def build_messages(
     check_addresses(recipient, sender)
     to = parse_jid(recipient).full()
     from_ = None if sender is None else parse_jid(sender).full()
-    message = _message(to, from_, message_type, text)
+    messages = [_message(to, from_, message_type, text)]
     if info is None:
-        message.addChild(data.to_element(NS_X_OOB))
-        return [message]
-    message.addChild(OOBData(url).to_element(NS_X_OOB))
-    add_sharing(message, data.url, check_info(info), text)
-    return (
-        [message] if data.desc is None else [message, _message(to, from_, message_type, data.desc)]
-    )
+        messages[0].addChild(data.to_element(NS_X_OOB))
+        return messages
+    messages[0].addChild(OOBData(data.url).to_element(NS_X_OOB))
+    add_sharing(messages[0], data.url, check_info(info), text)
+    if data.desc is not None:
+        messages.append(_message(to, from_, message_type, data.desc))
+    return messages
 
 
 def _message(to: str, from_: str | None, message_type: str, body: str) -> domish.Element:
@@ -112,12 +112,7 @@ def _message(to: str, from_: str | None, message_type: str, body: str) -> domish
 
 
 def messages_in(stanza: domish.Element) -> list[OOBMessage]:
-    """Read each file that a message or presence names with a usable URL.
-
-    There are none in a stanza of type error: it brings back what we sent.
-    """
-    if stanza.getAttribute("type") == "error":
-        return []
+    """Read each file that a message or presence, not of type error, names with a usable URL."""
     address = stanza.getAttribute("from")
 
     def ignored(error: ValueError) -> None:
@@ -137,7 +132,12 @@ def messages_in(stanza: domish.Element) -> list[OOBMessage]:
 
 
 def deliver(stanza: domish.Element, on_message: MessageCallback) -> None:
-    """Give each file of a message or presence to the application; what fails is logged."""
+    """Give each file of a message or presence to the application; what fails is logged.
+
+    Args:
+        stanza: What came in. One of type error brings back what we sent, and is not for this.
+        on_message: What takes each file.
+    """
     for message in messages_in(stanza):
         try:
             returned = on_message(message)

@@ -15,8 +15,8 @@ closing      stopped, once the server closes, too   stopped, after CLOSE_LIMIT
 ===========  =====================================  ========================================
 
 Two failures lead to refused, not to pausing: a permanent one, if no stream has been up yet; and,
-for an account, a ``conflict`` on a stream that was up. ``see-other-host`` leads to connecting at
-once.
+for an account, a ``conflict`` on a stream that was up. With ``once``, every failure does.
+``see-other-host`` leads to connecting at once.
 ``stopService`` leads from up to closing, and from any other state to stopped at once.
 ``startService`` may be called while a stream is still closing. The new stream then waits for the
 end of the old one, as a server may see two streams of one address as a conflict.
@@ -98,6 +98,8 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
     Attributes:
         refused: Why there is no stream and will be no other one, or None.
         on_refused: As the argument.
+        once: Whether a stream that fails, or that is lost, leads to refused, whatever the reason.
+            It is for whoever can't wait, and may change at any time. False at first.
     """
 
     _log = Logger()
@@ -125,6 +127,7 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
         factory.protocol = partial(OwnXmlStream, clock=reactor)
         self.refused: StreamRefused | None = None
         self.on_refused = on_refused
+        self.once = False
         self._clock = reactor
         self._endpoint = endpoint
         # Not "name": Service looks itself up by that in its parent.
@@ -251,8 +254,8 @@ class StreamService(StreamManager, Service):  # type: ignore[misc]  # Wokkel has
                 "give each of them a resource of its own"
             )
         refusal = explain(failure)
-        if refusal.permanent and not self._was_up:
-            return StreamRefused(refusal.text)
+        if self.once or (refusal.permanent and not self._was_up):
+            return StreamRefused(refusal.text, permanent=refusal.permanent)
         return None
 
     def _crashed(self, failure: Failure) -> None:

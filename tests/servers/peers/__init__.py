@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 from twisted.internet import defer
@@ -33,7 +34,7 @@ class Peer(Program):
     """What each of its answers is to the one who gets it."""
 
     def __init__(self, reactor, folder, server):
-        self._events = {kind: DeferredQueue() for kind in ("ready", "answer", "features", "offer")}
+        self._events = defaultdict(DeferredQueue)
         self._unread = b""
         super().__init__(reactor, self.command(), folder)
         port = server.client_port if "@" in self.account else server.component_port
@@ -90,18 +91,28 @@ class Slixmpp(Peer):
     name = "slixmpp"
     account = f"slixmpp@{DOMAIN}"
     password = ACCOUNTS["slixmpp"]
+    script = "slixmpp_peer.py"
 
     @classmethod
     def command(cls):
         if importlib.util.find_spec("slixmpp") is None:
             missing("slixmpp", "the extra named test, on Python 3.11 and newer")
-        return [sys.executable, str(_FOLDER / "slixmpp_peer.py")]
+        return [sys.executable, str(_FOLDER / cls.script)]
 
 
 class SlixmppComponent(Slixmpp):
     name = "slixmpp component"
     account = PEER_COMPONENT
     password = SECRET
+
+
+class SlixmppReader(Slixmpp):
+    """No peer of the matrix: it takes no offers (see slixmpp_reader.py)."""
+
+    name = "slixmpp reader"
+    account = f"bob@{DOMAIN}"
+    password = ACCOUNTS["bob"]
+    script = "slixmpp_reader.py"
 
 
 class AnyEvent(Peer):

@@ -1,0 +1,122 @@
+"""The group of the commands: help, errors in one line, completion, and what it imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from tests.support.processes import ROOT
+from twisted_oob.commands.oob import main
+
+pytest_plugins = ["tests.support.commands"]
+
+COMMANDS = ["send", "check"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+def test_the_help_names_the_commands(typed, words):
+    shown = typed(*words)
+    assert shown.status == 0
+    for name in main.list_commands(None):
+        assert f"\n  {name} " in shown.output
+
+
+def test_without_a_command_the_help_is_an_error(typed):
+    shown = typed()
+    assert shown.status == 2
+    assert shown.output == ""
+    assert shown.errors == typed("--help").output
+
+
+def test_the_version(typed):
+    from twisted_oob import __version__
+
+    assert typed("--version").output == f"oob {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nope"], "oob: No such command 'nope'."),
+        (["--nope"], "oob: No such option"),
+        (["check", "--nope"], "oob check: No such option"),
+        (["check", "extra"], "oob check: Got unexpected extra argument (extra)"),
+        (["send"], "oob send: Missing argument 'FILE|URL...'."),
+        (["send", "bob@example.org"], "oob send: Missing argument 'FILE|URL...'."),
+        (["check", "--port", "x\ny"], "oob check: --port 'x\\ny' is not valid: expected a TCP "),
+        (["send", "f", "b@c", "--via", "x"], "oob send: Invalid value for '--via': 'x' is not one"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(typed, words, line):
+    shown = typed(*words)
+    assert shown.errors.startswith(line)
+    assert shown.errors.count("\n") == 1
+    assert (shown.status, shown.output) == (2, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_of_itself_what_the_list_says(name):
+    command = main.get_command(None, name)
+    said = command.get_short_help_str(limit=200)
+    listed = next(line for line in main.get_help(click.Context(main)).splitlines() if name in line)
+    assert listed.split(maxsplit=1)[1] == said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_its_help_and_its_default_there(name):
+    command = main.get_command(None, name)
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name not in {"help", "config"}:
+            assert option.help, option
+            assert option.show_default or option.default is not None, option
+    assert "[default: $XDG_CONFIG_HOME/oob/config.toml]" in " ".join(
+        command.get_help(click.Context(command)).split()
+    )
+
+
+def test_a_question_that_is_interrupted_is_status_130(typed, monkeypatch):
+    def interrupted(*_words, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("twisted_oob.commands.connection.Connection.read_secret", interrupted)
+    assert typed("check").status == 130
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("oob s", "send"), ("oob send --passw", "--password-file"), ("oob send --via ", "upload")],
+)
+def test_shells_complete(typed, shell, words, completed):
+    last = "" if words.endswith(" ") else words.split()[-1]
+    environment = {"_OOB_COMPLETE": f"{shell}_complete", "COMP_WORDS": words}
+    # A fish tells the word, the others where it is.
+    environment["COMP_CWORD"] = last if shell == "fish" else str(len(words.rstrip().split(" ")))
+    if last and shell != "fish":
+        environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    assert completed in typed(env=environment).output
+
+
+def test_a_shell_gets_its_script(typed):
+    assert "_OOB_COMPLETE=bash_complete" in typed(env={"_OOB_COMPLETE": "bash_source"}).output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["send", "--help"]])
+def test_help_imports_neither_a_reactor_nor_what_transfers(words):
+    code = f"""
+import sys
+from twisted_oob.commands.oob import main
+try:
+    main({words!r})
+except SystemExit:
+    print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = done.stderr.split()
+    for name in ("twisted.internet.reactor", "twisted_oob.commands.sending", "tqdm"):
+        assert name not in loaded

@@ -1,0 +1,91 @@
+"""The command ``oob``: hands files to people, and takes them, from a shell."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from twisted_oob._version import __version__
+
+_INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+_USAGE: Final = 2
+"""The exit status of a command line that is wrong."""
+
+_COMMANDS: Final = {
+    "send": "Hand files to somebody, and tell whether they arrived.",
+    "receive": "Take the files that others offer.",
+    "check": "Log in, and tell what the server has.",
+}
+"""The commands, each in the module of its name, and what the help says of them."""
+
+
+class _Oob(click.Group):
+    """The group of the commands.
+
+    A command is imported when it is called: help and completion come at once. An error is one
+    line: click would print three.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(
+            import_module(f"twisted_oob.commands.{cmd_name}"), cmd_name
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def main(
+        self,
+        args: Any = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command, and exit with its status; see ``click.Command.main``."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        try:
+            status = super().main(args, prog_name or "oob", complete_var, False, **extra)
+        except click.ClickException as error:
+            sys.exit(fail(error))
+        except click.Abort:
+            sys.exit(_INTERRUPTED)
+        sys.exit(status)
+
+
+def fail(error: click.ClickException) -> int:
+    """Write what is wrong, in one line, and return the exit status."""
+    ctx = getattr(error, "ctx", None)
+    line = " ".join(error.format_message().splitlines())
+    click.echo(f"{ctx.command_path if ctx is not None else 'oob'}: {line}", err=True)
+    return error.exit_code
+
+
+@click.group(
+    cls=_Oob,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> int | None:
+    """Hand files to people over XMPP, and know whether they arrived."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    click.echo(ctx.get_help(), err=True)
+    return _USAGE

@@ -1,0 +1,118 @@
+"""``oob receive``: takes the files that others offer."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Final
+
+import click
+
+from twisted_oob.commands.config import ConfiguredCommand
+from twisted_oob.commands.connection import Connection, shared_options
+from twisted_oob.commands.modes import EMBEDDED
+from twisted_oob.commands.output import Output
+from twisted_oob.commands.parameters import Value
+from twisted_oob.commands.values import (
+    parse_allowed,
+    parse_count,
+    parse_directory,
+    parse_network,
+    parse_seconds,
+    parse_size,
+)
+
+MAX_SIZE: Final = "10G"
+"""The largest file, as one would write it: more than for strangers, as a person says yes to it."""
+TIMEOUT: Final = "900"
+"""Seconds that a transfer may take, as one would write it: as long as ``oob send`` waits."""
+
+
+@click.command(cls=ConfiguredCommand)
+@click.option(
+    "--download-dir",
+    type=Value(parse_directory, "DIR"),
+    default=".",
+    help="Folder for the files; created if missing.",
+)
+@click.option(
+    "--from",
+    "senders",
+    type=Value(parse_allowed, "WHO"),
+    multiple=True,
+    show_default="nobody",
+    help="Whose files are taken without a question: a JID, a domain or * (repeatable).",
+)
+@click.option(
+    "--yes", is_flag=True, show_default="off", help="Take everybody's files without a question."
+)
+@click.option(
+    "--count",
+    type=Value(parse_count, "N"),
+    show_default="no end",
+    help="End once N files are received.",
+)
+@click.option(
+    "--max-size",
+    type=Value(parse_size, "SIZE"),
+    default=MAX_SIZE,
+    help="Largest size of a file in bytes; K, M, G are powers of 1000, Ki, Mi, Gi of 1024.",
+)
+@click.option(
+    "--allow-network",
+    "networks",
+    type=Value(parse_network, "CIDR"),
+    multiple=True,
+    show_default="this machine's loopback, without --jid and --component",
+    help="Network that files may be fetched from, besides public addresses (repeatable).",
+)
+@click.option(
+    "--timeout",
+    type=Value(parse_seconds, "SECONDS"),
+    default=TIMEOUT,
+    help="Seconds that the transfer of a file may take.",
+)
+@shared_options
+def receive(
+    *,
+    download_dir: Path,
+    senders: tuple[str, ...],
+    yes: bool,
+    count: int | None,
+    max_size: int,
+    networks: tuple[IPv4Network | IPv6Network, ...],
+    timeout: float,
+    connection: Connection,
+    output: Output,
+) -> None:
+    """Take the files that others offer, with a question for each.
+
+    Files come as offers and in messages, to the account or component that the options name. With
+    neither --jid nor --component, this is in the place of twistd oob-responder: `oob send FILE
+    oob.localhost` in another terminal, in the same folder, reaches it.
+
+    Without a terminal there is nobody to ask: then only --from and --yes take anything.
+
+    The exit status is 0 at the end by --count or by the answer q; 2 if the command line is wrong;
+    3 if there is no connection or no login; 130 after Ctrl-C.
+    """
+    asks = sys.stdin.isatty()
+    if not (asks or yes or senders):
+        output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")
+    secret = None if connection.mode == EMBEDDED else connection.read_secret()
+    # Not above: whoever asks for help should not wait for it.
+    from twisted_oob.commands.receiving import Terms, receive_all  # noqa: PLC0415
+    from twisted_oob.commands.start import start  # noqa: PLC0415
+
+    terms = Terms(
+        folder=download_dir,
+        senders=senders,
+        yes=yes,
+        asks=asks,
+        count=count,
+        max_size=max_size,
+        networks=networks,
+        timeout=timeout,
+    )
+    start(lambda reactor: receive_all(terms, connection, secret, output, reactor), output)
