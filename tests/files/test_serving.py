@@ -272,6 +272,15 @@ def test_a_connection_of_http_1_0_is_closed(memory):
     assert not transport.aborted
 
 
+def test_a_reader_that_was_slow_with_earlier_answers_may_ask_again(memory):
+    transport = memory.connect()
+    # As a transport does whose buffer is full.
+    transport.producer.pauseProducing()
+    assert transport.producerState == "paused"
+    memory.send(transport, get(memory.shared.url))
+    assert transport.producerState == "producing"
+
+
 # --- time, and how many
 
 

@@ -110,10 +110,10 @@ CASES = {
     ),
     "each part from whoever has it": (
         [
-            sfs(URL, described=file("<name>a.jpg</name>")),
+            sfs(URL, described=file(f"<name>a.jpg</name>{TYPE}")),
             sims(URL, described=file(HASH_XML, JINGLE)),
         ],
-        [(URL, NAMED)],
+        [(URL, FileInfo("a.jpg", None, "image/jpeg", HASH))],
     ),
     "a size of 0 is known": (
         [sfs(URL, described=file("<size>0</size>")), sims(URL, described=file(SIZE, JINGLE))],

@@ -222,7 +222,9 @@ class Events(list):
 
     def failures(self):
         """Take the exceptions that were logged since the last look."""
-        found = [event["log_failure"].value for event in self if event.get("log_failure")]
+        # Twisted Words logs in the old way, which has another key.
+        failures = (event.get("log_failure") or event.get("failure") for event in self)
+        found = [failure.value for failure in failures if failure is not None]
         self.clear()
         return found
 

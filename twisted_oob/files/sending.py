@@ -148,8 +148,10 @@ class Sending:
         """
         self._moved = self._clock.seconds()
         self._timer = self._clock.callLater(TICK, self._look)
+        whole = False
         try:
             await self._send()
+            whole = True
         except (OSError, ValueError) as error:
             # Neither a lost connection nor a file that we closed is worth a line in the log.
             if isinstance(error, OSError) and not isinstance(error, ConnectionError):
@@ -158,7 +160,7 @@ class Sending:
         finally:
             if self._timer.active():
                 self._timer.cancel()
-            if self._position < self._end:
+            if not whole:
                 self.stop()
             self._drain.close()
 

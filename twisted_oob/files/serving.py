@@ -212,8 +212,6 @@ class ShareChannel(_HTTPChannel):  # type: ignore[misc]
         self.clearLineBuffer()
         self.setTimeout(LINGER)
         self.transport.unregisterProducer()
-        # It may have been paused, and what is left unread would make the kernel reset it.
-        self.transport.resumeProducing()
         if isinstance(self.transport, FileDescriptor):
             self.transport.loseWriteConnection()
         else:
