@@ -120,9 +120,7 @@ async def test_the_whole_upload_has_a_limit(uploads, path):
     for _ in range(3):
         one.clock.advance(16)
         connection.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-        while min(call.getTime() for call in one.clock.getDelayedCalls()) < min(
-            one.clock.seconds() + 20, 50
-        ):
+        while min(call.getTime() for call in one.clock.getDelayedCalls()) < one.clock.seconds() + 2:
             await one.tick()
     assert not ends
     one.clock.advance(2)
@@ -141,7 +139,8 @@ async def test_a_server_without_an_answer_is_a_stall(uploads, path):
     uploading = one.handler.upload(path)
     connection = await one.web.arrivals.get()
     one.clock.advance(19)
-    one.clock.advance(21)
+    assert not ends_of(uploading)
+    one.clock.advance(1)
     error = await failure_of(uploading, UploadFailed)
     assert (error.status, error.text) == (None, "no byte went or came for 20 s")
     await connection.lost
