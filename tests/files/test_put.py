@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from tests.support.certificates import server_options
 from tests.support.fetching import end, ends_of, failure_of, step, told_by
@@ -366,6 +369,29 @@ async def test_a_certificate_of_an_unknown_authority(net, authority, file, putti
     await putting(url, file(b"over TLS"), ca_file=authority.file)
     assert web.connections[1].body == b"over TLS"
     await end(web)
+
+
+@pytest.mark.parametrize("status", ["201 Created", "500 Oops"])
+@step
+async def test_when_it_is_over_no_connection_is_left(web, file, putting, timed, status):
+    web.answers = [answer(b"", status=status)]
+    over = []
+    putting(slot_url(web), file(b"x")).addBoth(lambda _: over.append(timed.open_sockets()))
+    while not over:
+        await deferLater(web.reactor, 0.001)
+    assert timed.tried
+    assert over == [0]
+
+
+@step
+async def test_when_descriptors_run_out_it_says_so(web, file, putting, timed):
+    def fails(_host, _port, factory, **_options):
+        factory.doStart()
+        factory.clientConnectionFailed(None, Failure(ConnectError(errno.EMFILE)))
+
+    timed.connectTCP = fails
+    error = await failure_of(putting(slot_url(web), file(b"x")), UploadFailed)
+    assert error.text == "this process has too many open files"
 
 
 @step
