@@ -187,11 +187,7 @@ class _Put:
 
     def _moved(self) -> None:
         """Note that bytes moved just now."""
-        self._last_moved = self._last_look = self._reactor.seconds()
-        if self._request is not None:
-            self._acknowledged = self._request.acknowledged()
-        if self._stall is not None:
-            self._stall.reset(self._policy.stall_timeout / _LOOKS)
+        self._last_moved = self._reactor.seconds()
 
     def _look(self) -> None:
         """Look whether bytes moved without a word to us; give up if none did for too long."""
@@ -199,7 +195,8 @@ class _Put:
         acknowledged = 0 if self._request is None else self._request.acknowledged()
         if acknowledged > self._acknowledged:
             # Nobody knows when. It may have been just after the last look.
-            self._last_moved, self._acknowledged = self._last_look, acknowledged
+            self._last_moved = max(self._last_moved, self._last_look)
+            self._acknowledged = acknowledged
         self._last_look = now
         limit = self._policy.stall_timeout
         left = self._last_moved + limit - now
