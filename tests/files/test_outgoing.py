@@ -112,9 +112,11 @@ async def test_a_lost_transport_ends_it_once(run):
     one = run(bytes(1_000_000))
     one.begin()
     await one.written(1)
+    told = one.sent.copy()
     one.outgoing.stopProducing()
     one.outgoing.stopProducing()
     one.outgoing.resumeProducing()
+    assert one.sent == told
     await deferLater(one.reactor, 0.005)
     assert one.stops == [131_072]
     assert len(one.transport.value()) == 131_072

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import DeferredQueue
+
 from tests.support.fetching import Net
 from tests.support.hostile_http import Connection, HostileServer, answer
+from twisted_oob.files.put_request import PutRequest
 
 CREATED = answer(b"", status="201 Created")
 
@@ -97,3 +100,15 @@ def hangs_up(data):
         reactor.callLater(0, reactor.callLater, 0, connection.transport.abortConnection)
 
     return reply
+
+
+def heard_by_clients(monkeypatch):
+    """Give a queue of what clients are sent from now on."""
+    queue, received = DeferredQueue(), PutRequest.dataReceived
+
+    def receive(self, data):
+        received(self, data)
+        queue.put(data)
+
+    monkeypatch.setattr(PutRequest, "dataReceived", receive)
+    return queue

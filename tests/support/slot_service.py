@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from xml.sax.saxutils import escape, quoteattr
 
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 
 from tests.support.put_server import PutServer, Timed
 from twisted_oob import UploadHandler
@@ -107,7 +107,6 @@ class Setting:
     """
 
     def __init__(self, reactor, *, component=False, connected=True, **options):
-        self._reactor = reactor
         self.clock = Clock()
         self.net = Timed(reactor, self.clock)
         self.web = PutServer(self.net)
@@ -134,7 +133,3 @@ class Setting:
     @property
     def url(self):
         return self.web.url("/slot/a.bin")
-
-    async def tick(self):
-        """Let the reactor do what it has to."""
-        await deferLater(self._reactor, 0.001)

@@ -26,8 +26,8 @@ Every state but *done* leads to *giving up*, too. What leads there:
   more, so the connection is aborted.
 - Bytes before the body of the answer: more than ``_ANSWER_BYTES``, counted below TLS.
 - The stall limit: no byte moved in either direction for ``stall_timeout`` seconds. The kernel may
-  hold megabytes, which takes a slow line longer than that. So before it gives up it looks whether
-  the server has confirmed some of them meanwhile.
+  hold megabytes, for which a slow line needs longer than that. So we look now and then whether the
+  server's system has confirmed some of them.
 - The caller, who cancels the Deferred. There is no limit for the whole here: that is the caller's.
 
 As in a Fetcher, limits note their error in ``_verdict`` and cancel the coroutine.
@@ -62,6 +62,8 @@ from twisted_oob.files.wait_out import wait_out
 
 # Bytes a server may send before the body of its answer: TLS handshake and headers.
 _ANSWER_BYTES: Final = 256 * 1024
+# How often in a stall_timeout we look whether bytes have moved.
+_LOOKS: Final = 8
 _STORED: Final = frozenset({200, 201})
 _MOST_QUOTED: Final = 60
 # Shorter ones are words of a language.
@@ -129,7 +131,8 @@ class _Put:
         )
         self._room = _ANSWER_BYTES
         self._request: PutRequest | None = None
-        self._unacknowledged = 0
+        self._acknowledged = 0
+        self._last_moved = self._last_look = reactor.seconds()
         self._stall: Any = None
         self._verdict: Exception | None = None
 
@@ -138,7 +141,7 @@ class _Put:
         return self._task
 
     async def _run(self, target: Target, head: bytes) -> None:
-        self._stall = self._reactor.callLater(self._policy.stall_timeout, self._stalled)
+        self._look()
         try:
             await self._send(target, head)
         except Exception as error:
@@ -183,18 +186,24 @@ class _Put:
         self._give_up(error if isinstance(error, Exception) else shorter)
 
     def _moved(self) -> None:
-        if self._stall is not None:
-            self._stall.reset(self._policy.stall_timeout)
-            if self._request is not None:
-                self._unacknowledged = self._request.unacknowledged()
+        """Note that bytes moved just now."""
+        self._last_moved = self._reactor.seconds()
 
-    def _stalled(self) -> None:
-        before = self._unacknowledged
-        self._stall = self._reactor.callLater(self._policy.stall_timeout, self._stalled)
-        self._moved()
-        if self._unacknowledged >= before:
-            silence = f"no byte went or came for {self._policy.stall_timeout:g} s"
-            self._give_up(UploadFailed(None, silence))
+    def _look(self) -> None:
+        """Look whether bytes moved without a word to us; give up if none did for too long."""
+        now = self._reactor.seconds()
+        acknowledged = 0 if self._request is None else self._request.acknowledged()
+        if acknowledged > self._acknowledged:
+            # Nobody knows when. It may have been just after the last look.
+            self._last_moved = max(self._last_moved, self._last_look)
+            self._acknowledged = acknowledged
+        self._last_look = now
+        limit = self._policy.stall_timeout
+        left = self._last_moved + limit - now
+        if left > 0:
+            self._stall = self._reactor.callLater(min(left, limit / _LOOKS), self._look)
+        else:
+            self._give_up(UploadFailed(None, f"no byte went or came for {limit:g} s"))
 
     def _give_up(self, verdict: Exception) -> None:
         """Cancel the coroutine from the inside, with this error instead of CancelledError."""
