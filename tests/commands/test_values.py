@@ -48,6 +48,11 @@ from twisted_oob.commands import values
         (values.parse_host, "192.0.2.1", "192.0.2.1"),
         (values.parse_host, "2001:db8::1", "2001:db8::1"),
         (values.parse_host, "bücher.example", "bücher.example"),
+        (values.parse_recipient, "Example.org", JID("example.org")),
+        (values.parse_recipient, "me@home.example/desk", JID("me@home.example/desk")),
+        (values.parse_public_url, "https://a.example", "https://a.example"),
+        (values.parse_public_url, "HTTP://a.example:8080/b c/", "HTTP://a.example:8080/b%20c/"),
+        (values.parse_text, "two\nlines \N{PARTY POPPER}", "two\nlines \N{PARTY POPPER}"),
         (values.parse_port, "1", 1),
         (values.parse_port, "65535", 65535),
     ],
@@ -85,6 +90,12 @@ def test_a_good_value_is_parsed(parse, text, value):
             values.parse_host,
             ["", "a b", "a/b", "u@h", "a..b", "a:1", "a\0", "x" * 70],
             "name or address of a host",
+        ),
+        (values.parse_recipient, ["", "a@@b", "@b", "a@"], "a JID, such as bob@example.org"),
+        (
+            values.parse_public_url,
+            ["", "a.example", "ftp://a.example", "http://", "http://a?b", "http://a#b"],
+            "a URL such as https://files.example.org/shared",
         ),
         (values.parse_port, ["", "0", "65536", "-1", "x", "1.0", "000001"], "1 to 65535"),
         (values.parse_directory, [""], "the path of a directory"),
@@ -176,3 +187,16 @@ def test_a_file_is_no_directory_or_device(parse, tmp_path):
     for path in (tmp_path, "/dev/null"):
         with pytest.raises(ValueError, match="a file, not a directory or device"):
             parse(str(path))
+
+
+def test_an_oserror_is_a_reason_like_any_other():
+    with pytest.raises(ValueError, match="^File name too long$"):
+        values.parsed("x" * 300, values.parse_existing_file)
+    assert values.parsed("5", values.parse_port) == 5
+
+
+def test_what_is_wrong_is_said_with_the_option_and_its_value():
+    assert values.not_valid("--port", "x\n", "why") == "--port 'x\\n' is not valid: why"
+    error = FileNotFoundError(2, "No such file", "elsewhere")
+    assert values.not_usable("--f", Path("a"), error) == "--f 'a' can't be used: No such file"
+    assert values.not_usable("--f", "a b", ValueError("why")) == "--f 'a b' can't be used: why"

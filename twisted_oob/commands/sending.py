@@ -281,7 +281,7 @@ class _Sending:
         end = kind(
             file=None if item.source is None else item.given,
             to=self._errand.recipient.full(),
-            url=delivery.url if item.source is not None else item.given,
+            url=delivery.url or (item.given if item.source is None else None),
             via=delivery.via,
             how=delivery.how,
             outcome=delivery.outcome,
