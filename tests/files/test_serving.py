@@ -326,6 +326,29 @@ def test_a_reader_that_stops_is_cut_off_after_a_minute(memory):
     assert memory.clock.getDelayedCalls() == []
 
 
+def test_who_does_not_even_close_is_cut_off_in_the_end(memory, monkeypatch):
+    transport = memory.connect()
+    monkeypatch.setattr(transport, "lost", lambda: None)
+    for seconds in (60, 2, 2):
+        assert not transport.aborted
+        memory.clock.advance(seconds)
+    assert transport.aborted
+
+
+def test_a_mistake_of_ours_cuts_the_reader_off_and_is_logged(memory, monkeypatch, log):
+    def mistake(*_arguments):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(memory.shared.readers, "got", mistake)
+    transport = memory.connect()
+    memory.send(transport, get(memory.shared.url))
+    assert transport.aborted
+    [event] = log
+    assert event["log_failure"].check(RuntimeError)
+    assert path_of(memory.shared.url).split("/")[1] not in repr(event)
+    log.clear()
+
+
 def test_only_so_many_connections(memory, monkeypatch):
     monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
     transports = [memory.connect() for _ in range(3)]

@@ -76,6 +76,21 @@ def test_a_url_has_the_address_that_is_listened_on(path, address, begin):
 
 
 @pytest.mark.parametrize(
+    ("listens_at", "hosts", "others"),
+    [
+        ("0.0.0.0", ["127.0.0.1", "192.0.2.7"], ["::1"]),
+        ("::", ["127.0.0.1", "::1"], []),
+        ("192.0.2.7", ["192.0.2.7"], ["127.0.0.1", "::1"]),
+    ],
+)
+def test_where_it_listens(listens_at, hosts, others):
+    share = share_at(IPv4Address("TCP", listens_at, 80))
+    assert all(map(share.is_at, hosts))
+    assert not any(map(share.is_at, others))
+    share.stopService()
+
+
+@pytest.mark.parametrize(
     ("host", "shown"),
     [
         ("files.example", "files.example"),

@@ -190,7 +190,7 @@ def test_the_kernel_hands_a_piece_to_a_socket(path, source):
 
 
 def test_what_was_loaded_is_in_memory(path, source):
-    os.sync()
+    os.fsync(source._fd)
     os.posix_fadvise(source._fd, 0, 0, os.POSIX_FADV_DONTNEED)
     source.load(0, source.size)
     assert source.in_memory(0, source.size)

@@ -63,6 +63,7 @@ MOST_CONNECTIONS: Final = 500
 """Connections at a time; more are closed at once. By default a process may have 1024 files open."""
 
 _METHODS: Final = {b"GET", b"HEAD"}
+_LOG: Final = Logger()
 
 # To the type checker, these classes of Twisted are Any: most of their methods have no types.
 _Request: Any = http.Request
@@ -72,8 +73,6 @@ _Factory: Any = Factory
 
 class ShareRequest(_Request):  # type: ignore[misc]
     """One request, and its answer."""
-
-    _log = Logger()
 
     channel: ShareChannel
 
@@ -165,7 +164,7 @@ class ShareRequest(_Request):  # type: ignore[misc]
         shared.readers.ended(reader, part)
 
     def _failed(self, failure: Any) -> None:
-        self._log.failure("a shared file could not be sent", failure)
+        _LOG.failure("a shared file could not be sent", failure)
 
 
 class ShareChannel(_HTTPChannel):  # type: ignore[misc]
