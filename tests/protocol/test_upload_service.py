@@ -113,7 +113,7 @@ def test_a_stream_that_is_lost_is_no_answer():
 def test_each_item_is_asked_once_and_nonsense_is_not():
     given = (
         f"<query xmlns='{ITEMS}'><item jid='{UPLOAD}'/><item jid='UPLOAD.home.example'/>"
-        f"<item jid='{DOMAIN}'/><item jid='a..b'/><item/><item jid='{UPLOAD}' node='n'/>"
+        f"<item jid='{DOMAIN}'/><item jid='a..b'/><item/><item jid='n.home.example' node='n'/>"
         f"<item xmlns='urn:x' jid='x.home.example'/><item jid='{'a' * 5000}'/></query>"
     )
     network = Network(items=given)

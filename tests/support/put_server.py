@@ -79,6 +79,7 @@ class Timed(Net):
 
     def __init__(self, reactor, clock):
         super().__init__(reactor)
+        self.real = reactor
         self.clock = clock
 
     def seconds(self):

@@ -244,6 +244,17 @@ async def test_who_waits_for_the_service_can_leave(uploads):
 
 
 @step
+async def test_one_who_hears_of_the_service_can_let_another_leave(uploads):
+    one = uploads()
+    one.slots.script[INFO] = [SILENCE, info()]
+    first, second = one.handler.find_service(), one.handler.find_service()
+    first.addCallback(lambda _: second.cancel())
+    one.clock.advance(3)
+    assert result_of(first) is None
+    await failure_of(second, CancelledError)
+
+
+@step
 async def test_a_stream_that_is_lost_ends_the_search(uploads):
     one = uploads()
     one.slots.script[INFO] = SILENCE

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from twisted.internet.task import deferLater
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from tests.support.fetching import ends_of, failure_of, step
+from tests.support.hostile_http import answer
 from tests.support.put_server import CREATED, heard_by_clients
 from tests.support.slot_service import INFO, NS, SILENCE, refusal
 from twisted_oob import SlotRefused, UploadFailed
@@ -146,3 +148,27 @@ async def test_a_server_without_an_answer_is_a_stall(uploads, path):
     await connection.lost
     assert connection.aborted
     assert len(one.slots.requests()) == 1
+
+
+@step
+async def test_a_second_slot_that_does_not_come_in_time(uploads, path):
+    one = uploads(stall_timeout=90)
+    one.slots.script["request"] = [one.slot(), SILENCE]
+    one.web.answers = [answer(b"", status="409 Conflict")]
+    uploading = one.handler.upload(path, timeout=50)
+    while len(one.slots.requests()) < 2:
+        await deferLater(one.web.reactor.real, 0.001)
+    one.clock.advance(50)
+    error = await failure_of(uploading, IQTimeoutError)
+    assert str(error) == "no slot for the file after 50 s"
+
+
+@step
+async def test_an_upload_may_wait_longer_for_a_stream_than_the_handler(uploads, path):
+    one = uploads(connected=False, timeout=10)
+    uploading = one.handler.upload(path, timeout=50)
+    ends = ends_of(uploading)
+    one.clock.advance(49)
+    assert not ends
+    one.clock.advance(1)
+    await failure_of(uploading, IQTimeoutError)

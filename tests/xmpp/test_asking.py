@@ -15,6 +15,8 @@ from twisted_oob import OOBHandler, StreamRefused
 from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.stanza import Payload
 
+from wokkel.subprotocols import XMPPHandler  # isort: skip
+
 pytestmark = pytest.mark.usefixtures("log")
 
 PAYLOAD = Payload("urn:example:ask", "query", (("item", "a"),))
@@ -143,6 +145,58 @@ def test_a_handler_can_change_its_stream():
     one.handler.setHandlerParent(other.manager)
     other.answer(other.sent_one())
     assert outcome(asking) is None
+
+
+def test_an_answer_on_the_stream_before_does_not_count():
+    one = Asked()
+    one.handler.disownHandlerParent(one.wire.manager)
+    other = ClientWire()
+    other.open()
+    one.handler.setHandlerParent(other.manager)
+    asking = one.ask()
+    sent = other.sent_one()
+    one.wire.answer(sent)
+    assert not asking.called
+    other.answer(sent)
+    assert outcome(asking) is None
+
+
+class Told(XMPPHandler):
+    """Calls something when it is told of a stream, and keeps what it was told."""
+
+    def __init__(self, made=lambda: None):
+        super().__init__()
+        self.made = made
+        self.initialized = 0
+
+    def connectionMade(self):
+        self.made()
+
+    def connectionInitialized(self):
+        self.initialized += 1
+
+
+def test_who_is_taken_off_while_streams_are_told_of_does_not_hide_the_next_handler(wire):
+    one = Asked(wire, connected=False)
+    manager = one.wire.manager
+    waiting = one.handler.wait_for_stream(None)
+    waiting.addCallback(lambda _: one.handler.disownHandlerParent(manager))
+    after = Told()
+    after.setHandlerParent(manager)
+    one.wire.open()
+    assert after.initialized == 1
+    assert one.handler.me is None
+
+
+def test_who_is_taken_off_just_before_the_stream_is_told_of_has_none(wire):
+    made = wire()
+    handler = AskingHandler(Clock())
+    before = Told(lambda: handler.parent and handler.disownHandlerParent(made.manager))
+    before.setHandlerParent(made.manager)
+    handler.setHandlerParent(made.manager)
+    made.open()
+    assert handler.me is None
+    assert handler.xmlstream is None
 
 
 def test_an_answer_is_taken_once_although_the_manager_tells_twice():

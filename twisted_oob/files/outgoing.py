@@ -6,7 +6,7 @@ Theory of operation
 In come a SourceFile and the transport of a connection. Out go slices of the file, and the news of
 each. A thread reads one piece while the last one leaves::
 
-    disk -> thread: a piece of 512 KiB -> slices of 128 KiB -> transport -> kernel
+    disk -> thread: a piece of 512 KiB -> slices of 256 KiB -> transport -> kernel
 
 =========  ===========================================  ===========================================
 state      waits for                                    leads to
@@ -29,9 +29,9 @@ longer. A thread's read and a socket's send both let go of Python's lock, so the
 must be large enough that the hop between threads is rare, and 512 KiB is: smaller pieces cost more
 hops, larger ones more cache misses and memory.
 
-The transport sends at most 128 KiB at a time and copies what is left over. A slice of just that
-size leaves nothing over. It also tells often enough that bytes leave, so that a slow line is not
-taken for a dead one.
+The transport sends at most 128 KiB at a time. When it is empty, it stops watching the socket, asks
+for more and starts again, which costs two system calls. A slice of twice that size is sent in two
+steps without being copied, and is small enough to tell often how much has left.
 
 So two pieces and a slice are in memory, and, over TLS, the slice once more.
 """
@@ -49,7 +49,7 @@ from zope.interface import implementer
 from twisted_oob.files.source import SourceFile
 
 _PIECE: Final = 512 * 1024
-_SLICE: Final = 128 * 1024
+_SLICE: Final = 256 * 1024
 
 
 @implementer(IPushProducer)

@@ -345,17 +345,19 @@ class _Upload:
 
     async def _put(self, slot: Slot) -> None:
         self._putting = True
-        await put(
-            self._reactor,
-            slot.put,
-            self._source,
-            policy=self._policy,
-            tls_policy=self._tls_policy,
-            media_type=self._media_type,
-            headers=slot.headers,
-            on_progress=self._on_progress,
-        )
-        self._putting = False
+        try:
+            await put(
+                self._reactor,
+                slot.put,
+                self._source,
+                policy=self._policy,
+                tls_policy=self._tls_policy,
+                media_type=self._media_type,
+                headers=slot.headers,
+                on_progress=self._on_progress,
+            )
+        finally:
+            self._putting = False
 
 
 def _judge(slot: Slot, *, allow_http: bool) -> None:
