@@ -159,11 +159,15 @@ _HOMES: Final = {
 }
 """The public names by their modules."""
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES: Final = ("errors", "files", "protocol", "transfer", "xmpp")
+"""Modules that can be had like the names, also by who has not imported them."""
 
 # A type checker has the names above, and must not take this for one more source of any name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
         home = _HOME_OF.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ POLICY = FetchPolicy()
 
 def test_defaults():
     policy = FetchPolicy()
-    assert policy.max_size == 100_000_000
+    assert policy.max_size == 1_000_000_000
     assert policy.allow_networks == ()
     assert policy.max_redirects == 5
     assert policy.timeout == 600.0

@@ -53,7 +53,7 @@ class FetchPolicy:
         ValueError: A value is out of range. The message names it.
     """
 
-    max_size: int = 100_000_000
+    max_size: int = 1_000_000_000
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     max_redirects: int = 5
     timeout: float = 600.0
