@@ -76,8 +76,13 @@ def putting(timed):
     return begin
 
 
-def slot_url(web, **parts):
-    return web.url(f"/slot/photo.jpg?sig={SECRET}", **parts)
+def slot_url(web, *, tls=False, **parts):
+    url = web.url(f"/slot/photo.jpg?sig={SECRET}", **parts)
+    return url.replace("http:", "https:") if tls else url
+
+
+def tls_options(authority):
+    return server_options(authority.issue("server", names=["127.0.0.1"]))
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 262_144, 262_145, 524_288, 524_289, 3_000_000])
@@ -184,17 +189,12 @@ async def test_an_answer_before_the_end_is_what_counts(
     *, net, authority, file, putting, reply, tls
 ):
     refused = answer(b"<html/>", status="413 Too Large")
-    options = None
-    if tls:
-        options = server_options(authority.issue("server", names=["127.0.0.1"]))
-    web = PutServer(net, tls=options)
+    web = PutServer(net, tls=tls_options(authority) if tls else None)
     source = file(bytes(LARGE))
     for _ in range(8):
         web.early = [refused if reply is answer else hangs_up(refused)]
-        url = slot_url(web).replace("http:", "https:" if tls else "http:")
-        error = await failure_of(
-            putting(url, source, ca_file=authority.file if tls else None), UploadFailed
-        )
+        done = putting(slot_url(web, tls=tls), source, ca_file=authority.file if tls else None)
+        error = await failure_of(done, UploadFailed)
         assert (error.status, error.text) == (413, "the server answered 413 Too Large")
     await end(web)
 
@@ -281,28 +281,40 @@ async def test_silence_is_a_stall(web, file, putting, clock, size):
     connection.transport.resumeProducing()
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @step
-async def test_bytes_that_the_server_confirms_put_a_stall_off(web, file, putting, clock):
+async def test_bytes_that_the_server_confirms_put_a_stall_off(
+    *, net, authority, file, putting, clock, tls
+):
+    web = PutServer(net, tls=tls_options(authority) if tls else None)
+    web.hold_little()
     web.begins = begins = Deferred()
     web.early = [lambda connection: connection.transport.pauseProducing()]
     told = []
-    source = file(bytes(300_000))
-    done = putting(slot_url(web), source, on_progress=lambda *args: told.append(args))
+    source = file(bytes(200_000))
+    done = putting(
+        slot_url(web, tls=tls),
+        source,
+        ca_file=authority.file if tls else None,
+        on_progress=lambda *args: told.append(args),
+    )
     connection = await begins
-    await settled(web.reactor, told)
+    await settled(net, told)
     assert told[-1] == (source.size, source.size)
     ends = ends_of(done)
     clock.advance(29)
     connection.transport.resumeProducing()
     while not connection.ended:
-        await deferLater(web.reactor, 0.001)
+        await deferLater(net, 0.001)
     # That was at 29 s, as far as anybody knows.
     for seconds in (1, 28):
         clock.advance(seconds)
+        await settled(net, told)
         assert not ends
     clock.advance(1)
     error = await failure_of(done, UploadFailed)
     assert error.text == "no byte went or came for 30 s"
+    await end(web)
 
 
 @step
@@ -362,9 +374,9 @@ async def test_a_server_that_isnt_there(web, file, putting):
 
 @step
 async def test_a_certificate_of_an_unknown_authority(net, authority, file, putting):
-    web = PutServer(net, tls=server_options(authority.issue("server", names=["127.0.0.1"])))
+    web = PutServer(net, tls=tls_options(authority))
     web.answers = [CREATED]
-    url = slot_url(web).replace("http:", "https:")
+    url = slot_url(web, tls=True)
     error = await failure_of(putting(url, file(b"x")), UploadFailed)
     assert "ca_file" in error.text
     assert web.connections[0].request == b""

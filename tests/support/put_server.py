@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from twisted.internet.defer import DeferredQueue
 
 from tests.support.fetching import Net
@@ -61,6 +63,10 @@ class PutServer(HostileServer):
         connection.factory = self
         self.connections.append(connection)
         return connection
+
+    def hold_little(self):
+        """Let the system take few bytes of a connection that is not read."""
+        self._port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def began(self, connection):
         if self.early:
