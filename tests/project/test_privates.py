@@ -66,6 +66,7 @@ OWNERS = {
 SINCE_LIMITS = {"maxStanzaSize", "stanzaSize"}
 
 
+PYTHONS = {"_exit"}  # os._exit is documented
 BY_NAME = {"delattr", "getattr", "hasattr", "setattr"}
 
 
@@ -83,7 +84,7 @@ def used(source):
         elif isinstance(node, ast.Call) and getattr(node.func, "id", None) in BY_NAME:
             found |= {word.value for word in node.args if isinstance(word, ast.Constant)}
     private = {name for name in found if str(name).startswith("_") and name[-2:] != "__"}
-    return (private - own) | (found & UNDOCUMENTED)
+    return (private - own - PYTHONS) | (found & UNDOCUMENTED)
 
 
 def rooms():

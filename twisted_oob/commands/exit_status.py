@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.error import ReactorNotRunning
 
@@ -25,7 +25,7 @@ def stop_with_status(reactor: Any, status: int) -> None:
         status: The exit status, 0 to 255.
     """
     # twistd returns from its run as if all were well; an atexit handler has the last word.
-    atexit.register(_exit, status)
+    atexit.register(end_at_once, status)
     # reactor.stop() fails before the reactor runs, when services are started.
     reactor.callWhenRunning(_stop, reactor)
 
@@ -54,9 +54,11 @@ def _stop(reactor: Any) -> None:
         reactor.stop()
 
 
-def _exit(status: int) -> None:
-    # os._exit flushes nothing, and sys.exit has no effect in an atexit handler.
+def end_at_once(status: int) -> NoReturn:
+    """End the process without waiting for anything, and with this status whatever it was to be."""
+    # os._exit flushes nothing; sys.exit waits for what hangs, and has no effect as Python exits.
     for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or being written
+            if stream is not None:
+                stream.flush()
     os._exit(status)

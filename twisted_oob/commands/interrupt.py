@@ -25,10 +25,7 @@ KeyboardInterrupt as everywhere; whoever calls ``run`` ends with 130 for that.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 
@@ -36,6 +33,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import react
 
 from twisted_oob.commands.events import OutputClosed
+from twisted_oob.commands.exit_status import end_at_once
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """The exit status after Ctrl-C, as a shell has it."""
@@ -100,10 +98,10 @@ class _Interrupt:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._number is not None:
-            _end_at_once(128 + number)
+            end_at_once(128 + number)
         self._number = number
         # Not a timer of the reactor's: those end when it stops and waits for its threads.
-        signal.signal(signal.SIGALRM, lambda *_: _end_at_once(128 + number))
+        signal.signal(signal.SIGALRM, lambda *_: end_at_once(128 + number))
         signal.setitimer(signal.ITIMER_REAL, STOP_LIMIT)
         # Threads have ended by then. What is left takes no time of its own, and no handlers.
         atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
@@ -112,11 +110,3 @@ class _Interrupt:
 
 def _nothing() -> None:
     """Leave a signal for later: there is nothing yet that it could cancel."""
-
-
-def _end_at_once(status: int) -> NoReturn:
-    # Not SystemExit: whatever hangs would go on hanging.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or being written
-            stream.flush()
-    os._exit(status)
