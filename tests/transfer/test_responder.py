@@ -127,7 +127,7 @@ async def test_no_answer_while_the_file_is_not_on_the_disk(network, monkeypatch)
     [
         (answer(b"", status="404 Not Found"), "not-found", "item-not-found"),
         (then_close(answer(b"half", length=8)), "not-found", "item-not-found"),
-        (answer(b"", length=10**9), "reject", "not-acceptable"),
+        (answer(b"", length=10**9 + 1), "reject", "not-acceptable"),
     ],
 )
 @pytest_twisted.ensureDeferred
