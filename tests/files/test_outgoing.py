@@ -63,7 +63,7 @@ def run(net, tmp_path):
 
 @pytest.mark.parametrize("pauses", [True, False])
 @step
-async def test_a_file_goes_out_in_slices(run, pauses):
+async def test_a_file_goes_out_in_pieces(run, pauses):
     data = os.urandom(1_300_000)
     one = run(data, pauses=pauses)
     one.begin()
@@ -72,12 +72,12 @@ async def test_a_file_goes_out_in_slices(run, pauses):
         await one.written(seen + 1)
         # Nothing more goes out until the transport is empty.
         await deferLater(one.reactor, 0.002)
-        assert len(one.transport.value()) - seen <= 262_144
+        assert len(one.transport.value()) - seen <= 524_288
         seen = len(one.transport.value())
         one.outgoing.resumeProducing()
     await one.written(len(data))
     assert one.transport.value() == data
-    assert one.transport.largest == 262_144
+    assert one.transport.largest == 524_288
     assert one.outgoing.whole
     assert one.transport.producer is None
     assert one.sent[-1] == len(data)
@@ -118,8 +118,8 @@ async def test_a_lost_transport_ends_it_once(run):
     one.outgoing.resumeProducing()
     assert one.sent == told
     await deferLater(one.reactor, 0.005)
-    assert one.stops == [262_144]
-    assert len(one.transport.value()) == 262_144
+    assert one.stops == [524_288]
+    assert len(one.transport.value()) == 524_288
     assert one.errors == []
 
 

@@ -3,37 +3,33 @@
 Theory of operation
 ===================
 
-In come a SourceFile and the transport of a connection. Out go slices of the file, and the news of
+In come a SourceFile and the transport of a connection. Out go pieces of the file, and the news of
 each. A thread reads one piece while the last one leaves::
 
-    disk -> thread: a piece of 512 KiB -> slices of 256 KiB -> transport -> kernel
+    disk -> thread: a piece of 512 KiB -> transport, 128 KiB at a time -> kernel
 
 =========  ===========================================  ===========================================
 state      waits for                                    leads to
 =========  ===========================================  ===========================================
 reading    the thread, as it has nothing to send        writing
-writing    nothing: it hands slices to the transport    paused; reading; sent, after the last slice
-           until that pauses it
+writing    nothing: it hands a piece to the transport   paused, as the transport is full; reading;
+                                                        sent, after the last piece
 paused     the transport to be empty                    writing; sent
 sent       nothing                                      (the transport has let go of it)
 stopped    nothing: what a thread still reads is        (the file may be closed)
            dropped
 =========  ===========================================  ===========================================
 
-Why pieces, slices and a thread
--------------------------------
+Why pieces, and why a thread
+----------------------------
 
 What costs is not Python, but who waits for whom. If the reactor reads, the socket is idle
 meanwhile, and every other connection waits for the disk; larger pieces only make these waits
-longer. A thread's read and a socket's send both let go of Python's lock, so they overlap. A piece
-must be large enough that the hop between threads is rare, and 512 KiB is: smaller pieces cost more
-hops, larger ones more cache misses and memory.
+longer. A thread's read and a socket's send both let go of Python's lock, so they overlap.
 
-The transport sends at most 128 KiB at a time. When it is empty, it stops watching the socket, asks
-for more and starts again, which costs two system calls. A slice of twice that size is sent in two
-steps without being copied, and is small enough to tell often how much has left.
-
-So two pieces and a slice are in memory, and, over TLS, the slice once more.
+Two things cost for each piece: the hop between threads, and that an empty transport stops watching
+the socket and starts again. With 512 KiB both are rare. So two pieces are in memory, and, over TLS,
+one once more. Larger ones cost memory and gain nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +45,6 @@ from zope.interface import implementer
 from twisted_oob.files.source import SourceFile
 
 _PIECE: Final = 512 * 1024
-_SLICE: Final = 256 * 1024
 
 
 @implementer(IPushProducer)
@@ -80,8 +75,6 @@ class Outgoing:
         self._on_error = on_error
         self._transport: Any = None
         self._on_stop: Callable[[], object] = lambda: None
-        self._piece = b""
-        self._position = 0
         self._next = b""
         self._read = 0
         self._paused = False
@@ -131,15 +124,12 @@ class Outgoing:
                 self._stopped = True
                 self._transport.unregisterProducer()
                 return
-            if self._position == len(self._piece):
-                if not self._next:
-                    return  # the thread is not done yet
-                self._piece, self._next, self._position = self._next, b"", 0
-                self._read_ahead()
-            one = self._piece[self._position : self._position + _SLICE]
-            self._position += len(one)
-            self.written += len(one)
-            self._transport.write(one)
+            if not self._next:
+                return  # the thread is not done yet
+            piece, self._next = self._next, b""
+            self._read_ahead()
+            self.written += len(piece)
+            self._transport.write(piece)
             if not self._paused:
                 self._on_sent(self.written)
 
