@@ -18,7 +18,7 @@ from tests.support.memory import (
     URL,
     Setting,
 )
-from twisted_oob import NotFound, OOBHandler, Rejected, testing
+from twisted_oob import FileInfo, NotFound, OOBHandler, Rejected, testing
 from twisted_oob.testing import MemoryServer, Peer, result_of
 from twisted_oob.xmpp import memory
 
@@ -55,6 +55,15 @@ def test_offers_and_answers_go_both_ways(kind, peer, direct):
     taken[1].reply_failure("not-found")
     taken[0].reply_success()
     assert [result_of(request) for request in requests] == [None, "not-found", "reject"]
+
+
+def test_what_a_peer_knows_of_a_file_goes_with_its_offer(kind):
+    offers = []
+    setting = Setting(offers.append, end=kind)
+    info = FileInfo("a.png", 9, "image/png", "0" * 64)
+    setting.peer.offer(URL, info=info)
+    setting.peer.offer(URL)
+    assert [offer.info for offer in offers] == [info, None]
 
 
 def test_messages_go_both_ways(kind):

@@ -28,6 +28,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.jid import JID
 
+from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import ErrorCondition
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.protocol.messages import OOBMessage
@@ -95,18 +96,21 @@ class Peer:
         )
         self.oob.setHandlerParent(self.end)
 
-    def offer(self, url: str, desc: str | None = None) -> Deferred[ErrorCondition | None]:
+    def offer(
+        self, url: str, desc: str | None = None, *, info: FileInfo | None = None
+    ) -> Deferred[ErrorCondition | None]:
         """Offer a URL to the application.
 
         Args:
             url: As for ``send_url``. What gives no URI, let the application's end ``receive``.
             desc: What it is, for people.
+            info: What is known of the file, which the application gets as ``offer.info``.
 
         Returns:
             The answer, as ``send_url`` gives it: a Deferred of None or an ErrorCondition. It never
             fires if the application loses its stream.
         """
-        return self.oob.send_url(self._application.jid, url, desc)
+        return self.oob.send_url(self._application.jid, url, desc, info=info)
 
     def next_offer(self) -> Offer:
         """Give the first offer to this peer that this method has not given yet.

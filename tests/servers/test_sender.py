@@ -35,10 +35,10 @@ class People:
         await in_time(self.share.ready)
         self.alice = self._stream("ours", "sends")
         handler = OOBHandler(reactor=self.reactor)
-        self.contacts = Contacts(self.reactor)
-        for one in (handler, self.contacts, PresenceHandler(None, priority=-1)):
+        for one in (handler, PresenceHandler(None, priority=-1)):
             one.setHandlerParent(self.alice)
-        self.sender = FileSender(handler, share=self.share, contacts=self.contacts)
+        self.sender = FileSender(handler, share=self.share)
+        self.contacts = Contacts.of(self.alice, self.reactor)
         await self._up(self.alice)
 
     async def bob(self, resource, *, allows=()):
@@ -141,8 +141,6 @@ async def test_a_contact_gets_the_iq_wherever_it_takes_it(people):
 )
 @pytest_twisted.ensureDeferred
 async def test_where_nobody_is_it_is_unavailable(people, to, as_, how):
-    # Nobody's presence would come, which takes a moment to know.
-    people.sender.contacts = None
     delivery = await in_time(people.sender.send(to, people.path, as_=as_))
     assert (delivery.outcome, delivery.how) == ("unavailable", how)
     assert delivery.condition

@@ -47,6 +47,8 @@ class Asking:
 
 
 def route(asking, recipient, way="auto", contacts=None):
+    if contacts is None:
+        contacts = strangers()
     return Deferred.fromCoroutine(find_route(asking, contacts, JID(recipient), way))
 
 
@@ -66,6 +68,13 @@ def friends(*resources):
     for priority, resource in enumerate(reversed(resources)):
         come(end, resource, priority)
     return contacts, end
+
+
+def strangers():
+    """Give Contacts that know nobody, and expect nobody."""
+    end = ClientWire()
+    end.open()
+    return Contacts.of(end.manager, Clock())
 
 
 def come(end, resource, priority=0):
@@ -110,7 +119,7 @@ def test_a_message_that_is_forced_goes_to_what_was_given_unasked(address):
         ("iq", LATE, iq(f"{BOB}/oob")),
     ],
 )
-def test_without_contacts_an_account_is_asked_at_our_own_resource(way, features, found):
+def test_an_account_that_nobody_knows_is_asked_at_our_own_resource(way, features, found):
     asking = Asking({f"{BOB}/oob": features})
     assert outcome(route(asking, BOB, way)) == found
     assert asking.asked == [f"{BOB}/oob"]

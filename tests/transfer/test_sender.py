@@ -10,9 +10,9 @@ from twisted.words.protocols.jabber.error import StanzaError
 from tests.support.sending import BOB, URL, Sending
 from tests.support.streams import outcome, stanza
 from twisted_oob import Delivery, FileSender, OOBHandler, StreamRefused
-from twisted_oob.testing import MemoryServer, result_of
+from twisted_oob.testing import MemoryServer, Peer, result_of
 from twisted_oob.transfer.routes import DISCO_TIMEOUT, PRESENCE_WAIT
-from twisted_oob.xmpp.contacts import Contacts
+from twisted_oob.xmpp.disco import DiscoveryHandler
 
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
@@ -137,10 +137,8 @@ def test_who_does_not_tell_its_features_gets_a_message():
     assert server_peer.sent() == []
 
 
-def test_contacts_tell_where_an_account_takes_the_iq():
+def test_presence_tells_where_an_account_takes_the_iq():
     sending = Sending()
-    sending.sender.contacts = contacts = Contacts(sending.clock)
-    contacts.setHandlerParent(sending.end)
     peers = {
         name: sending.peer(f"{BOB}/{name}", takes_iq=name != "high") for name in ("high", "low")
     }
@@ -153,9 +151,8 @@ def test_contacts_tell_where_an_account_takes_the_iq():
 
 
 def test_an_account_that_is_no_contact_gets_its_message_after_a_moment():
-    sending = Sending()
-    sending.sender.contacts = contacts = Contacts(sending.clock)
-    contacts.setHandlerParent(sending.end)
+    sending = Sending(opened=False)
+    sending.end.open()
     peer = sending.peer(f"{BOB}/phone", takes_iq=False)
     sending.send(BOB)
     sending.clock.advance(PRESENCE_WAIT)
@@ -223,11 +220,12 @@ def test_cancelling_leaves_nothing_behind(as_, opened):
     sending = Sending(opened=opened)
     if opened:
         sending.server.client(f"{BOB}/oob")
+    handlers = list(sending.end)
     sent = sending.send(f"{BOB}/oob", as_=as_)
     sent.cancel()
     assert isinstance(outcome(sent), CancelledError)
     assert sending.is_quiet()
-    assert len(list(sending.end)) == 1
+    assert list(sending.end) == handlers
 
 
 def test_several_at_once_know_nothing_of_each_other():
@@ -293,6 +291,32 @@ def test_arguments_are_checked_before_anything_is_sent(change, error, text):
     assert sending.is_quiet()
 
 
+def test_the_senders_of_a_stream_share_what_presence_tells():
+    sending = Sending()
+    handlers = list(sending.end)
+    other = FileSender(sending.handler)
+    peer = sending.peer(f"{BOB}/phone")
+    sending.end.receive(stanza("presence", from_=f"{BOB}/phone"))
+    sent = other.send(BOB, URL)
+    peer.next_offer().reply_success()
+    assert result_of(sent) == delivered("received", "iq")
+    assert list(sending.end) == handlers
+
+
+def test_a_handler_that_joins_its_stream_later_knows_who_comes_from_then_on():
+    server = MemoryServer()
+    end, handler = server.client("me@home.example/desk"), OOBHandler(reactor=server.clock)
+    sender = FileSender(handler)
+    handler.setHandlerParent(end)
+    sender.send("other@far.example", URL, as_="iq").addErrback(lambda _lost: None)
+    peer = Peer(end, f"{BOB}/phone")
+    DiscoveryHandler("client", "bot", "A peer").setHandlerParent(peer.end)
+    end.receive(stanza("presence", from_=f"{BOB}/phone"))
+    sent = sender.send(BOB, URL)
+    peer.next_offer().reply_success()
+    assert result_of(sent) == delivered("received", "iq")
+
+
 def test_a_handler_without_a_stream_manager_is_told():
     sender = FileSender(OOBHandler(reactor=MemoryServer().clock))
     assert "setHandlerParent" in str(outcome(sender.send(BOB, URL)))
@@ -304,7 +328,6 @@ def test_a_handler_without_a_stream_manager_is_told():
         ({"handler": None}, TypeError, "handler must be an OOBHandler"),
         ({"share": "tcp:0"}, TypeError, "share must be a FileShare"),
         ({"uploads": 7}, TypeError, "uploads must be an UploadHandler"),
-        ({"contacts": 7}, TypeError, "contacts must be a Contacts"),
         ({"bounce_timeout": 0}, ValueError, "bounce_timeout must be"),
         ({"bounce_timeout": None}, TypeError, "bounce_timeout must be"),
     ],

@@ -7,8 +7,10 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.jid import JID
 
-from tests.support.streams import ClientWire, ComponentWire, outcome, stanza
+from tests.support.streams import ClientWire, ComponentWire, outcome, stanza, words_client
 from twisted_oob.xmpp.contacts import MOST_ACCOUNTS, MOST_RESOURCES, SETTLING, Contacts
+
+from wokkel.subprotocols import XMPPHandler  # isort: skip
 
 BOB = JID("bob@far.example")
 
@@ -146,6 +148,46 @@ def test_it_is_waited_no_longer_than_presence_takes_after_the_stream_is_up(passe
     assert waiting.called == (passed >= 2)
     contacts._clock.advance(max(0, 2 - passed))
     assert outcome(waiting) == []
+
+
+@pytest.mark.parametrize("wire", [ClientWire, words_client])
+@pytest.mark.parametrize("opened", [True, False])
+def test_those_of_a_stream_are_the_same_for_all(wire, opened):
+    end, clock = wire(), Clock()
+    if opened:
+        end.open()
+    contacts = Contacts.of(end.manager, clock)
+    if not opened:
+        end.open()
+    come(end, "a", 1)
+    assert Contacts.of(end.manager, clock) is contacts
+    assert known(contacts) == ["a"]
+
+
+def test_nobody_is_waited_for_whose_presence_came_before_we_joined():
+    end = ClientWire()
+    end.open()
+    contacts = Contacts.of(end.manager, Clock())
+    assert outcome(contacts.wait_for(BOB, 2)) == []
+    end.lose()
+    end.open()
+    assert not contacts.wait_for(BOB, 2).called
+
+
+def test_they_may_join_while_the_stream_is_negotiated_or_told_of():
+    end = words_client()
+
+    class Joining(XMPPHandler):
+        def connectionInitialized(self):
+            self.contacts = Contacts.of(self.parent, Clock())
+
+    joining = Joining()
+    joining.setHandlerParent(end.manager)
+    end.open()
+    come(end, "a")
+    assert known(joining.contacts) == ["a"]
+    come(end, "a", type="unavailable")
+    assert known(joining.contacts) == []
 
 
 def test_presence_that_comes_at_the_last_moment_makes_nobody_wait_longer():

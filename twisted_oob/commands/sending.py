@@ -151,7 +151,6 @@ class _Sending:
         self._reactor = reactor
         self._share: FileShare | None = None
         self._uploads: UploadHandler | None = None
-        self._contacts: Contacts | None = None
         self._status = 0
         self._arrived = 0
         self._progress = Progress(output, errand.recipient.full())
@@ -169,8 +168,7 @@ class _Sending:
             # Contacts tell their resources only to who is available. What people write to the
             # account is not for this resource.
             PresenceHandler(None, priority=-1).setHandlerParent(self._stream)
-            self._contacts = Contacts(self._reactor)
-            self._contacts.setHandlerParent(self._stream)
+            Contacts.of(self._stream, self._reactor)
         if self._connection.mode != EMBEDDED and self._errand.via != "share":
             self._uploads = UploadHandler(
                 self._reactor,
@@ -189,9 +187,7 @@ class _Sending:
             )
         if self._errand.via != "upload" and any(item.source for item in self._errand.items):
             await self._listen()
-        sender = FileSender(
-            self._handler, share=self._share, uploads=self._uploads, contacts=self._contacts
-        )
+        sender = FileSender(self._handler, share=self._share, uploads=self._uploads)
         turns = DeferredSemaphore(MOST_AT_ONCE)
         everything = DeferredList(
             [

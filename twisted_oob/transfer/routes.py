@@ -53,14 +53,12 @@ class Route:
     address: JID
 
 
-async def find_route(
-    handler: OOBHandler, contacts: Contacts | None, recipient: JID, way: str
-) -> Route:
+async def find_route(handler: OOBHandler, contacts: Contacts, recipient: JID, way: str) -> Route:
     """Find out how a recipient is reached. The stream must be up.
 
     Args:
         handler: Asks for features.
-        contacts: Knows who is available; None to ask ``JID/oob`` only.
+        contacts: Knows who is available.
         recipient: The address that was given.
         way: One of WAYS. ``'iq'`` and ``'message'`` force it; the IQ then goes to ``JID/oob`` if no
             resource of an account has told that it takes it.
@@ -84,14 +82,12 @@ async def find_route(
     return Route(how="iq", address=found)
 
 
-async def _resource_of(handler: OOBHandler, contacts: Contacts | None, account: JID) -> JID | None:
+async def _resource_of(handler: OOBHandler, contacts: Contacts, account: JID) -> JID | None:
     by_default = _by_default(account)
-    known = [] if contacts is None else contacts.resources(account)
+    known = contacts.resources(account)
     if known:
         rest = [] if by_default in known else [by_default]
         return await _first_that_takes(handler, [*known, *rest])
-    if contacts is None:
-        return await _first_that_takes(handler, [by_default])
     # Its presence may be on its way, and most accounts are not our contacts.
     waiting = contacts.wait_for(account, PRESENCE_WAIT)
     try:

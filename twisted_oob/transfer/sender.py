@@ -58,6 +58,7 @@ from twisted_oob.transfer.delivery import (
 )
 from twisted_oob.transfer.hosting import PLACES, FileHost, OnProgress, UrlHost
 from twisted_oob.transfer.routes import WAYS, Route, find_route
+from twisted_oob.xmpp.contacts import Contacts
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.ready import wait_for_stream
 
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 
     from twisted_oob.files.share import FileShare
     from twisted_oob.transfer.uploads import UploadHandler
-    from twisted_oob.xmpp.contacts import Contacts
 
 # A file of such a name can be given as a Path.
 _URL: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -78,14 +78,13 @@ class FileSender:
     """Hands files and URLs to others by XMPP, and tells how that ended.
 
     Whoever takes ``jabber:iq:oob`` gets an IQ, and answers it when it has the file. All others get
-    a message. A file gets its URL by an upload to the server (XEP-0363) or by a share of our own.
+    a message. An account is asked at the resources whose presence has come since this was made, and
+    at ``JID/oob``. A file gets its URL by an upload to the server (XEP-0363) or by our own share.
 
     Args:
         handler: The OOBHandler that sends. Add it to a stream manager before anything is sent.
         share: A FileShare that runs; None for no shares.
         uploads: An UploadHandler on the same stream; None for no uploads.
-        contacts: A Contacts on the same stream, which tells the resources of an account. Without
-            it, an account is asked at ``JID/oob`` only.
         bounce_timeout: Seconds in which an error must come back for a message that failed. It is
             how long ``sent`` takes.
 
@@ -100,7 +99,6 @@ class FileSender:
         *,
         share: FileShare | None = None,
         uploads: UploadHandler | None = None,
-        contacts: Contacts | None = None,
         bounce_timeout: float = 2.0,
     ) -> None:
         if not isinstance(handler, OOBHandler):
@@ -108,7 +106,6 @@ class FileSender:
         for name, given, method, wanted in (
             ("share", share, "add", "a FileShare or None"),
             ("uploads", uploads, "upload", "an UploadHandler or None"),
-            ("contacts", contacts, "wait_for", "a Contacts or None"),
         ):
             if given is not None and not callable(getattr(given, method, None)):
                 raise wrong_type(name, wanted, given)
@@ -118,8 +115,10 @@ class FileSender:
         self.handler = handler
         self.share = share
         self.uploads = uploads
-        self.contacts = contacts
         self.bounce_timeout = seconds
+        if handler.parent is not None:
+            # From now on, to know who is available when something is sent.
+            Contacts.of(handler.parent, handler.clock)
 
     def send(
         self,
@@ -244,10 +243,9 @@ class _Sending:
 
     async def _attempt(self) -> Ending:
         manager = self._handler.parent
+        contacts = Contacts.of(manager, self._handler.clock)
         await wait_for_stream(manager)
-        self._route = route = await find_route(
-            self._handler, self._sender.contacts, self._recipient, self._way
-        )
+        self._route = route = await find_route(self._handler, contacts, self._recipient, self._way)
         url = await self._host.host(manager, route.address, self._left())
         if route.how == "message":
             return await self._by_message(route.address, url)

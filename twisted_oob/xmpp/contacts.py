@@ -15,10 +15,14 @@ any other type  ignored
 
 Strangers can send presence, too (section 4.6). So what is kept has a bound, and when it is full,
 newcomers are not kept: who was told of first, after our initial presence, are our contacts.
+
+Whoever needs them takes those of the stream (``Contacts.of``), so that all share one. On a stream
+that is up before they join it, what came before is not known.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -59,7 +63,8 @@ class _Waiting:
 class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     """Knows which resources of other accounts are available, as far as we are told.
 
-    Add it to the stream of an account, beside the PresenceHandler, before that is connected.
+    ``of`` adds it to a stream, best before that is connected. Without presence of our own, nobody's
+    comes.
 
     Args:
         reactor: An IReactorTime; None for the global reactor.
@@ -81,9 +86,25 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._clock = reactor
         self._me: JID | None = None
         self._began: float | None = None
+        self._joining = False
         # By the bare JID, then by the full one, in the order in which they became available.
         self._known: dict[str, dict[str, int]] = {}
         self._waiting: list[_Waiting] = []
+
+    @classmethod
+    def of(cls, manager: Any, reactor: Clock) -> Contacts:
+        """Give the Contacts on a manager's stream. If it has none, they are added.
+
+        Args:
+            manager: Any stream manager that takes Wokkel's handlers.
+            reactor: As for the constructor, if they are made.
+        """
+        for handler in manager:
+            if isinstance(handler, cls):
+                return handler
+        contacts = cls(reactor)
+        contacts.setHandlerParent(manager)
+        return contacts
 
     def resources(self, bare: JID) -> list[JID]:
         """Give the available resources of an account.
@@ -106,7 +127,8 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         Args:
             bare: As for ``resources``.
             seconds: How long presence takes to come after the stream is up. Whoever is not known
-                after that is not available, and nothing is waited for.
+                after that is not available, and nothing is waited for. Nor is it on a stream that
+                was up before this joined it: its presence has come.
 
         Returns:
             A Deferred. It fires with what ``resources`` gives: at once, if that is not empty; else
@@ -127,10 +149,22 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._waiting.append(waiting)
         return waiting.deferred
 
+    def setHandlerParent(self, parent: Any) -> None:
+        """Join a stream manager, whose stream may be up."""
+        self._joining = True
+        try:
+            XMPPHandler.setHandlerParent(self, parent)
+        finally:
+            self._joining = False
+
     def connectionInitialized(self) -> None:
         """Begin to listen."""
+        # As in OOBHandler: the manager may not have shown us the stream yet, or tell us twice.
+        self.xmlstream = getattr(self.parent, "xmlstream", self.xmlstream)
+        if self.xmlstream is None or self._began is not None:
+            return
         self._me = BoundStream(self.xmlstream, self.parent).me
-        self._began = self._clock.seconds()
+        self._began = -math.inf if self._joining else self._clock.seconds()
         self._known.clear()
         self.xmlstream.addObserver("/presence", self._on_presence)
 
