@@ -138,7 +138,7 @@ except SystemExit:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = done.stderr.split()
-    for name in ("twisted.internet.reactor", "twisted_oob.commands.sending", "tqdm"):
+    for name in ("twisted.internet.reactor", "twisted_oob.commands.errand", "tqdm"):
         assert name not in loaded
 
 

@@ -28,7 +28,7 @@ from twisted_oob.commands.values import (
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.commands.sending import Item
+    from twisted_oob.commands.errand import Item
 
 TIMEOUT: Final = "900"
 """Seconds that each file may take, as one would write it."""
@@ -115,7 +115,7 @@ def send(
         except ValueError as error:
             raise click.UsageError(str(error)) from None
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.sending import Errand, send_all  # noqa: PLC0415
+    from twisted_oob.commands.errand import Errand, send_all  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     # A file that can't be read shows before a password is asked for.
@@ -145,7 +145,7 @@ def open_all(sources: tuple[str, ...]) -> tuple[Item, ...]:
         UsageError: A file can't be opened, or a URL can't be sent.
     """
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.sending import Item  # noqa: PLC0415
+    from twisted_oob.commands.errand import Item  # noqa: PLC0415
     from twisted_oob.files.source import SourceFile  # noqa: PLC0415
     from twisted_oob.protocol.data import OOBData  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from tests.support.network import DOMAIN
-from twisted_oob.commands.sending import MOST_AT_ONCE, server_networks
+from twisted_oob.commands.errand import MOST_AT_ONCE, server_networks
 
 pytest_plugins = ["tests.support.errands"]
 
