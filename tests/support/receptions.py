@@ -18,7 +18,7 @@ from tests.support.waiting import in_time
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
-from twisted_oob.commands.receiving import Terms, receive_all
+from twisted_oob.commands.reception import Terms, receive_all
 from twisted_oob.commands.start import guarded
 
 USUAL = {

@@ -102,7 +102,7 @@ def receive(
     if not (asks or yes or senders):
         output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.receiving import Terms, receive_all  # noqa: PLC0415
+    from twisted_oob.commands.reception import Terms, receive_all  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     terms = Terms(

@@ -15,7 +15,7 @@ from twisted_oob import FileInfo, StreamRefused
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.events import OutputClosed, Reporter
 from twisted_oob.commands.modes import COMPONENT
-from twisted_oob.commands.receiving import DOMAIN
+from twisted_oob.commands.reception import DOMAIN
 
 pytest_plugins = ["tests.support.receptions", "tests.support.terminals"]
 
