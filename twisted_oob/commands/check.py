@@ -20,7 +20,7 @@ def check(*, connection: Connection, output: Output) -> None:
     The exit status is 0; 2 if the command line is wrong; 3 if there is no connection or no login.
     """
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.checking import check_server  # noqa: PLC0415
+    from twisted_oob.commands.server_check import check_server  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     secret = connection.read_secret()
