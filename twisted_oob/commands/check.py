@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from twisted_oob.commands.config import ConfiguredCommand
-from twisted_oob.commands.connection import Connection, shared_options
+from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.output import Output
+from twisted_oob.commands.shared_options import shared_options
 
 
 @click.command(cls=ConfiguredCommand)

@@ -10,10 +10,11 @@ from typing import Final
 import click
 
 from twisted_oob.commands.config import ConfiguredCommand
-from twisted_oob.commands.connection import Connection, shared_options
+from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
+from twisted_oob.commands.shared_options import shared_options
 from twisted_oob.commands.values import (
     parse_allowed,
     parse_count,
