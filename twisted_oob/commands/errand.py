@@ -25,9 +25,10 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, Fi
 from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
-from twisted_oob.commands.events import End, Reporter, Summary, shown_name
+from twisted_oob.commands.events import End, Reporter, Summary
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.progress import Progress
+from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
 from twisted_oob.files.share import FileShare
