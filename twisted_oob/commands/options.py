@@ -100,7 +100,7 @@ class Options(usage.Options):
     """
 
     optFlags: Final = [
-        ["demo", None, "Run a demonstration of four offers on loopback, then exit."],
+        ["demo", None, "Run a demonstration of five offers on loopback, then exit."],
         [
             "direct-tls",
             None,
