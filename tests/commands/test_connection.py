@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import sys
 
 import click
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from twisted_oob import AccountStream, ComponentStream, StreamRefused
@@ -108,30 +109,17 @@ async def test_nobody_who_listens_ends_it_at_once(parse):
 
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_never_answers_is_given_up(parse):
+    from twisted.internet import reactor
+
     clock = Clock()
-    connection, _output = parse("--port", "1")
-
-    class Silent:
-        """A stream that never comes up."""
-
-        once = False
-
-        def __init__(self):
-            self.ready = Deferred()
-            self.stopped = False
-
-        def startService(self):
-            pass
-
-        async def stopService(self):
-            self.stopped = True
-
-    stream = Silent()
-    connecting = ensureDeferred(connection.connect(stream, clock))
-    clock.advance(CONNECT_LIMIT)
-    with pytest.raises(NotConnected, match="no stream within 30 s"):
-        await connecting
-    assert stream.stopped
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection, _output = parse("--port", str(silent.getsockname()[1]))
+        stream = connection.make_stream("secret", reactor)
+        connecting = ensureDeferred(connection.connect(stream, clock))
+        clock.advance(CONNECT_LIMIT)
+        with pytest.raises(NotConnected, match="no stream within 30 s"):
+            await connecting
+    assert not stream.running
     assert clock.getDelayedCalls() == []
 
 

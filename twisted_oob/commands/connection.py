@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from twisted.internet.defer import TimeoutError  # noqa: A004
 
 from twisted_oob.commands.modes import (
     ACCOUNT,
@@ -199,17 +200,14 @@ class Connection:
             NotConnected: It can't be had. It is stopped.
         """
         stream.once = True
-        ready = stream.ready
-        late = reactor.callLater(CONNECT_LIMIT, ready.errback, StreamRefused(_LATE))
+        ready = stream.ready.addTimeout(CONNECT_LIMIT, reactor)
         stream.startService()
         try:
             return await ready
-        except StreamRefused as error:
+        except (StreamRefused, TimeoutError) as error:
             await stream.stopService()
-            raise NotConnected(self.explain(error)) from None
-        finally:
-            if late.active():
-                late.cancel()
+            refusal = error if isinstance(error, StreamRefused) else StreamRefused(_LATE)
+            raise NotConnected(self.explain(refusal)) from None
 
     def explain(self, error: StreamRefused) -> str:
         """Say in one line why there is no stream, and what to do."""
