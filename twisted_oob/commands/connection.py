@@ -92,6 +92,11 @@ class Connection:
     default_secret: bool = True
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """What disco says that we are: a category and a type of the XMPP registrar."""
+        return ("client", "console") if self.mode == ACCOUNT else ("component", "generic")
+
+    @property
     def name(self) -> str:
         """What a person calls it: the account, the component's domain or the router's address."""
         if self.jid is not None:
@@ -200,6 +205,7 @@ class Connection:
             NotConnected: It can't be had. It is stopped.
         """
         stream.once = True
+        stream.on_refused = _ignore
         ready = stream.ready.addTimeout(CONNECT_LIMIT, reactor)
         stream.startService()
         try:
@@ -217,3 +223,7 @@ class Connection:
 
 _START: Final = "start `twistd -n oob-responder` or `oob receive` in this folder, or give --jid"
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
+
+
+def _ignore(_error: StreamRefused) -> None:
+    """Log nothing: whoever waits for the stream, or for what goes over it, tells why."""

@@ -157,16 +157,13 @@ class _Sending:
         self._arrived = 0
         self._progress = Progress(output, errand.recipient.full())
         self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
-        stream.on_refused = _ignore  # each file tells
         self._handler = OOBHandler(timeout=errand.timeout, reactor=reactor)
         self._handler.setHandlerParent(stream)
         self._attach()
 
     def _attach(self) -> None:
-        account = self._connection.mode == ACCOUNT
-        identity = ("client", "console") if account else ("component", "generic")
-        attach_basics(self._stream, identity=identity, name="oob")
-        if account:
+        attach_basics(self._stream, identity=self._connection.identity, name="oob")
+        if self._connection.mode == ACCOUNT:
             # Contacts tell their resources only to who is available. What people write to the
             # account is not for this resource.
             PresenceHandler(None, priority=-1).setHandlerParent(self._stream)
@@ -315,7 +312,3 @@ def server_networks(stream: StreamService) -> tuple[IPv4Network | IPv6Network, .
     peer = stream.xmlstream.transport.getPeer()
     address = ip_address(peer.host.partition("%")[0])
     return _LOOPBACK if address.is_loopback else (ip_network(address),)
-
-
-def _ignore(_error: StreamRefused) -> None:
-    """Log nothing: each file that is on its way tells why."""

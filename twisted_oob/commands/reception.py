@@ -43,7 +43,7 @@ from twisted_oob.commands.events import (
     OutputClosed,
     Reporter,
 )
-from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
+from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.questions import Questions
 from twisted_oob.commands.secret_file import read_or_create_secret
@@ -254,12 +254,7 @@ class Reception:
     async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:
         receiver = self._receiver()
         stream = connection.make_stream(secret, self._reactor)
-        account = connection.mode == ACCOUNT
-        receiver.attach(
-            stream,
-            identity=("client", "console") if account else ("component", "generic"),
-            direct=True,
-        )
+        receiver.attach(stream, identity=connection.identity, direct=True)
         PresenceHandler(AllowList(self._terms.senders)).setHandlerParent(stream)
         receiver.startService()
         try:
