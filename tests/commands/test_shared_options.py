@@ -23,7 +23,7 @@ def error_of(parse, *words):
 
 def test_by_default_it_is_the_embedded_router_on_this_machine(parse):
     connection, output = parse()
-    assert (connection.mode, connection.host, connection.port) == (EMBEDDED, "127.0.0.1", 5347)
+    assert (connection.mode, connection.address) == (EMBEDDED, ("127.0.0.1", 5347))
     assert connection.secret_file == Path("oob-responder.secret").absolute()
     assert (output.as_json, output.quiet) == (False, False)
 
@@ -42,7 +42,7 @@ def test_a_component_has_a_domain_and_a_secret(parse, tmp_path):
     connection, _output = parse(*COMPONENT_WORDS)
     assert (connection.mode, connection.domain) == (COMPONENT, "files.example.org")
     assert connection.secret_file == tmp_path / "secret"
-    assert (connection.host, connection.port) == ("127.0.0.1", 5347)
+    assert connection.address == ("127.0.0.1", 5347)
 
 
 def test_what_stands_in_the_configuration_counts_as_given(parse, tmp_path):

@@ -69,8 +69,8 @@ class Connection:
         mode: EMBEDDED, ACCOUNT or COMPONENT.
         jid: The account, with the resource that is asked for.
         domain: The component's domain; on the embedded router a random one.
-        host: The server's host; None if DNS tells.
-        port: Its port; None if DNS tells.
+        host: The server's host; None for that of ``address``, or if DNS tells.
+        port: Its port; likewise.
         direct_tls: Whether TLS begins with the first byte.
         ca_file: Certificates to trust.
         password_file: Where the password is.
@@ -103,7 +103,13 @@ class Connection:
             return str(self.jid.userhost())
         if self.mode == COMPONENT:
             return str(self.domain)
-        return f"{self.host}:{self.port}"
+        host, port = self.address
+        return f"{host}:{port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of a component's server, or of the embedded router."""
+        return self.host or COMPONENT_HOST, self.port or COMPONENT_PORT
 
     def read_secret(self) -> str:
         """Read the password or secret; a person at a terminal is asked for a password.
@@ -157,13 +163,8 @@ class Connection:
             from twisted_oob.xmpp.component_stream import ComponentStream  # noqa: PLC0415
 
             self._check_ca_file()
-            return ComponentStream(
-                str(self.domain),
-                secret,
-                host=self.host or COMPONENT_HOST,
-                port=self.port or COMPONENT_PORT,
-                reactor=reactor,
-            )
+            host, port = self.address
+            return ComponentStream(str(self.domain), secret, host=host, port=port, reactor=reactor)
         from twisted_oob.xmpp.account_stream import AccountStream  # noqa: PLC0415
 
         assert self.jid is not None  # noqa: S101  (that is what the mode means)

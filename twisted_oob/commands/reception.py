@@ -55,7 +55,6 @@ from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.receiver import Receiver
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.ports import COMPONENT_HOST, COMPONENT_PORT
 from twisted_oob.xmpp.presence import PresenceHandler
 
 if TYPE_CHECKING:
@@ -213,11 +212,13 @@ class Reception:
                 async with self._on_stream(
                     replace(self._connection, domain=domain), shared
                 ) as address:
-                    self._output.say(f"{self._where} is a router's already, which this has joined")
+                    self._output.say(
+                        f"{self._connection.name} is a router's already, which this has joined"
+                    )
                     yield address
             except NotConnected as error:
                 raise NotConnected(
-                    f"{self._where} is taken, but not by a router with the secret in "
+                    f"{self._connection.name} is taken, but not by a router with the secret in "
                     f"{self._connection.secret_file}: choose another --port ({error.message})"
                 ) from None
 
@@ -227,13 +228,12 @@ class Reception:
         Raises:
             NotConnected: It can't listen for another reason.
         """
+        host, port = self._connection.address
         receiver = self._receiver()
         embedded = EmbeddedResponder(
             receiver,
             domain=DOMAIN,
-            endpoint=TCP4ServerEndpoint(
-                self._reactor, self._connection.port or COMPONENT_PORT, interface=COMPONENT_HOST
-            ),
+            endpoint=TCP4ServerEndpoint(self._reactor, port, interface=host),
             secret=secret,
             reactor=self._reactor,
         )
@@ -242,13 +242,11 @@ class Reception:
         except CannotListenError as error:
             await receiver.stopService()
             if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
-                raise NotConnected(f"can't listen on {self._where}: {error.socketError}") from None
+                raise NotConnected(
+                    f"can't listen on {self._connection.name}: {error.socketError}"
+                ) from None
             return None
         return embedded
-
-    @property
-    def _where(self) -> str:
-        return f"{COMPONENT_HOST}:{self._connection.port or COMPONENT_PORT}"
 
     @asynccontextmanager
     async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:

@@ -104,9 +104,6 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
     if mode == EMBEDDED:
         # Nobody else has it there, whoever sends at the same time.
         domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
-    if mode != ACCOUNT:
-        values["host"] = values["host"] or COMPONENT_HOST
-        values["port"] = values["port"] or COMPONENT_PORT
     return Connection(
         mode,
         jid,
