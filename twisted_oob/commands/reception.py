@@ -21,11 +21,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -197,7 +196,7 @@ class Reception:
             NotConnected: There is no connection or no login.
         """
         if secret is not None:
-            async with self._on_stream(self._connection, secret) as address:
+            async with self._on_stream(secret) as address:
                 yield address
             return
         with _router_secret(self._connection.secret_file) as shared:
@@ -207,11 +206,8 @@ class Reception:
                 finally:
                     await embedded.stop()
                 return
-            domain = f"receive-{secrets.token_hex(4)}.localhost"
             try:
-                async with self._on_stream(
-                    replace(self._connection, domain=domain), shared
-                ) as address:
+                async with self._on_stream(shared) as address:
                     self._output.say(
                         f"{self._connection.name} is a router's already, which this has joined"
                     )
@@ -249,7 +245,8 @@ class Reception:
         return embedded
 
     @asynccontextmanager
-    async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:
+    async def _on_stream(self, secret: str) -> AsyncIterator[str]:
+        connection = self._connection
         receiver = self._receiver()
         stream = connection.make_stream(secret, self._reactor)
         receiver.attach(stream, identity=connection.identity, direct=True)
