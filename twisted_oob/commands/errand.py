@@ -31,6 +31,7 @@ from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.delivery import (
@@ -70,7 +71,6 @@ _STATUSES: Final = {
     TIMEOUT: 4,
     UPLOAD_FAILED: 5,
 }
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,4 +311,4 @@ def server_networks(stream: StreamService) -> tuple[IPv4Network | IPv6Network, .
     """
     peer = stream.xmlstream.transport.getPeer()
     address = ip_address(peer.host.partition("%")[0])
-    return _LOOPBACK if address.is_loopback else (ip_network(address),)
+    return LOOPBACK if address.is_loopback else (ip_network(address),)

@@ -25,7 +25,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +48,7 @@ from twisted_oob.commands.questions import Questions
 from twisted_oob.commands.secret_file import read_or_create_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received
@@ -63,8 +64,6 @@ DOMAIN: Final = "oob.localhost"
 """Who we are on a router of our own: as ``twistd oob-responder``."""
 
 Show = Callable[[str, int, int | None], None]
-
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +153,7 @@ class Reception:
         policy = FetchPolicy(
             max_size=terms.max_size,
             # Whoever knows the secret of the router on this machine is the same person.
-            allow_networks=terms.networks + (_LOOPBACK if embedded else ()),
+            allow_networks=terms.networks + (LOOPBACK if embedded else ()),
             timeout=terms.timeout,
             ca_file=connection.ca_file,
         )
