@@ -14,8 +14,7 @@ from tests.support.waiting import in_time
 from twisted_oob import FileInfo, StreamRefused
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.events import OutputClosed, Reporter
-from twisted_oob.commands.modes import COMPONENT
-from twisted_oob.commands.reception import DOMAIN
+from twisted_oob.commands.modes import COMPONENT, DOMAIN
 
 pytest_plugins = ["tests.support.receptions", "tests.support.terminals"]
 

@@ -26,6 +26,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
 
 from twisted_oob.commands.exit_status import stop_with_status
+from twisted_oob.commands.modes import DOMAIN
 from twisted_oob.commands.report import REPORT_NAMESPACE
 from twisted_oob.errors import NOT_FOUND, REJECT
 from twisted_oob.files.addresses import LOOPBACK
@@ -38,7 +39,6 @@ from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder
 from twisted_oob.transfer.sender import FileSender
 
-DOMAIN: Final = "oob.localhost"
 SENDER: Final = "sender.localhost"
 HOST: Final = "127.0.0.1"
 FORBIDDEN: Final = "169.254.169.254"

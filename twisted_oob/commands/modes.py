@@ -12,6 +12,8 @@ ACCOUNT: Final = "account"
 COMPONENT: Final = "component"
 """Mode: as an external component (XEP-0114) of a server."""
 
+DOMAIN: Final = "oob.localhost"
+"""Who the responder is on the embedded router, or ``oob receive`` in its place."""
 SECRET_FILE: Final = "./oob-responder.secret"  # noqa: S105  (only where it is)
 """Where the embedded router keeps the secret that it shares with components."""
 

@@ -13,6 +13,7 @@ from twisted_oob._version import __version__
 from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
+    DOMAIN,
     EMBEDDED,
     SECRET_FILE,
     check_mode,
@@ -71,7 +72,7 @@ _GRACE: Final = {EMBEDDED: 0.0, ACCOUNT: 30.0, COMPONENT: 30.0}
 DEFAULTS: Final = {
     "download_dir": "./oob-downloads",
     "listen": f"tcp:{COMPONENT_PORT}:interface=127.0.0.1",
-    "domain": "oob.localhost",
+    "domain": DOMAIN,
     "secret_file": SECRET_FILE,
     "max_size": format_size(_POLICY.max_size),
     "timeout": f"{_POLICY.timeout:g}",

@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from twisted.internet.defer import Deferred
@@ -42,7 +42,7 @@ from twisted_oob.commands.events import (
     OutputClosed,
     Reporter,
 )
-from twisted_oob.commands.modes import EMBEDDED
+from twisted_oob.commands.modes import DOMAIN, EMBEDDED
 from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.questions import Questions
 from twisted_oob.commands.secret_file import read_or_create_secret
@@ -59,9 +59,6 @@ from twisted_oob.xmpp.presence import PresenceHandler
 
 if TYPE_CHECKING:
     from twisted_oob.commands.output import Output
-
-DOMAIN: Final = "oob.localhost"
-"""Who we are on a router of our own: as ``twistd oob-responder``."""
 
 Show = Callable[[str, int, int | None], None]
 
