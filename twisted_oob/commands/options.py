@@ -13,6 +13,7 @@ from twisted_oob._version import __version__
 from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
+    CONNECTING,
     DOMAIN,
     EMBEDDED,
     SECRET_FILE,
@@ -54,15 +55,11 @@ from twisted_oob.xmpp.ports import (
 
 # The modes that an option has a meaning in. An option that is not here has one in each mode.
 _MODES: Final = {
+    **CONNECTING,
+    # The embedded router listens where --listen says.
+    "--port": (ACCOUNT, COMPONENT),
     "--listen": (EMBEDDED,),
     "--domain": (EMBEDDED,),
-    "--secret-file": (EMBEDDED, COMPONENT),
-    "--jid": (ACCOUNT,),
-    "--password-file": (ACCOUNT,),
-    "--direct-tls": (ACCOUNT,),
-    "--host": (ACCOUNT, COMPONENT),
-    "--port": (ACCOUNT, COMPONENT),
-    "--component": (COMPONENT,),
 }
 
 _POLICY: Final = FetchPolicy()

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from twisted_oob.commands.config import config_option
+from twisted_oob.commands.config import EITHER, config_option, key_of
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
+    CONNECTING,
     EMBEDDED,
     SECRET_FILE,
     check_mode,
     chosen_mode,
+    exclude,
     require,
 )
 from twisted_oob.commands.output import Output
@@ -44,15 +46,6 @@ from twisted_oob.xmpp.ports import (
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
-# The modes that an option has a meaning in. An option that is not here has one in each mode.
-_MODES: Final = {
-    "--password-file": (ACCOUNT,),
-    "--password-command": (ACCOUNT,),
-    "--direct-tls": (ACCOUNT,),
-    "--secret-file": (EMBEDDED, COMPONENT),
-    "--host": (ACCOUNT, COMPONENT),
-}
-
 
 def shared_options(function: _Function) -> _Function:
     """Give a command the options that all have; it gets ``connection`` and ``output`` for them."""
@@ -60,15 +53,23 @@ def shared_options(function: _Function) -> _Function:
     @functools.wraps(function)
     def command(**values: Any) -> Any:
         ctx = click.get_current_context()
-        if values["verbose"] and values["quiet"]:
-            raise click.UsageError("--verbose and --quiet exclude each other: give one of them")
+        given = {
+            f"--{name.replace('_', '-')}"
+            for name, value in values.items()
+            if value and ctx.get_parameter_source(name) != ParameterSource.DEFAULT
+        }
+        try:
+            mode = _check(given)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
         output = Output(
             ctx.command_path,
             as_json=values.pop("json"),
             quiet=values.pop("quiet"),
             verbose=values.pop("verbose"),
         )
-        connection = _connection(ctx, {name: values.pop(name) for name in _CONNECTION})
+        named = {name: values.pop(name) for name in _CONNECTION}
+        connection = _connection(mode, ctx, named, default_secret="--secret-file" not in given)
         return function(connection=connection, output=output, **values)
 
     for option in reversed(_OPTIONS):
@@ -76,26 +77,27 @@ def shared_options(function: _Function) -> _Function:
     return command  # type: ignore[return-value]
 
 
-def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
-    given = {
-        f"--{name.replace('_', '-')}"
-        for name in values
-        if ctx.get_parameter_source(name) != ParameterSource.DEFAULT and values[name]
-    }
-    try:
-        mode = chosen_mode(given)
-        check_mode(mode, given, _MODES)
-        if mode == ACCOUNT and "--port" in given:
-            # The SRV lookup finds a host together with its port.
-            require("--host", given, because_of="--port")
-        if mode == COMPONENT:
-            require("--secret-file", given, because_of=COMPONENT)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if given >= {"--password-file", "--password-command"}:
-        raise click.UsageError(
-            "--password-file and --password-command exclude each other: give one of them"
-        )
+def _check(given: Collection[str]) -> str:
+    """Check which options go together, and return the mode that they choose.
+
+    Raises:
+        ValueError: Some do not.
+    """
+    for first, second in EITHER:
+        exclude(first, second, given)
+    mode = chosen_mode(given)
+    check_mode(mode, given, CONNECTING)
+    if mode == ACCOUNT and "--port" in given:
+        # The SRV lookup finds a host together with its port.
+        require("--host", given, because_of="--port")
+    if mode == COMPONENT:
+        require("--secret-file", given, because_of=COMPONENT)
+    return mode
+
+
+def _connection(
+    mode: str, ctx: click.Context, values: dict[str, Any], *, default_secret: bool
+) -> Connection:
     jid = values.pop("jid")
     if jid is not None and not jid.resource:
         # Not what was given itself: click keeps it.
@@ -104,26 +106,10 @@ def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
     if mode == EMBEDDED:
         # Nobody else has it there, whoever sends at the same time.
         domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
-    return Connection(
-        mode,
-        jid,
-        domain,
-        default_secret="--secret-file" not in given,
-        **values,
-    )
+    return Connection(mode, jid, domain, default_secret=default_secret, **values)
 
 
-_CONNECTION: Final = (
-    "jid",
-    "password_file",
-    "password_command",
-    "component",
-    "secret_file",
-    "host",
-    "port",
-    "direct_tls",
-    "ca_file",
-)
+_CONNECTION: Final = tuple(key_of(option) for option in (*CONNECTING, "--ca-file"))
 
 _OPTIONS: Final = (
     click.option(
