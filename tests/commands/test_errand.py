@@ -231,6 +231,24 @@ async def test_an_end_from_outside_says_what_arrived_and_leaves_nothing(errands,
 
 
 @pytest_twisted.ensureDeferred
+async def test_after_an_end_from_outside_nothing_more_is_offered(errands, network):
+    await network.start()
+    await errands.peer()
+    urls = [f"http://a/{number}" for number in range(MOST_AT_ONCE + 2)]
+    sending = errands.start(*urls, to=errands.peer_name, as_="iq")
+    await errands.offered(MOST_AT_ONCE)
+    sending.cancel()
+    with pytest.raises(CancelledError):
+        await sending
+    another = errands.start("http://a/later", to=errands.peer_name, as_="iq")
+    await errands.offered(MOST_AT_ONCE + 1)
+    offered = [offer.url for offer in errands.offers]
+    assert offered == [*urls[:MOST_AT_ONCE], "http://a/later"]
+    errands.offers[-1].reply_success()
+    assert await another == 0
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_place_that_can_not_be_listened_at_is_one_line_and_status_2(errands, network, file):
     await network.start()
     place = "tcp:0:interface=192.0.2.1"

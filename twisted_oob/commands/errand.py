@@ -191,14 +191,13 @@ class _Sending:
             self._handler, share=self._share, uploads=self._uploads, contacts=self._contacts
         )
         turns = DeferredSemaphore(MOST_AT_ONCE)
-        everything = DeferredList(
-            [
-                turns.run(self._begin, sender, number, item)
-                for number, item in enumerate(self._errand.items)
-            ],
-            fireOnOneErrback=True,
-            consumeErrors=True,
-        )
+        sends = [
+            turns.run(self._begin, sender, number, item)
+            for number, item in enumerate(self._errand.items)
+        ]
+        # The last is cancelled first: one that ends leaves its turn to one that waits.
+        sends.reverse()
+        everything = DeferredList(sends, fireOnOneErrback=True, consumeErrors=True)
         interrupted = True
         try:
             await everything
@@ -206,7 +205,8 @@ class _Sending:
         except FirstError as error:
             error.subFailure.raiseException()
         finally:
-            everything.cancel()
+            for send in sends:
+                send.cancel()
             self._progress.close()
             self._summarize(interrupted)
         return self._status
