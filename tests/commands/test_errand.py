@@ -169,12 +169,17 @@ async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, 
 async def test_a_lost_stream_is_one_line_for_a_person(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, to=errands.peer_name, as_json=False)
-    await errands.offered(1)
+    url = "http://a/b?key=secret"
+    sending = errands.start(file, url, to=errands.peer_name, as_json=False)
+    await errands.offered(2)
     await network.embedded.stop()
     assert await sending == 3
-    line = f"{file}: the stream was lost: the server is shutting down (system-shutdown)\n"
-    assert errands.written() == (line, "")
+    why = "the stream was lost: the server is shutting down (system-shutdown)"
+    written = errands.written()
+    assert sorted(written.out.splitlines()) == sorted(
+        [f"{file}: {why}", f"http://a/b: {why}", "0 of 2 arrived"]
+    )
+    assert written.err == ""
 
 
 @pytest_twisted.ensureDeferred

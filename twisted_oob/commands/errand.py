@@ -25,19 +25,15 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, Fi
 from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
-from twisted_oob.commands.events import End, Reporter, Summary
+from twisted_oob.commands.events import ARRIVED, End, Lost, Reporter, Summary
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.progress import Progress
-from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
 from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.delivery import (
-    FETCHED,
-    RECEIVED,
-    SENT,
     TIMEOUT,
     UPLOAD_FAILED,
     Delivery,
@@ -59,8 +55,6 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE: Final = 4
 """Files that are on their way at once."""
-ARRIVED: Final = frozenset((RECEIVED, FETCHED, SENT))
-"""The outcomes that count as a success."""
 
 _STATUSES: Final = {
     **dict.fromkeys(ARRIVED, 0),
@@ -99,14 +93,6 @@ class Errand:
     public_url: str | None
     timeout: float
     allow_networks: tuple[IPv4Network | IPv6Network, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Lost(End):
-    """How it ended if the stream did: nobody knows."""
-
-    def sentence(self) -> str:
-        return f"{shown_name(self.file or self.url or '')}: {self.text}"
 
 
 async def send_all(
@@ -253,7 +239,7 @@ class _Sending:
             )
         except LOST:
             self._tell(
-                _Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
+                Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
             )
             self._status = max(self._status, NotConnected.exit_code)
         except OSError as error:
@@ -289,7 +275,7 @@ class _Sending:
             sha256=delivery.sha256,
             seconds=self._reactor.seconds() - began,
         )
-        status = 0 if kind is _Lost else _STATUSES[end.outcome]
+        status = 0 if kind is Lost else _STATUSES[end.outcome]
         self._status = max(self._status, status)
         if end.outcome in ARRIVED:
             self._arrived += 1

@@ -26,6 +26,8 @@ from urllib.parse import unquote
 
 from twisted_oob._urls import shown_text, shown_url
 from twisted_oob.commands.shown import human_rate, human_size, human_time, shown_jid, shown_name
+from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT
+from twisted_oob.transfer.delivery import FETCHED, RECEIVED, SENT, TIMEOUT, UPLOAD_FAILED
 
 _KEYS: Final = {"sender": "from"}
 """The keys that can't be the names of fields in Python."""
@@ -80,25 +82,38 @@ class End:
 
     def sentence(self) -> str:
         """Say it in one line."""
-        what = shown_url(self.url or "") if self.file is None else shown_name(self.file)
-        said = _OUTCOMES.get(self.outcome, self.outcome).format(to=shown_jid(self.to))
-        why = _why(self.text, self.condition) if self.outcome not in _GOOD else ""
+        said = _OUTCOMES[self.outcome].format(to=shown_jid(self.to))
+        why = _why(self.text, self.condition) if self.outcome not in ARRIVED else ""
         taken = _taken(self.bytes, self.seconds) if self.outcome in _WHOLE else ""
-        return f"{what}: {said}{taken}{why}"
+        return f"{self.what()}: {said}{taken}{why}"
+
+    def what(self) -> str:
+        """Name the file or URL."""
+        return shown_url(self.url or "") if self.file is None else shown_name(self.file)
 
 
-_WHOLE: Final = frozenset({"received", "fetched"})
-_GOOD: Final = frozenset({*_WHOLE, "sent"})
+@dataclass(frozen=True, kw_only=True)
+class Lost(End):
+    """How it ended if the stream did: nobody knows whether it arrived."""
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return f"{self.what()}{_why(self.text, None)}"
+
+
+_WHOLE: Final = frozenset({RECEIVED, FETCHED})
+ARRIVED: Final = _WHOLE | {SENT}
+"""The outcomes that count as a success."""
 _OUTCOMES: Final = {
-    "received": "{to} has it",
-    "fetched": "{to} fetched all of it",
-    "sent": "sent to {to}",
-    "not-found": "{to} could not fetch it",
-    "reject": "{to} did not take it",
-    "unavailable": "nobody takes it at {to}",
-    "wait": "{to} can't take it now; try again later",
-    "timeout": "{to} gave no answer in time",
-    "upload-failed": "not sent to {to}, as the upload failed",
+    RECEIVED: "{to} has it",
+    FETCHED: "{to} fetched all of it",
+    SENT: "sent to {to}",
+    NOT_FOUND: "{to} could not fetch it",
+    REJECT: "{to} did not take it",
+    UNAVAILABLE: "nobody takes it at {to}",
+    WAIT: "{to} can't take it now; try again later",
+    TIMEOUT: "{to} gave no answer in time",
+    UPLOAD_FAILED: "not sent to {to}, as the upload failed",
 }
 
 
