@@ -16,6 +16,7 @@ from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
 from twisted_oob.commands.shared_options import shared_options
 from twisted_oob.commands.values import (
+    TIMEOUT,
     parse_allowed,
     parse_count,
     parse_directory,
@@ -26,8 +27,6 @@ from twisted_oob.commands.values import (
 
 MAX_SIZE: Final = "10G"
 """The largest file, as one would write it: more than for strangers, as a person says yes to it."""
-TIMEOUT: Final = "900"
-"""Seconds that a transfer may take, as one would write it: as long as ``oob send`` waits."""
 
 
 @click.command(cls=ConfiguredCommand)

@@ -18,6 +18,7 @@ from twisted_oob.commands.shared_options import shared_options
 from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import (
     LISTEN,
+    TIMEOUT,
     parse_endpoint,
     parse_network,
     parse_public_url,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
     from twisted_oob.commands.errand import Item
-
-TIMEOUT: Final = "900"
-"""Seconds that each file may take, as one would write it."""
 
 # A file of such a name can be given as ./NAME.
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")

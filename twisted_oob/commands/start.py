@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 import click
 from twisted.internet.defer import CancelledError
@@ -12,11 +11,13 @@ from twisted.logger import ILogObserver, globalLogBeginner
 from twisted.python.failure import Failure
 
 from twisted_oob.commands.events import OutputClosed
-from twisted_oob.commands.interrupt import run
-from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
+from twisted_oob.commands.interrupt import Main, run
+from twisted_oob.commands.output import Output
 
-Main = Callable[[Any], Coroutine[Any, Any, int]]
-"""What a command does: takes the reactor, and returns the exit status."""
+FAULT: Final = 70
+"""The exit status of a fault of ours (``EX_SOFTWARE`` of sysexits.h)."""
+NOT_WRITTEN: Final = 74
+"""The exit status if the results can't be written, as on a full disk (``EX_IOERR``)."""
 
 
 def start(main: Main, output: Output) -> NoReturn:

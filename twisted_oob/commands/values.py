@@ -22,6 +22,8 @@ from twisted_oob.protocol.data import check_text
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.jid import parse_jid
 
+TIMEOUT: Final = "900"
+"""Seconds that a file may take by default, at either end: as long as OOBHandler waits."""
 LISTEN: Final = "tcp:0"
 """Where a share listens by default: at any free port of IPv4."""
 
