@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError
 
 from twisted_oob.commands.connection import NotConnected
 from twisted_oob.commands.events import OutputClosed
-from twisted_oob.commands.output import Output
-from twisted_oob.commands.start import FAULT, NOT_WRITTEN, guarded
+from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
+from twisted_oob.commands.start import guarded
 
 
 def raising(error):

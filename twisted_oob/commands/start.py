@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import click
 from twisted.internet.defer import CancelledError
@@ -12,12 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob.commands.events import OutputClosed
 from twisted_oob.commands.interrupt import Main, run
-from twisted_oob.commands.output import Output
-
-FAULT: Final = 70
-"""The exit status of a fault of ours (``EX_SOFTWARE`` of sysexits.h)."""
-NOT_WRITTEN: Final = 74
-"""The exit status if the results can't be written, as on a full disk (``EX_IOERR``)."""
+from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
 
 
 def start(main: Main, output: Output) -> NoReturn:
