@@ -24,6 +24,7 @@ from twisted_oob.commands.shown import printable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
+
 FAULT: Final = 70
 """The exit status of a fault of ours (``EX_SOFTWARE`` of sysexits.h)."""
 NOT_WRITTEN: Final = 74
