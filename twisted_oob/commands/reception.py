@@ -278,9 +278,9 @@ class Reception:
     def _on_progress(self, arrival: Arrival, received: int, total: int | None) -> None:
         if self._questions is not None and self._questions.open:
             return
-        show = self._shows.get(arrival)
-        if show is None:
-            show = self._shows[arrival] = self._progress.watch(id(arrival), name_of(arrival))
+        if arrival not in self._shows:
+            self._shows[arrival] = self._progress.watch(id(arrival), name_of(arrival))
+        show = self._shows[arrival]
         if show is not None:
             show("fetch", received, total)
 
