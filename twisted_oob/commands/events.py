@@ -132,7 +132,7 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taken:
+class _Offered:
     """What was offered to us, and what became of it.
 
     Attributes:
@@ -159,12 +159,12 @@ class _Taken:
     condition: str | None = None
     text: str | None = None
 
-    def _by(self) -> str:
+    def _from(self) -> str:
         return "" if self.sender is None else f" from {shown_jid(self.sender)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileReceived(_Taken):
+class FileReceived(_Offered):
     """A file that is whole and has its name."""
 
     event: ClassVar[str] = "received"
@@ -172,11 +172,11 @@ class FileReceived(_Taken):
     def sentence(self) -> str:
         """Say it in one line."""
         taken = _taken(self.bytes, self.seconds)
-        return f"{shown_name(self.file or '')}: received{self._by()}{taken}"
+        return f"{shown_name(self.file or '')}: received{self._from()}{taken}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileFailed(_Taken):
+class FileFailed(_Offered):
     """A file that was refused or could not be fetched; nothing of it is left."""
 
     event: ClassVar[str] = "failed"
@@ -184,7 +184,7 @@ class FileFailed(_Taken):
     def sentence(self) -> str:
         """Say it in one line."""
         why = _why(self.text, self.condition)
-        return f"{_name_in(self.url)}: not received{self._by()}{why}"
+        return f"{_name_in(self.url)}: not received{self._from()}{why}"
 
 
 @dataclass(frozen=True, kw_only=True)
