@@ -164,7 +164,7 @@ async def test_it_joins_a_router_that_is_there_already(receptions, network):
     address = line.split()[4].rstrip(";")
     assert address.startswith("receive-")
     assert address.endswith(".localhost")
-    assert any("which this has joined" in line for line in receptions.output.lines)
+    assert any("joined the router" in line for line in receptions.output.lines)
     receptions.web.answers = [answer(BODY)]
     assert await in_time(sender.send_url(address, receptions.web.url())) is None
     assert await in_time(receptions.ended) == 0

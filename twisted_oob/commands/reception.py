@@ -204,9 +204,7 @@ class Reception:
                 return
             try:
                 async with self._on_stream(shared) as address:
-                    self._output.say(
-                        f"{self._connection.name} is a router's already, which this has joined"
-                    )
+                    self._output.say(f"joined the router that runs at {self._connection.name}")
                     yield address
             except NotConnected as error:
                 raise NotConnected(
