@@ -241,7 +241,6 @@ class _Sending:
             self._tell(
                 Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
             )
-            self._status = max(self._status, NotConnected.exit_code)
         except OSError as error:
             # It was opened, but can't be read any more.
             self._tell(
@@ -275,7 +274,7 @@ class _Sending:
             sha256=delivery.sha256,
             seconds=self._reactor.seconds() - began,
         )
-        status = 0 if kind is Lost else _STATUSES[end.outcome]
+        status = NotConnected.exit_code if kind is Lost else _STATUSES[end.outcome]
         self._status = max(self._status, status)
         if end.outcome in ARRIVED:
             self._arrived += 1
