@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
 
-from tests.support.processes import ROOT, Program
+pytest_plugins = ["tests.support.python_process"]
+
+
+PRELUDE = "from twisted.internet import reactor; from twisted_oob.commands import exit_status\n"
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(python):
     """Run Python that has a reactor and both functions; gives its Program."""
-    from twisted.internet import reactor
-
-    made = []
-    prelude = "from twisted.internet import reactor; from twisted_oob.commands import exit_status\n"
-
-    def start(code):
-        command = [sys.executable, "-c", prelude + code]
-        # Buffered, whatever those who run the tests are used to.
-        environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
-        made.append(Program(reactor, command, tmp_path, environment=environment))
-        return made[-1]
-
-    yield start
-    for program in made:
-        pytest_twisted.blockon(Deferred.fromCoroutine(program.stop()))
+    return lambda code: python(PRELUDE + code)
 
 
 @pytest.mark.parametrize("status", [0, 1, 255])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from textwrap import indent
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
 
-from tests.support.processes import ROOT, Program
+pytest_plugins = ["tests.support.python_process"]
 
 PRELUDE = """
 import os, signal, sys
@@ -22,24 +21,14 @@ def say(text):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(python):
     """Run Python that has a ``main``; gives its Program."""
-    from twisted.internet import reactor
-
-    made = []
 
     def start(code, first=""):
-        code = f"{PRELUDE}\n{first}\nasync def main(reactor):\n" + "\n".join(
-            f"    {line}" for line in code.splitlines()
-        )
-        command = [sys.executable, "-c", f"{code}\ninterrupt.run(main)"]
-        environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
-        made.append(Program(reactor, command, tmp_path, environment=environment))
-        return made[-1]
+        main = "async def main(reactor):\n" + indent(code, "    ")
+        return python(f"{PRELUDE}\n{first}\n{main}\ninterrupt.run(main)")
 
-    yield start
-    for program in made:
-        pytest_twisted.blockon(Deferred.fromCoroutine(program.stop()))
+    return start
 
 
 @pytest_twisted.ensureDeferred
@@ -113,8 +102,7 @@ async def test_what_hangs_is_not_waited_for_long(run):
     programs = [
         run(
             "reactor.callLater(0, say, 'running')\nawait deferLater(reactor, 0.01)\n"
-            "try:\n    await deferLater(reactor, 60)\nfinally:\n"
-            + "\n".join(f"    {line}" for line in code.splitlines()),
+            "try:\n    await deferLater(reactor, 60)\nfinally:\n" + indent(code, "    "),
             first="interrupt.STOP_LIMIT = 0.2",
         )
         for code in hanging

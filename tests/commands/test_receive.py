@@ -12,7 +12,7 @@ from tests.support.hostile_http import HostileServer, answer
 from tests.support.network import Sender
 from tests.support.processes import free_port
 from tests.support.waiting import in_time
-from twisted_oob.commands import receiving, start
+from twisted_oob.commands import reception, start
 
 pytest_plugins = ["tests.support.commands"]
 
@@ -24,7 +24,7 @@ BODY = b"all of it" * 1000
 def terms(typed, monkeypatch):
     """Type a command line of ``oob receive``; gives the Terms, and what came of the line."""
     seen = []
-    monkeypatch.setattr(receiving, "receive_all", lambda *words: seen.append(words))
+    monkeypatch.setattr(reception, "receive_all", lambda *words: seen.append(words))
     monkeypatch.setattr(start, "start", lambda main, _output: main(None))
 
     def run(*words):

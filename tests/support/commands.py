@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
+import click
 import pytest
 import pytest_twisted
 from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 
 from tests.support.processes import ROOT, Program
+from twisted_oob.commands.config import ConfiguredCommand
 from twisted_oob.commands.oob import main
+from twisted_oob.commands.shared_options import shared_options
 
 OOB = "from twisted_oob.commands.oob import main; main()"
 
@@ -66,6 +69,20 @@ def typed(tmp_path, monkeypatch):
         return Typed(result)
 
     return run
+
+
+@pytest.fixture
+def parse(tmp_path, monkeypatch):
+    """Parse the shared options; gives the Connection and the Output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    @click.command(cls=ConfiguredCommand)
+    @shared_options
+    def command(*, connection, output):
+        return connection, output
+
+    return lambda *words: command.main(words, prog_name="oob test", standalone_mode=False)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from tests.support.network import SECRET, Sender
 from tests.support.waiting import in_time
 from twisted_oob import OOBHandler
 from twisted_oob.commands.connection import Connection
+from twisted_oob.commands.errand import Errand, send_all
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.send import open_all
-from twisted_oob.commands.sending import Errand, send_all
 from twisted_oob.commands.start import guarded
 from twisted_oob.xmpp.basics import attach_basics
 from twisted_oob.xmpp.jid import parse_jid

@@ -18,7 +18,7 @@ from tests.support.waiting import in_time
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
-from twisted_oob.commands.receiving import Terms, receive_all
+from twisted_oob.commands.reception import Terms, receive_all
 from twisted_oob.commands.start import guarded
 
 USUAL = {
@@ -91,7 +91,7 @@ class Receptions:
                 self._terminal.append(os.fdopen(os.dup(terminal.descriptor), mode))
                 self._monkeypatch.setattr(sys, name, self._terminal[-1])
         connection = connection or Connection(
-            EMBEDDED, host="127.0.0.1", port=self.port, secret_file=self.secret_file
+            EMBEDDED, domain="receive-x.localhost", port=self.port, secret_file=self.secret_file
         )
         self.output = Heard("oob receive", as_json=as_json, quiet=quiet)
         terms = Terms(folder=self.folder, **USUAL | terms)

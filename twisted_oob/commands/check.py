@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from twisted_oob.commands.config import ConfiguredCommand
-from twisted_oob.commands.connection import Connection, shared_options
+from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.output import Output
+from twisted_oob.commands.shared_options import shared_options
 
 
 @click.command(cls=ConfiguredCommand)
@@ -20,7 +21,7 @@ def check(*, connection: Connection, output: Output) -> None:
     The exit status is 0; 2 if the command line is wrong; 3 if there is no connection or no login.
     """
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.checking import check_server  # noqa: PLC0415
+    from twisted_oob.commands.server_check import check_server  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     secret = connection.read_secret()

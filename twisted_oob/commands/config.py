@@ -36,6 +36,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from twisted_oob.commands.modes import ACCOUNT, COMPONENT, CONNECTING, EMBEDDED
 from twisted_oob.xmpp.jid import parse_jid
 
 if sys.version_info >= (3, 11):
@@ -54,16 +55,22 @@ _SECRETS: Final = {
 }
 _WAYS: Final = ("jid", "component")
 """The keys that choose the way to connect. Without them it is the embedded router."""
-_GOES_WITH: Final = {
-    "jid": {"jid", "password_file", "password_command", "host", "port", "direct_tls"},
-    "component": {"component", "secret_file", "host", "port"},
-    None: {"secret_file", "port"},
-}
-_CONNECTION: Final = frozenset().union(*_GOES_WITH.values())
-# At most one of each pair is given: if one is on the command line, the file's other does not count.
-_EITHER: Final = (("password_file", "password_command"), ("verbose", "quiet"))
+EITHER: Final = (("--password-file", "--password-command"), ("--verbose", "--quiet"))
+"""Of each pair, one is given at most. One on the command line overrules the file's other."""
 
 _GIVEN: Final = f"{__name__}.given"  # in a context's meta: what stands on the command line
+
+
+def key_of(option: str) -> str:
+    """Return the key that an option has in the file: ``ca_file`` for ``--ca-file``."""
+    return option.lstrip("-").replace("-", "_")
+
+
+_GOES_WITH: Final = {
+    way: {key_of(option) for option, modes in CONNECTING.items() if mode in modes}
+    for way, mode in (("jid", ACCOUNT), ("component", COMPONENT), (None, EMBEDDED))
+}
+_CONNECTION: Final = frozenset(map(key_of, CONNECTING))
 
 
 class ConfiguredCommand(click.Command):
@@ -184,9 +191,10 @@ def _not_overruled(
         dropped, theirs = set(_CONNECTION), []
     if len(ours or theirs) <= 1:  # if there are two, the command says so
         dropped |= _CONNECTION - _GOES_WITH[next(iter(ours or theirs), None)]
-    for pair in _EITHER:
-        if not given.isdisjoint(pair):
-            dropped |= set(pair)
+    for pair in EITHER:
+        keys = set(map(key_of, pair))
+        if given & keys:
+            dropped |= keys
     return {key: value for key, value in settings.items() if key not in dropped}
 
 
@@ -208,7 +216,7 @@ def _same(
 def _options(command: click.Command) -> dict[str, click.Option]:
     """Return a command's options by their keys in the file."""
     return {
-        name.lstrip("-").replace("-", "_"): param
+        key_of(name): param
         for param in command.params
         if isinstance(param, click.Option)
         for name in param.opts

@@ -1,4 +1,4 @@
-"""The options that the commands share: how they connect, and what they write.
+"""Connection: how a command connects, in one of three modes.
 
 ===========  ================================  ==================================================
 mode         chosen by                         the stream
@@ -11,52 +11,34 @@ EMBEDDED     neither                           a component of the router that
                                                with a random domain
 ===========  ================================  ==================================================
 
-What is wrong with the options is found before anything connects, and is one line.
+An error is one line that says what to do.
 """
 
 from __future__ import annotations
 
-import functools
-import secrets
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.core import ParameterSource
+from twisted.internet.defer import TimeoutError  # noqa: A004
 
-from twisted_oob.commands.config import config_option
 from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
     EMBEDDED,
     SECRET_FILE,
-    check_mode,
-    chosen_mode,
-    require,
 )
-from twisted_oob.commands.output import Output
-from twisted_oob.commands.parameters import Value
 from twisted_oob.commands.password_command import run_password_command
 from twisted_oob.commands.secret_file import read_secret
 from twisted_oob.commands.values import (
     not_usable,
-    parse_account,
-    parse_domain,
-    parse_existing_file,
-    parse_file,
-    parse_host,
-    parse_port,
 )
 from twisted_oob.errors import StreamRefused
-from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.xmpp.ports import (
-    CLIENT_PORT,
     COMPONENT_HOST,
     COMPONENT_PORT,
-    DIRECT_TLS_PORT,
 )
 
 if TYPE_CHECKING:
@@ -66,17 +48,6 @@ if TYPE_CHECKING:
 
 CONNECT_LIMIT: Final = 30.0
 """Seconds from the first attempt to a stream that is up. Who waits at a terminal gives up then."""
-
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-# The modes that an option has a meaning in. An option that is not here has one in each mode.
-_MODES: Final = {
-    "--password-file": (ACCOUNT,),
-    "--password-command": (ACCOUNT,),
-    "--direct-tls": (ACCOUNT,),
-    "--secret-file": (EMBEDDED, COMPONENT),
-    "--host": (ACCOUNT, COMPONENT),
-}
 
 
 class NotConnected(click.ClickException):
@@ -98,8 +69,8 @@ class Connection:
         mode: EMBEDDED, ACCOUNT or COMPONENT.
         jid: The account, with the resource that is asked for.
         domain: The component's domain; on the embedded router a random one.
-        host: The server's host; None if DNS tells.
-        port: Its port; None if DNS tells.
+        host: The server's host; None for that of ``address``, or if DNS tells.
+        port: Its port; likewise.
         direct_tls: Whether TLS begins with the first byte.
         ca_file: Certificates to trust.
         password_file: Where the password is.
@@ -121,13 +92,24 @@ class Connection:
     default_secret: bool = True
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """What disco says that we are: a category and a type of the XMPP registrar."""
+        return ("client", "console") if self.mode == ACCOUNT else ("component", "generic")
+
+    @property
     def name(self) -> str:
         """What a person calls it: the account, the component's domain or the router's address."""
         if self.jid is not None:
             return str(self.jid.userhost())
         if self.mode == COMPONENT:
             return str(self.domain)
-        return f"{self.host}:{self.port}"
+        host, port = self.address
+        return f"{host}:{port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of a component's server, or of the embedded router."""
+        return self.host or COMPONENT_HOST, self.port or COMPONENT_PORT
 
     def read_secret(self) -> str:
         """Read the password or secret; a person at a terminal is asked for a password.
@@ -181,13 +163,8 @@ class Connection:
             from twisted_oob.xmpp.component_stream import ComponentStream  # noqa: PLC0415
 
             self._check_ca_file()
-            return ComponentStream(
-                str(self.domain),
-                secret,
-                host=self.host or COMPONENT_HOST,
-                port=self.port or COMPONENT_PORT,
-                reactor=reactor,
-            )
+            host, port = self.address
+            return ComponentStream(str(self.domain), secret, host=host, port=port, reactor=reactor)
         from twisted_oob.xmpp.account_stream import AccountStream  # noqa: PLC0415
 
         assert self.jid is not None  # noqa: S101  (that is what the mode means)
@@ -229,17 +206,15 @@ class Connection:
             NotConnected: It can't be had. It is stopped.
         """
         stream.once = True
-        ready = stream.ready
-        late = reactor.callLater(CONNECT_LIMIT, ready.errback, StreamRefused(_LATE))
+        stream.on_refused = _ignore
+        ready = stream.ready.addTimeout(CONNECT_LIMIT, reactor)
         stream.startService()
         try:
             return await ready
-        except StreamRefused as error:
+        except (StreamRefused, TimeoutError) as error:
             await stream.stopService()
-            raise NotConnected(self.explain(error)) from None
-        finally:
-            if late.active():
-                late.cancel()
+            refusal = error if isinstance(error, StreamRefused) else StreamRefused(_LATE)
+            raise NotConnected(self.explain(refusal)) from None
 
     def explain(self, error: StreamRefused) -> str:
         """Say in one line why there is no stream, and what to do."""
@@ -251,150 +226,5 @@ _START: Final = "start `twistd -n oob-responder` or `oob receive` in this folder
 _LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
 
 
-def shared_options(function: _Function) -> _Function:
-    """Give a command the options that all have; it gets ``connection`` and ``output`` for them."""
-
-    @functools.wraps(function)
-    def command(**values: Any) -> Any:
-        ctx = click.get_current_context()
-        if values["verbose"] and values["quiet"]:
-            raise click.UsageError("--verbose and --quiet exclude each other: give one of them")
-        output = Output(
-            ctx.command_path,
-            as_json=values.pop("json"),
-            quiet=values.pop("quiet"),
-            verbose=values.pop("verbose"),
-        )
-        connection = _connection(ctx, {name: values.pop(name) for name in _CONNECTION})
-        return function(connection=connection, output=output, **values)
-
-    for option in reversed(_OPTIONS):
-        option(command)
-    return command  # type: ignore[return-value]
-
-
-def _connection(ctx: click.Context, values: dict[str, Any]) -> Connection:
-    given = {
-        f"--{name.replace('_', '-')}"
-        for name in values
-        if ctx.get_parameter_source(name) != ParameterSource.DEFAULT and values[name]
-    }
-    try:
-        mode = chosen_mode(given)
-        check_mode(mode, given, _MODES)
-        if mode == ACCOUNT and "--port" in given:
-            # The SRV lookup finds a host together with its port.
-            require("--host", given, because_of="--port")
-        if mode == COMPONENT:
-            require("--secret-file", given, because_of=COMPONENT)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if given >= {"--password-file", "--password-command"}:
-        raise click.UsageError(
-            "--password-file and --password-command exclude each other: give one of them"
-        )
-    jid = values.pop("jid")
-    if jid is not None and not jid.resource:
-        # Not what was given itself: click keeps it.
-        jid = type(jid)(tuple=(jid.user, jid.host, RESOURCE))
-    domain = values.pop("component")
-    if mode == EMBEDDED:
-        # Nobody else has it there, whoever sends at the same time.
-        domain = f"{ctx.command.name}-{secrets.token_hex(4)}.localhost"
-    if mode != ACCOUNT:
-        values["host"] = values["host"] or COMPONENT_HOST
-        values["port"] = values["port"] or COMPONENT_PORT
-    return Connection(
-        mode,
-        jid,
-        domain,
-        default_secret="--secret-file" not in given,
-        **values,
-    )
-
-
-_CONNECTION: Final = (
-    "jid",
-    "password_file",
-    "password_command",
-    "component",
-    "secret_file",
-    "host",
-    "port",
-    "direct_tls",
-    "ca_file",
-)
-
-_OPTIONS: Final = (
-    click.option(
-        "--jid",
-        type=Value(parse_account, "JID"),
-        show_default="the embedded router of twistd oob-responder on this machine",
-        help=f"Log in to this account. Without a resource, /{RESOURCE} is bound.",
-    ),
-    click.option(
-        "--password-file",
-        type=Value(parse_existing_file, "FILE"),
-        show_default="asked for on the terminal",
-        help="File with the account's password in its first line; only its owner may have access.",
-    ),
-    click.option(
-        "--password-command",
-        metavar="CMD",
-        show_default="asked for on the terminal",
-        help="Program, with its arguments, that prints the account's password in its first line. "
-        "No shell runs it.",
-    ),
-    click.option(
-        "--component",
-        type=Value(parse_domain, "DOMAIN"),
-        show_default="the embedded router",
-        help="Be the external component (XEP-0114) with this domain on a server.",
-    ),
-    click.option(
-        "--secret-file",
-        type=Value(parse_file, "FILE"),
-        default=SECRET_FILE,
-        help="File with the secret of the component, or of the embedded router. The default is for "
-        "the router only.",
-    ),
-    click.option(
-        "--host",
-        type=Value(parse_host, "HOST"),
-        show_default=f"found by SRV lookup with --jid, else {COMPONENT_HOST}",
-        help="The server.",
-    ),
-    click.option(
-        "--port",
-        type=Value(parse_port, "PORT"),
-        show_default=f"{CLIENT_PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls, "
-        f"else {COMPONENT_PORT}",
-        help="The server's port; with --jid, it needs --host.",
-    ),
-    click.option(
-        "--direct-tls",
-        is_flag=True,
-        show_default="off",
-        help="Begin TLS with the first byte (XEP-0368), and never by STARTTLS.",
-    ),
-    click.option(
-        "--ca-file",
-        type=Value(parse_existing_file, "FILE"),
-        show_default="the platform's; for https, beside the platform's",
-        help="Certificates (PEM) to verify the server's with, and those of https uploads and "
-        "downloads.",
-    ),
-    config_option,
-    click.option(
-        "--json",
-        is_flag=True,
-        show_default="off",
-        help="Write one JSON object a line on stdout, and no other results.",
-    ),
-    click.option(
-        "-v", "--verbose", is_flag=True, show_default="off", help="Write the log, too, on stderr."
-    ),
-    click.option(
-        "-q", "--quiet", is_flag=True, show_default="off", help="Write errors only, on stderr."
-    ),
-)
+def _ignore(_error: StreamRefused) -> None:
+    """Log nothing: whoever waits for the stream, or for what goes over it, tells why."""

@@ -13,7 +13,6 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +26,10 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
 
 from twisted_oob.commands.exit_status import stop_with_status
+from twisted_oob.commands.modes import DOMAIN
 from twisted_oob.commands.report import REPORT_NAMESPACE
 from twisted_oob.errors import NOT_FOUND, REJECT
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.share import FileShare
@@ -38,9 +39,8 @@ from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.responder import OOBResponder
 from twisted_oob.transfer.sender import FileSender
 
-DOMAIN: Final = "oob.localhost"
 SENDER: Final = "sender.localhost"
-LOOPBACK: Final = "127.0.0.1"
+HOST: Final = "127.0.0.1"
 FORBIDDEN: Final = "169.254.169.254"
 FILE_SIZE: Final = 16 * 1024 * 1024
 TIME_LIMIT: Final = 15.0
@@ -185,7 +185,7 @@ class _Stage:
         self._web = await self._listen().listen(Site(site))
         self.share.startService()
 
-        policy = FetchPolicy(allow_networks=(ip_network("127.0.0.0/8"),), timeout=TIME_LIMIT)
+        policy = FetchPolicy(allow_networks=LOOPBACK, timeout=TIME_LIMIT)
         watched = _WatchedReactor(self._reactor, self.connected_to)
         responder = OOBResponder(
             Fetcher(watched, policy, self.landed), allow_from=[SENDER], reactor=self._reactor
@@ -195,12 +195,12 @@ class _Stage:
             responder, domain=DOMAIN, endpoint=self._listen(), secret=secret, reactor=self._reactor
         )
         port = await self._embedded.start()
-        self._component = Component(LOOPBACK, port.getHost().port, SENDER, secret)
+        self._component = Component(HOST, port.getHost().port, SENDER, secret)
         self.sender.setHandlerParent(self._component)
         self._component.startService()
 
     def cases(self) -> tuple[_Case, ...]:
-        base = f"http://{LOOPBACK}:{self._web.getHost().port}"
+        base = f"http://{HOST}:{self._web.getHost().port}"
         return (
             _Case("a file of 16 MiB", f"{base}/report.pdf", None),
             _Case("a file that is not there", f"{base}/missing.pdf", NOT_FOUND),
@@ -227,7 +227,7 @@ class _Stage:
             shutil.rmtree(self._folder)
 
     def _listen(self) -> TCP4ServerEndpoint:
-        return TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK)
+        return TCP4ServerEndpoint(self._reactor, 0, interface=HOST)
 
 
 def compare_files(served: Path, landed: Path) -> tuple[bool, str]:

@@ -25,10 +25,10 @@ from typing import Any, BinaryIO, ClassVar, Final
 from urllib.parse import unquote
 
 from twisted_oob._urls import shown_text, shown_url
+from twisted_oob.commands.shown import human_rate, human_size, human_time, shown_jid, shown_name
+from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT
+from twisted_oob.transfer.delivery import FETCHED, RECEIVED, SENT, TIMEOUT, UPLOAD_FAILED
 
-_LONGEST_NAME: Final = 80
-_LONGEST_JID: Final = 200
-_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _KEYS: Final = {"sender": "from"}
 """The keys that can't be the names of fields in Python."""
 
@@ -82,25 +82,38 @@ class End:
 
     def sentence(self) -> str:
         """Say it in one line."""
-        what = shown_url(self.url or "") if self.file is None else shown_name(self.file)
-        said = _OUTCOMES.get(self.outcome, self.outcome).format(to=shown_jid(self.to))
-        why = _why(self.text, self.condition) if self.outcome not in _GOOD else ""
+        said = _OUTCOMES[self.outcome].format(to=shown_jid(self.to))
+        why = _why(self.text, self.condition) if self.outcome not in ARRIVED else ""
         taken = _taken(self.bytes, self.seconds) if self.outcome in _WHOLE else ""
-        return f"{what}: {said}{taken}{why}"
+        return f"{self.what()}: {said}{taken}{why}"
+
+    def what(self) -> str:
+        """Name the file or URL."""
+        return shown_url(self.url or "") if self.file is None else shown_name(self.file)
 
 
-_WHOLE: Final = frozenset({"received", "fetched"})
-_GOOD: Final = frozenset({*_WHOLE, "sent"})
+@dataclass(frozen=True, kw_only=True)
+class Lost(End):
+    """How it ended if the stream did: nobody knows whether it arrived."""
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return f"{self.what()}{_why(self.text, None)}"
+
+
+_WHOLE: Final = frozenset({RECEIVED, FETCHED})
+ARRIVED: Final = _WHOLE | {SENT}
+"""The outcomes that count as a success."""
 _OUTCOMES: Final = {
-    "received": "{to} has it",
-    "fetched": "{to} fetched all of it",
-    "sent": "sent to {to}",
-    "not-found": "{to} could not fetch it",
-    "reject": "{to} did not take it",
-    "unavailable": "nobody takes it at {to}",
-    "wait": "{to} can't take it now; try again later",
-    "timeout": "{to} gave no answer in time",
-    "upload-failed": "not sent to {to}, as the upload failed",
+    RECEIVED: "{to} has it",
+    FETCHED: "{to} fetched all of it",
+    SENT: "sent to {to}",
+    NOT_FOUND: "{to} could not fetch it",
+    REJECT: "{to} did not take it",
+    UNAVAILABLE: "nobody takes it at {to}",
+    WAIT: "{to} can't take it now; try again later",
+    TIMEOUT: "{to} gave no answer in time",
+    UPLOAD_FAILED: "not sent to {to}, as the upload failed",
 }
 
 
@@ -119,7 +132,7 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taken:
+class _Offered:
     """What was offered to us, and what became of it.
 
     Attributes:
@@ -146,12 +159,12 @@ class _Taken:
     condition: str | None = None
     text: str | None = None
 
-    def _by(self) -> str:
+    def _from(self) -> str:
         return "" if self.sender is None else f" from {shown_jid(self.sender)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileReceived(_Taken):
+class FileReceived(_Offered):
     """A file that is whole and has its name."""
 
     event: ClassVar[str] = "received"
@@ -159,11 +172,11 @@ class FileReceived(_Taken):
     def sentence(self) -> str:
         """Say it in one line."""
         taken = _taken(self.bytes, self.seconds)
-        return f"{shown_name(self.file or '')}: received{self._by()}{taken}"
+        return f"{shown_name(self.file or '')}: received{self._from()}{taken}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileFailed(_Taken):
+class FileFailed(_Offered):
     """A file that was refused or could not be fetched; nothing of it is left."""
 
     event: ClassVar[str] = "failed"
@@ -171,7 +184,7 @@ class FileFailed(_Taken):
     def sentence(self) -> str:
         """Say it in one line."""
         why = _why(self.text, self.condition)
-        return f"{_name_in(self.url)}: not received{self._by()}{why}"
+        return f"{_name_in(self.url)}: not received{self._from()}{why}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,55 +288,6 @@ def to_json(event: Event) -> str:
     # Outside of strings everything is printable. DEL, C1 and marks of direction are not, but JSON
     # does not require that they are escaped.
     return "".join(one if one.isprintable() else _escaped(one) for one in text)
-
-
-def human_size(size: float) -> str:
-    """Write a number of bytes for people, in powers of 1000: ``1.2 MB``."""
-    number, unit = float(size), 0
-    # What would be rounded up to 1000 is 1 of the next unit.
-    while number >= (1000 if unit == 0 else 999.5) and unit < len(_UNITS) - 1:
-        number /= 1000
-        unit += 1
-    if unit == 0:
-        return "1 byte" if size == 1 else f"{number:.0f} bytes"
-    return f"{number:.1f} {_UNITS[unit]}" if number < 99.95 else f"{number:.0f} {_UNITS[unit]}"  # noqa: PLR2004
-
-
-def human_rate(rate: float) -> str:
-    """Write a number of bytes a second for people: ``1.2 MB/s``."""
-    return f"{human_size(round(rate))}/s"
-
-
-def human_time(seconds: float) -> str:
-    """Write a time for people: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``."""
-    if seconds < 9.95:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    minutes, hours = divmod(whole, 60), divmod(whole // 60, 60)
-    if whole < 60:  # noqa: PLR2004
-        return f"{whole} s"
-    if whole < 3600:  # noqa: PLR2004
-        return f"{minutes[0]} min {minutes[1]} s"
-    return f"{hours[0]} h {hours[1]} min"
-
-
-def shown_name(path: str) -> str:
-    """Give a file's name or path as a line for people may show it: its last 80 characters.
-
-    Its end says more than its beginning.
-    """
-    text = path if len(path) <= _LONGEST_NAME else "…" + path[1 - _LONGEST_NAME :]
-    return printable(text)
-
-
-def shown_jid(jid: str) -> str:
-    """Give a JID as a line for people may show it, cut at 200 characters."""
-    return printable(jid[:_LONGEST_JID])
-
-
-def printable(text: str) -> str:
-    """Replace what is not printable, each character by U+FFFD."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def _name_in(url: str) -> str:

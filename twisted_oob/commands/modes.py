@@ -12,8 +12,22 @@ ACCOUNT: Final = "account"
 COMPONENT: Final = "component"
 """Mode: as an external component (XEP-0114) of a server."""
 
+DOMAIN: Final = "oob.localhost"
+"""Who the responder is on the embedded router, or ``oob receive`` in its place."""
 SECRET_FILE: Final = "./oob-responder.secret"  # noqa: S105  (only where it is)
 """Where the embedded router keeps the secret that it shares with components."""
+
+CONNECTING: Final = {
+    "--jid": (ACCOUNT,),
+    "--password-file": (ACCOUNT,),
+    "--password-command": (ACCOUNT,),
+    "--direct-tls": (ACCOUNT,),
+    "--component": (COMPONENT,),
+    "--secret-file": (EMBEDDED, COMPONENT),
+    "--host": (ACCOUNT, COMPONENT),
+    "--port": (EMBEDDED, ACCOUNT, COMPONENT),
+}
+"""The options that say how to connect, and the modes that each has a meaning in."""
 
 _CHOSEN_BY: Final = {EMBEDDED: "the embedded router", ACCOUNT: "--jid", COMPONENT: "--component"}
 
@@ -30,8 +44,7 @@ def chosen_mode(given: Collection[str]) -> str:
     Raises:
         ValueError: They choose two.
     """
-    if "--jid" in given and "--component" in given:
-        raise ValueError("--jid and --component exclude each other: give one of them")
+    exclude("--jid", "--component", given)
     if "--jid" in given:
         return ACCOUNT
     return COMPONENT if "--component" in given else EMBEDDED
@@ -67,3 +80,13 @@ def require(option: str, given: Collection[str], *, because_of: str) -> None:
     """
     if option not in given:
         raise ValueError(f"{option} must be given with {_CHOSEN_BY.get(because_of, because_of)}")
+
+
+def exclude(first: str, second: str, given: Collection[str]) -> None:
+    """Check that not both of two options were given.
+
+    Raises:
+        ValueError: Both were.
+    """
+    if first in given and second in given:
+        raise ValueError(f"{first} and {second} exclude each other: give one of them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -11,10 +12,8 @@ import click
 
 from twisted_oob._version import __version__
 
-_INTERRUPTED: Final = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
-_USAGE: Final = 2
-"""The exit status of a command line that is wrong."""
+_INTERRUPTED: Final = 128 + signal.SIGINT
+"""The exit status after Ctrl-C, as shells have it."""
 
 _COMMANDS: Final = {
     "send": "Hand files to somebody, and tell whether they arrived.",
@@ -109,4 +108,4 @@ def main(ctx: click.Context) -> int | None:
     if ctx.invoked_subcommand is not None:
         return None
     click.echo(ctx.get_help(), err=True)
-    return _USAGE
+    return click.UsageError.exit_code

@@ -13,6 +13,8 @@ from twisted_oob._version import __version__
 from twisted_oob.commands.modes import (
     ACCOUNT,
     COMPONENT,
+    CONNECTING,
+    DOMAIN,
     EMBEDDED,
     SECRET_FILE,
     check_mode,
@@ -53,15 +55,11 @@ from twisted_oob.xmpp.ports import (
 
 # The modes that an option has a meaning in. An option that is not here has one in each mode.
 _MODES: Final = {
+    **CONNECTING,
+    # The embedded router listens where --listen says.
+    "--port": (ACCOUNT, COMPONENT),
     "--listen": (EMBEDDED,),
     "--domain": (EMBEDDED,),
-    "--secret-file": (EMBEDDED, COMPONENT),
-    "--jid": (ACCOUNT,),
-    "--password-file": (ACCOUNT,),
-    "--direct-tls": (ACCOUNT,),
-    "--host": (ACCOUNT, COMPONENT),
-    "--port": (ACCOUNT, COMPONENT),
-    "--component": (COMPONENT,),
 }
 
 _POLICY: Final = FetchPolicy()
@@ -71,7 +69,7 @@ _GRACE: Final = {EMBEDDED: 0.0, ACCOUNT: 30.0, COMPONENT: 30.0}
 DEFAULTS: Final = {
     "download_dir": "./oob-downloads",
     "listen": f"tcp:{COMPONENT_PORT}:interface=127.0.0.1",
-    "domain": "oob.localhost",
+    "domain": DOMAIN,
     "secret_file": SECRET_FILE,
     "max_size": format_size(_POLICY.max_size),
     "timeout": f"{_POLICY.timeout:g}",
@@ -100,7 +98,7 @@ class Options(usage.Options):
     """
 
     optFlags: Final = [
-        ["demo", None, "Run a demonstration of four offers on loopback, then exit."],
+        ["demo", None, "Run a demonstration of five offers on loopback, then exit."],
         [
             "direct-tls",
             None,

@@ -10,11 +10,13 @@ from typing import Final
 import click
 
 from twisted_oob.commands.config import ConfiguredCommand
-from twisted_oob.commands.connection import Connection, shared_options
+from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
+from twisted_oob.commands.shared_options import shared_options
 from twisted_oob.commands.values import (
+    TIMEOUT,
     parse_allowed,
     parse_count,
     parse_directory,
@@ -25,8 +27,6 @@ from twisted_oob.commands.values import (
 
 MAX_SIZE: Final = "10G"
 """The largest file, as one would write it: more than for strangers, as a person says yes to it."""
-TIMEOUT: Final = "900"
-"""Seconds that a transfer may take, as one would write it: as long as ``oob send`` waits."""
 
 
 @click.command(cls=ConfiguredCommand)
@@ -102,7 +102,7 @@ def receive(
     if not (asks or yes or senders):
         output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.receiving import Terms, receive_all  # noqa: PLC0415
+    from twisted_oob.commands.reception import Terms, receive_all  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     terms = Terms(

@@ -10,13 +10,15 @@ import click
 
 from twisted_oob._urls import shown_url
 from twisted_oob.commands.config import ConfiguredCommand
-from twisted_oob.commands.connection import Connection, shared_options
-from twisted_oob.commands.events import shown_name
+from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.modes import ACCOUNT, COMPONENT, check_mode
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
+from twisted_oob.commands.shared_options import shared_options
+from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import (
     LISTEN,
+    TIMEOUT,
     parse_endpoint,
     parse_network,
     parse_public_url,
@@ -28,10 +30,7 @@ from twisted_oob.commands.values import (
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.commands.sending import Item
-
-TIMEOUT: Final = "900"
-"""Seconds that each file may take, as one would write it."""
+    from twisted_oob.commands.errand import Item
 
 # A file of such a name can be given as ./NAME.
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -115,7 +114,7 @@ def send(
         except ValueError as error:
             raise click.UsageError(str(error)) from None
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.sending import Errand, send_all  # noqa: PLC0415
+    from twisted_oob.commands.errand import Errand, send_all  # noqa: PLC0415
     from twisted_oob.commands.start import start  # noqa: PLC0415
 
     # A file that can't be read shows before a password is asked for.
@@ -145,7 +144,7 @@ def open_all(sources: tuple[str, ...]) -> tuple[Item, ...]:
         UsageError: A file can't be opened, or a URL can't be sent.
     """
     # Not above: whoever asks for help should not wait for it.
-    from twisted_oob.commands.sending import Item  # noqa: PLC0415
+    from twisted_oob.commands.errand import Item  # noqa: PLC0415
     from twisted_oob.files.source import SourceFile  # noqa: PLC0415
     from twisted_oob.protocol.data import OOBData  # noqa: PLC0415
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -12,11 +11,8 @@ from twisted.logger import ILogObserver, globalLogBeginner
 from twisted.python.failure import Failure
 
 from twisted_oob.commands.events import OutputClosed
-from twisted_oob.commands.interrupt import run
+from twisted_oob.commands.interrupt import Main, run
 from twisted_oob.commands.output import FAULT, NOT_WRITTEN, Output
-
-Main = Callable[[Any], Coroutine[Any, Any, int]]
-"""What a command does: takes the reactor, and returns the exit status."""
 
 
 def start(main: Main, output: Output) -> NoReturn:

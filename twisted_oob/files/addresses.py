@@ -5,6 +5,9 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
+LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+"""The addresses that each machine has for itself alone (RFC 1122, RFC 4291)."""
+
 # Every block of the IANA IPv4 Special-Purpose Address Registry (RFC 6890) that is not globally
 # reachable, and multicast (RFC 5771). Two blocks have single addresses that are reachable, but no
 # web server is among them: 192.0.0.0/24 (anycast of PCP and TURN) and 192.88.99.0/24 (the old 6to4

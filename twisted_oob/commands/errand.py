@@ -25,17 +25,15 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, Fi
 from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
-from twisted_oob.commands.events import End, Reporter, Summary, shown_name
+from twisted_oob.commands.events import ARRIVED, End, Lost, Reporter, Summary
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.delivery import (
-    FETCHED,
-    RECEIVED,
-    SENT,
     TIMEOUT,
     UPLOAD_FAILED,
     Delivery,
@@ -57,8 +55,6 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE: Final = 4
 """Files that are on their way at once."""
-ARRIVED: Final = frozenset((RECEIVED, FETCHED, SENT))
-"""The outcomes that count as a success."""
 
 _STATUSES: Final = {
     **dict.fromkeys(ARRIVED, 0),
@@ -69,7 +65,6 @@ _STATUSES: Final = {
     TIMEOUT: 4,
     UPLOAD_FAILED: 5,
 }
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +93,6 @@ class Errand:
     public_url: str | None
     timeout: float
     allow_networks: tuple[IPv4Network | IPv6Network, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Lost(End):
-    """How it ended if the stream did: nobody knows."""
-
-    def sentence(self) -> str:
-        return f"{shown_name(self.file or self.url or '')}: {self.text}"
 
 
 async def send_all(
@@ -155,16 +142,13 @@ class _Sending:
         self._arrived = 0
         self._progress = Progress(output, errand.recipient.full())
         self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
-        stream.on_refused = _ignore  # each file tells
         self._handler = OOBHandler(timeout=errand.timeout, reactor=reactor)
         self._handler.setHandlerParent(stream)
         self._attach()
 
     def _attach(self) -> None:
-        account = self._connection.mode == ACCOUNT
-        identity = ("client", "console") if account else ("component", "generic")
-        attach_basics(self._stream, identity=identity, name="oob")
-        if account:
+        attach_basics(self._stream, identity=self._connection.identity, name="oob")
+        if self._connection.mode == ACCOUNT:
             # Contacts tell their resources only to who is available. What people write to the
             # account is not for this resource.
             PresenceHandler(None, priority=-1).setHandlerParent(self._stream)
@@ -189,14 +173,13 @@ class _Sending:
             await self._listen()
         sender = FileSender(self._handler, share=self._share, uploads=self._uploads)
         turns = DeferredSemaphore(MOST_AT_ONCE)
-        everything = DeferredList(
-            [
-                turns.run(self._begin, sender, number, item)
-                for number, item in enumerate(self._errand.items)
-            ],
-            fireOnOneErrback=True,
-            consumeErrors=True,
-        )
+        sends = [
+            turns.run(self._begin, sender, number, item)
+            for number, item in enumerate(self._errand.items)
+        ]
+        # The last is cancelled first: one that ends leaves its turn to one that waits.
+        sends.reverse()
+        everything = DeferredList(sends, fireOnOneErrback=True, consumeErrors=True)
         interrupted = True
         try:
             await everything
@@ -204,7 +187,8 @@ class _Sending:
         except FirstError as error:
             error.subFailure.raiseException()
         finally:
-            everything.cancel()
+            for send in sends:
+                send.cancel()
             self._progress.close()
             self._summarize(interrupted)
         return self._status
@@ -251,9 +235,8 @@ class _Sending:
             )
         except LOST:
             self._tell(
-                _Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
+                Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
             )
-            self._status = max(self._status, NotConnected.exit_code)
         except OSError as error:
             # It was opened, but can't be read any more.
             self._tell(
@@ -287,7 +270,7 @@ class _Sending:
             sha256=delivery.sha256,
             seconds=self._reactor.seconds() - began,
         )
-        status = 0 if kind is _Lost else _STATUSES[end.outcome]
+        status = NotConnected.exit_code if kind is Lost else _STATUSES[end.outcome]
         self._status = max(self._status, status)
         if end.outcome in ARRIVED:
             self._arrived += 1
@@ -309,8 +292,4 @@ def server_networks(stream: StreamService) -> tuple[IPv4Network | IPv6Network, .
     """
     peer = stream.xmlstream.transport.getPeer()
     address = ip_address(peer.host.partition("%")[0])
-    return _LOOPBACK if address.is_loopback else (ip_network(address),)
-
-
-def _ignore(_error: StreamRefused) -> None:
-    """Log nothing: each file that is on its way tells why."""
+    return LOOPBACK if address.is_loopback else (ip_network(address),)

@@ -10,11 +10,11 @@ from twisted.internet.defer import ensureDeferred
 
 from tests.support.network import SECRET
 from tests.support.waiting import in_time
-from twisted_oob.commands.checking import check_server
 from twisted_oob.commands.connection import Connection, NotConnected
 from twisted_oob.commands.events import Checked
 from twisted_oob.commands.modes import EMBEDDED
 from twisted_oob.commands.output import Output
+from twisted_oob.commands.server_check import check_server
 
 
 def check(network, secret=SECRET, *, as_json=False):

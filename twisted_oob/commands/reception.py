@@ -21,14 +21,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from twisted.internet.defer import Deferred
@@ -43,30 +42,25 @@ from twisted_oob.commands.events import (
     OutputClosed,
     Reporter,
 )
-from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
+from twisted_oob.commands.modes import DOMAIN, EMBEDDED
 from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.questions import Questions
 from twisted_oob.commands.secret_file import read_or_create_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.receiver import Receiver
 from twisted_oob.xmpp.access import AllowList
-from twisted_oob.xmpp.ports import COMPONENT_HOST, COMPONENT_PORT
 from twisted_oob.xmpp.presence import PresenceHandler
 
 if TYPE_CHECKING:
     from twisted_oob.commands.output import Output
 
-DOMAIN: Final = "oob.localhost"
-"""Who we are on a router of our own: as ``twistd oob-responder``."""
-
 Show = Callable[[str, int, int | None], None]
-
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +150,7 @@ class Reception:
         policy = FetchPolicy(
             max_size=terms.max_size,
             # Whoever knows the secret of the router on this machine is the same person.
-            allow_networks=terms.networks + (_LOOPBACK if embedded else ()),
+            allow_networks=terms.networks + (LOOPBACK if embedded else ()),
             timeout=terms.timeout,
             ca_file=connection.ca_file,
         )
@@ -198,7 +192,7 @@ class Reception:
             NotConnected: There is no connection or no login.
         """
         if secret is not None:
-            async with self._on_stream(self._connection, secret) as address:
+            async with self._on_stream(secret) as address:
                 yield address
             return
         with _router_secret(self._connection.secret_file) as shared:
@@ -208,16 +202,13 @@ class Reception:
                 finally:
                     await embedded.stop()
                 return
-            domain = f"receive-{secrets.token_hex(4)}.localhost"
             try:
-                async with self._on_stream(
-                    replace(self._connection, domain=domain), shared
-                ) as address:
-                    self._output.say(f"{self._where} is a router's already, which this has joined")
+                async with self._on_stream(shared) as address:
+                    self._output.say(f"joined the router that runs at {self._connection.name}")
                     yield address
             except NotConnected as error:
                 raise NotConnected(
-                    f"{self._where} is taken, but not by a router with the secret in "
+                    f"{self._connection.name} is taken, but not by a router with the secret in "
                     f"{self._connection.secret_file}: choose another --port ({error.message})"
                 ) from None
 
@@ -227,13 +218,12 @@ class Reception:
         Raises:
             NotConnected: It can't listen for another reason.
         """
+        host, port = self._connection.address
         receiver = self._receiver()
         embedded = EmbeddedResponder(
             receiver,
             domain=DOMAIN,
-            endpoint=TCP4ServerEndpoint(
-                self._reactor, self._connection.port or COMPONENT_PORT, interface=COMPONENT_HOST
-            ),
+            endpoint=TCP4ServerEndpoint(self._reactor, port, interface=host),
             secret=secret,
             reactor=self._reactor,
         )
@@ -242,24 +232,18 @@ class Reception:
         except CannotListenError as error:
             await receiver.stopService()
             if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
-                raise NotConnected(f"can't listen on {self._where}: {error.socketError}") from None
+                raise NotConnected(
+                    f"can't listen on {self._connection.name}: {error.socketError}"
+                ) from None
             return None
         return embedded
 
-    @property
-    def _where(self) -> str:
-        return f"{COMPONENT_HOST}:{self._connection.port or COMPONENT_PORT}"
-
     @asynccontextmanager
-    async def _on_stream(self, connection: Connection, secret: str) -> AsyncIterator[str]:
+    async def _on_stream(self, secret: str) -> AsyncIterator[str]:
+        connection = self._connection
         receiver = self._receiver()
         stream = connection.make_stream(secret, self._reactor)
-        account = connection.mode == ACCOUNT
-        receiver.attach(
-            stream,
-            identity=("client", "console") if account else ("component", "generic"),
-            direct=True,
-        )
+        receiver.attach(stream, identity=connection.identity, direct=True)
         PresenceHandler(AllowList(self._terms.senders)).setHandlerParent(stream)
         receiver.startService()
         try:
@@ -292,9 +276,9 @@ class Reception:
     def _on_progress(self, arrival: Arrival, received: int, total: int | None) -> None:
         if self._questions is not None and self._questions.open:
             return
-        show = self._shows.get(arrival)
-        if show is None:
-            show = self._shows[arrival] = self._progress.watch(id(arrival), name_of(arrival))
+        if arrival not in self._shows:
+            self._shows[arrival] = self._progress.watch(id(arrival), name_of(arrival))
+        show = self._shows[arrival]
         if show is not None:
             show("fetch", received, total)
 

@@ -12,7 +12,6 @@ from wokkel.ping import NS_PING
 from twisted_oob.commands.connection import Connection, NotConnected
 from twisted_oob.commands.events import Checked, Reporter
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
-from twisted_oob.errors import StreamRefused
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.basics import attach_basics
@@ -35,8 +34,7 @@ async def check_server(connection: Connection, secret: str, output: Output, reac
         NotConnected: There is no stream, or the server does not answer on it.
     """
     stream = connection.make_stream(secret, reactor)
-    stream.on_refused = _ignore
-    attach_basics(stream, identity=("client", "console"), name="oob")
+    attach_basics(stream, identity=connection.identity, name="oob")
     asking = AskingHandler(reactor)
     asking.setHandlerParent(stream)
     uploads = UploadHandler(reactor)
@@ -76,7 +74,3 @@ async def _ping(asking: AskingHandler, connection: Connection, me: JID, reactor:
     with suppress(StanzaError):  # it was there and back all the same
         await asking.ask("get", Payload(NS_PING, "ping"), whom, timeout=ANSWER_LIMIT)
     return float(reactor.seconds() - began)
-
-
-def _ignore(_error: StreamRefused) -> None:
-    """Log nothing: whoever waits for the stream tells why."""

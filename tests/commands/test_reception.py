@@ -14,8 +14,7 @@ from tests.support.waiting import in_time
 from twisted_oob import FileInfo, StreamRefused
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.events import OutputClosed, Reporter
-from twisted_oob.commands.modes import COMPONENT
-from twisted_oob.commands.receiving import DOMAIN
+from twisted_oob.commands.modes import COMPONENT, DOMAIN
 
 pytest_plugins = ["tests.support.receptions", "tests.support.terminals"]
 
@@ -165,7 +164,7 @@ async def test_it_joins_a_router_that_is_there_already(receptions, network):
     address = line.split()[4].rstrip(";")
     assert address.startswith("receive-")
     assert address.endswith(".localhost")
-    assert any("which this has joined" in line for line in receptions.output.lines)
+    assert any("joined the router" in line for line in receptions.output.lines)
     receptions.web.answers = [answer(BODY)]
     assert await in_time(sender.send_url(address, receptions.web.url())) is None
     assert await in_time(receptions.ended) == 0

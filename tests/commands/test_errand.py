@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from tests.support.network import DOMAIN
-from twisted_oob.commands.sending import MOST_AT_ONCE, server_networks
+from twisted_oob.commands.errand import MOST_AT_ONCE, server_networks
 
 pytest_plugins = ["tests.support.errands"]
 
@@ -169,12 +169,17 @@ async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, 
 async def test_a_lost_stream_is_one_line_for_a_person(errands, network, file):
     await network.start()
     await errands.peer()
-    sending = errands.start(file, to=errands.peer_name, as_json=False)
-    await errands.offered(1)
+    url = "http://a/b?key=secret"
+    sending = errands.start(file, url, to=errands.peer_name, as_json=False)
+    await errands.offered(2)
     await network.embedded.stop()
     assert await sending == 3
-    line = f"{file}: the stream was lost: the server is shutting down (system-shutdown)\n"
-    assert errands.written() == (line, "")
+    why = "the stream was lost: the server is shutting down (system-shutdown)"
+    written = errands.written()
+    assert sorted(written.out.splitlines()) == sorted(
+        [f"{file}: {why}", f"http://a/b: {why}", "0 of 2 arrived"]
+    )
+    assert written.err == ""
 
 
 @pytest_twisted.ensureDeferred
@@ -228,6 +233,24 @@ async def test_an_end_from_outside_says_what_arrived_and_leaves_nothing(errands,
     assert "send-x.localhost" not in {
         stream.thisEntity.full() for stream in network.embedded._factory.streams
     }
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_an_end_from_outside_nothing_more_is_offered(errands, network):
+    await network.start()
+    await errands.peer()
+    urls = [f"http://a/{number}" for number in range(MOST_AT_ONCE + 2)]
+    sending = errands.start(*urls, to=errands.peer_name, as_="iq")
+    await errands.offered(MOST_AT_ONCE)
+    sending.cancel()
+    with pytest.raises(CancelledError):
+        await sending
+    another = errands.start("http://a/later", to=errands.peer_name, as_="iq")
+    await errands.offered(MOST_AT_ONCE + 1)
+    offered = [offer.url for offer in errands.offers]
+    assert offered == [*urls[:MOST_AT_ONCE], "http://a/later"]
+    errands.offers[-1].reply_success()
+    assert await another == 0
 
 
 @pytest_twisted.ensureDeferred
