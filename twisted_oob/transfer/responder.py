@@ -9,7 +9,7 @@ judged       an OfferGate looks its sender up, before   not-acceptable, or nothi
              anything else is done (see xmpp/gate.py)
 accepted     unless the responder is being stopped      resource-constraint
 counted      unless its sender has its share already    resource-constraint
-             (see shares.py)
+             (see turns.py)
 waiting      until its sender has a turn                resource-constraint,
                                                         when the responder stops
 running      the Fetcher fetches the file, which must   result, if it is there
@@ -42,7 +42,7 @@ from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
-from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
+from twisted_oob.transfer.turns import WAITING_PER_TRANSFER, Place, Shares
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.defer import CancelledError
 
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.transfer.shares import Shares
+from twisted_oob.transfer.turns import Shares
 
 
 class Runs:
