@@ -62,7 +62,7 @@ from twisted_oob.protocol.messages import MessageCallback, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, check_form, read_request
-from twisted_oob.protocol.sending import SendingHandler
+from twisted_oob.protocol.sending_handler import SendingHandler
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
