@@ -13,7 +13,7 @@ from twisted.words.xish.domish import Element
 from tests.support.offers import UNUSABLE_URLS
 from tests.support.streams import PEER, WIRES, connected, stanza
 from twisted_oob import FileInfo, OOBData
-from twisted_oob.protocol.sharing import SharedFile, files_in
+from twisted_oob.protocol.file_sharing import SharedFile, files_in
 
 pytestmark = pytest.mark.usefixtures("log")
 
