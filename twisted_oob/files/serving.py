@@ -26,7 +26,7 @@ state        ends with                                                   limit
 ===========  ==========================================================  ======================
 asking       all of a request: it was answered, or a Sending begins      IDLE from the begin;
                                                                          bytes make it no longer
-sending      the last byte of the file, then asking or lingering         see sending.py
+sending      the last byte of the file, then asking or lingering         see sendfile.py
 lingering    the end of the other side                                   LINGER
 ===========  ==========================================================  ======================
 
@@ -52,7 +52,7 @@ from twisted.logger import Logger
 from twisted.web import http
 
 from twisted_oob.files.ranges import RangeNotSatisfiable, asked_range
-from twisted_oob.files.sending import Loader, Sending, SendingStopped
+from twisted_oob.files.sendfile import Loader, Sending, SendingStopped
 from twisted_oob.files.shared_file import SharedFile
 
 IDLE: Final = 60.0

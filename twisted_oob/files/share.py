@@ -5,7 +5,7 @@ How its parts work together:
 - ``FileShare`` listens, and knows the files by the tokens in their URLs;
 - ``SharedFile`` (shared_file.py) is one of them;
 - ``ShareFactory`` (serving.py) speaks HTTP with those who read them;
-- ``Sending`` (sending.py) sends a part of one to one of them;
+- ``Sending`` (sendfile.py) sends a part of one to one of them;
 - ``Readers`` (readers.py) counts what they have got.
 
 A token has 128 random bits. It is looked up by its keyed hash (BLAKE2), and the key never leaves

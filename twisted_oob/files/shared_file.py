@@ -21,7 +21,7 @@ from twisted_oob.files.readers import Readers
 from twisted_oob.files.source import SourceFile
 
 if TYPE_CHECKING:
-    from twisted_oob.files.sending import Sending
+    from twisted_oob.files.sendfile import Sending
 
 _ETAG_BYTES: Final = 16
 
