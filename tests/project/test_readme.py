@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import string
 import textwrap
@@ -60,6 +61,17 @@ async def test_sending(network, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, "):
         await names["main"](network.reactor, DOMAIN, network.web.url())
     assert capsys.readouterr().out == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_handing(network, tmp_path, monkeypatch, capsys):
+    await network.start()
+    names = example("handing", tmp_path, monkeypatch, network.port, "sender.example.org")
+    (tmp_path / "report.pdf").write_bytes(b"file")
+    await names["main"](network.reactor, DOMAIN, "report.pdf")
+    sha256 = hashlib.sha256(b"file").hexdigest()
+    assert capsys.readouterr().out == f"received {sha256}\n"
+    assert network.files() == {"report.pdf": b"file"}
 
 
 @pytest_twisted.ensureDeferred
