@@ -58,6 +58,7 @@ from twisted_oob.protocol.upload_service import (
     server_domain,
 )
 from twisted_oob.xmpp.asking import AskingHandler
+from twisted_oob.xmpp.stream import BoundStream
 
 _T = TypeVar("_T")
 
@@ -223,10 +224,10 @@ class UploadHandler(AskingHandler):
             if not self._searchers and self._search is not None:
                 self._search.cancel()
 
-    def _detach(self, reason: Failure) -> None:
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         # The next stream may lead to another server.
         self._found = None
-        super()._detach(reason)
+        super()._stream_lost(stream, reason)
 
 
 def _closing(result: _T, source: SourceFile) -> _T:

@@ -19,14 +19,13 @@ newcomers are not kept: who was told of first, after our initial presence, are o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.defer import Deferred, succeed
-from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._checks import check_clock
 from twisted_oob.xmpp.jid import parse_jid
-from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
     from twisted_oob.xmpp.deadlines import Clock, Timer
+    from twisted_oob.xmpp.stream import BoundStream
 
 MOST_ACCOUNTS: Final = 2000
 """Accounts of which resources are kept at once."""
@@ -56,7 +56,7 @@ class _Waiting:
     timer: Timer
 
 
-class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class Contacts(StreamHandler):
     """Knows which resources of other accounts are available, as far as we are told.
 
     Add it to the stream of an account, beside the PresenceHandler, before that is connected.
@@ -68,11 +68,8 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         TypeError: The reactor has the wrong type.
     """
 
-    parent: Any
-    xmlstream: Any
-
     def __init__(self, reactor: Clock | None = None) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
 
@@ -127,16 +124,16 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         self._waiting.append(waiting)
         return waiting.deferred
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to listen."""
-        self._me = BoundStream(self.xmlstream, self.parent).me
+        self._me = stream.me
         self._began = self._clock.seconds()
         self._known.clear()
-        self.xmlstream.addObserver("/presence", self._on_presence)
+        stream.xmlstream.addObserver("/presence", self._on_presence)
 
-    def connectionLost(self, reason: Failure | None) -> None:
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Forget everybody: what they do from now on is not told to us."""
-        XMPPHandler.connectionLost(self, reason)
+        stream.xmlstream.removeObserver("/presence", self._on_presence)
         self._me = self._began = None
         self._known.clear()
         for waiting in list(self._waiting):
