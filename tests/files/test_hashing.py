@@ -52,22 +52,27 @@ async def test_an_error_of_on_progress_is_logged_once_and_the_hash_comes(source)
 
 @step
 async def test_to_cancel_stops_the_thread(source):
-    threads, told = [], []
-    read = source.read
+    reads, told, ended = [], [], []
+    read, sha256 = source.read, source.sha256
+    cancelled = threading.Event()
 
-    def reading(*piece):
-        threads.append(threading.current_thread())
-        hashing.called or cancelled.wait(10)
+    def waiting(*piece):
+        reads.append(piece)
+        cancelled.wait(10)
         return read(*piece)
 
-    source.read = reading
-    cancelled = threading.Event()
-    hashing = hash_in_thread(source, told.append)
-    await until(lambda: threads)
+    def noted(step):
+        try:
+            return sha256(step)
+        finally:
+            ended.append(True)
+
+    source.read, source.sha256 = waiting, noted
+    hashing = hash_in_thread(source, lambda *news: told.append(news))
+    await until(lambda: reads)
     hashing.cancel()
     cancelled.set()
     await failure_of(hashing, CancelledError)
-    source.close()
-    await until(lambda: descriptors_in(source.path.parent) == [])
-    assert len(threads) == 1
+    await until(lambda: ended)
+    assert len(reads) == 1
     assert told == []
