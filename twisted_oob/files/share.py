@@ -33,8 +33,8 @@ from twisted.python.failure import Failure
 
 from twisted_oob._checks import (
     check_callable,
-    check_clock,
     check_not_empty,
+    checked_reactor,
     checked_seconds,
     wrong_type,
 )
@@ -85,10 +85,7 @@ class FileShare(_Service):  # type: ignore[misc]
         self, endpoint: Any, *, public_url: str | None = None, reactor: Any = None
     ) -> None:
         self._public = None if public_url is None else _checked_public_url(public_url)
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415  (it is installed only if needed)
-        check_clock("reactor", reactor)
-        self._reactor = reactor
+        self._reactor = reactor = checked_reactor(reactor)
         if isinstance(endpoint, str):
             endpoint = serverFromString(reactor, endpoint)
         elif not callable(getattr(endpoint, "listen", None)):

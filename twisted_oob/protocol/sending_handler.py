@@ -6,12 +6,12 @@ RequestTracker, messages by an Outbox; both are told of each stream by the other
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from twisted_oob._checks import checked_seconds
+from twisted_oob._checks import checked_reactor, checked_seconds
 from twisted_oob.errors import ErrorCondition, StreamRefused
 from twisted_oob.protocol.arguments import Timeout, check_addresses
 from twisted_oob.protocol.data import NS_IQ_OOB, oob_payload
@@ -47,12 +47,8 @@ class SendingHandler(StreamHandler):
     def __init__(self, timeout: float | None, reactor: Clock | None) -> None:
         StreamHandler.__init__(self)
         self.timeout = checked_seconds("timeout", timeout)
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = cast("Clock", installed)
-        self.clock = reactor
-        self._deadlines = DeadlineQueue(reactor)
+        self.clock: Clock = checked_reactor(reactor)
+        self._deadlines = DeadlineQueue(self.clock)
         self._tracker = RequestTracker(self._deadlines)
         self._outbox = Outbox(self._deadlines)
 

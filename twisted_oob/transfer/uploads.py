@@ -42,7 +42,7 @@ from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
-from twisted_oob._checks import check_callable, check_clock, check_flag
+from twisted_oob._checks import check_callable, check_flag, checked_reactor
 from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed, UploadServiceNotFound
 from twisted_oob.files.policy import FetchPolicy
@@ -102,11 +102,7 @@ class UploadHandler(AskingHandler):
         timeout: float = 900.0,
         stall_timeout: float = 30.0,
     ) -> None:
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = installed
-        check_clock("reactor", reactor)
+        reactor = checked_reactor(reactor)
         super().__init__(reactor)
         self._reactor = reactor
         self.allow_networks = allow_networks

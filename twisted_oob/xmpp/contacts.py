@@ -19,11 +19,11 @@ newcomers are not kept: who was told of first, after our initial presence, are o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 
-from twisted_oob._checks import check_clock
+from twisted_oob._checks import checked_reactor
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_handler import StreamHandler
 
@@ -70,12 +70,7 @@ class Contacts(StreamHandler):
 
     def __init__(self, reactor: Clock | None = None) -> None:
         StreamHandler.__init__(self)
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = cast("Clock", installed)
-        check_clock("reactor", reactor)
-        self._clock = reactor
+        self._clock: Clock = checked_reactor(reactor)
         self._me: JID | None = None
         self._began: float | None = None
         # By the bare JID, then by the full one, in the order in which they became available.
