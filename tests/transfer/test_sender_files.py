@@ -92,7 +92,7 @@ async def test_an_upload_is_sent_in_a_message_to_others(path):
 @pytest.mark.parametrize(
     ("uploads", "condition", "text"),
     [
-        (Uploads(service=False), None, "takes no uploads"),
+        (Uploads(service=False), None, "has no service"),
         (Uploads(max_size=9), None, "at most 9 bytes"),
         (Uploads(FileTooLarge(5)), None, "at most 5 bytes"),
         (Uploads(UploadServiceNotFound("gone")), None, "gone"),

@@ -30,6 +30,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FileTooLarge, UploadServiceNotFound
 from twisted_oob.files.hashing import hash_in_thread
 from twisted_oob.files.progress import ProgressObserver
+from twisted_oob.protocol.upload_service import check_takes
 from twisted_oob.xmpp.ready import local_host
 
 if TYPE_CHECKING:
@@ -155,11 +156,8 @@ class FileHost:
             service = await uploads.find_service()
         except IQTimeoutError:
             raise UploadServiceNotFound("the server does not tell if it takes uploads") from None
-        if service is None:
-            raise UploadServiceNotFound("the server takes no uploads (XEP-0363)")
         # Before the file is hashed, which may take long.
-        if service.max_size is not None and self._source.size > service.max_size:
-            raise FileTooLarge(service.max_size)
+        check_takes(service, self._source.size)
         self._learn(await self._hash())
         url: str = await uploads.upload(
             self._source,

@@ -44,7 +44,7 @@ from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutEr
 
 from twisted_oob._checks import check_callable, check_flag, checked_reactor
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed, UploadServiceNotFound
+from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile, media_type_of
@@ -54,6 +54,7 @@ from twisted_oob.protocol.slots import Slot, read_refusal, read_slot, slot_name,
 from twisted_oob.protocol.upload_service import (
     Found,
     UploadService,
+    check_takes,
     find_services,
     server_domain,
 )
@@ -311,12 +312,7 @@ class _Upload:
 
     async def _service(self) -> UploadService:
         await self._handler.wait_for_stream(None)
-        service = await self._handler.find_service()
-        if service is None:
-            raise UploadServiceNotFound("the server has no service for HTTP File Upload (XEP-0363)")
-        if service.max_size is not None and self._source.size > service.max_size:
-            raise FileTooLarge(service.max_size)
-        return service
+        return check_takes(await self._handler.find_service(), self._source.size)
 
     async def _slot(self, service: UploadService) -> Slot:
         """Ask for a slot, and again for as long as the service only says to wait."""
