@@ -6,6 +6,7 @@ What counts is the ratio of neighbours: a machine that others use changes its sp
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -59,7 +60,9 @@ def timed(words: Sequence[object], **options: Any) -> float:
     )
     seconds = time.perf_counter() - began
     if done.returncode != 0:
-        raise BenchmarkError(f"{command}: {(done.stdout + done.stderr).strip()[-LAST_WORDS:]}")
+        raise BenchmarkError(
+            f"{shlex.join(command)}: {(done.stdout + done.stderr).strip()[-LAST_WORDS:]}"
+        )
     return seconds
 
 

@@ -128,6 +128,8 @@ class FileShare(_Service):  # type: ignore[misc]
         """Begin to listen; ``ready`` tells when it does."""
         super().startService()
         self._failure = None
+        # The port of an earlier start may still be on its way, and keep the factory from starting.
+        self._factory.startFactory()
         listening = maybeDeferred(self._endpoint.listen, self._factory)
         listening.addCallbacks(self._listens, self._failed)
 
@@ -252,7 +254,8 @@ class FileShare(_Service):  # type: ignore[misc]
             timer.cancel()
 
     def _listens(self, port: Any) -> Any:
-        if not self.running:
+        if not self.running or self._port is not None:
+            # It was stopped meanwhile, and perhaps begun again.
             return port.stopListening()
         self._port = port
         self._tell(None)
