@@ -72,7 +72,7 @@ class UrlHost:
         self.info = FileInfo(sendable_name(name) or None)
         self._url = url
 
-    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
         """Give the URL."""
         return self._url
 
@@ -116,7 +116,7 @@ class FileHost:
         self._progress = ProgressObserver(tell)
         self._closed = False
 
-    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
         """Give the file its URL.
 
         Args:

@@ -248,7 +248,7 @@ class _Sending:
         self._route = route = await find_route(
             self._handler, self._sender.contacts, self._recipient, self._way
         )
-        url = await self._host.host(manager, route.address, self._left())
+        url = await self._host.give_url(manager, route.address, self._left())
         if route.how == "message":
             return await self._by_message(route.address, url)
         answer = await self._handler.send_url(
