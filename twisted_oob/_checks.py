@@ -59,7 +59,7 @@ def check_clock(name: str, value: object) -> None:
 
 
 def checked_reactor(reactor: Any) -> Any:
-    """Give a reactor that was given, or the global one, which is installed if there is none yet.
+    """Give a reactor that was given, or the global one, which is installed if it is not yet.
 
     Args:
         reactor: An IReactorTime; None for the global reactor.

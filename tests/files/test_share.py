@@ -439,28 +439,6 @@ def test_whoever_waits_for_a_share_that_is_stopped_hears_of_it():
     assert endpoint.factory.numPorts == 0
 
 
-def test_a_share_that_is_begun_again_before_it_listens_has_one_port():
-    ports = []
-
-    class Slow(MemoryEndpoint):
-        def listen(self, factory):
-            super().listen(factory)
-            ports.append(Deferred())
-            return ports[-1]
-
-    endpoint = Slow()
-    share = FileShare(endpoint, reactor=Clock())
-    share.startService()
-    share.stopService()
-    share.startService()
-    for port in ports:
-        port.callback(endpoint)
-    assert endpoint.factory.numPorts == 1
-    assert endpoint.factory.buildProtocol(None) is not None
-    share.stopService()
-    assert endpoint.factory.numPorts == 0
-
-
 @pytest_twisted.ensureDeferred
 async def test_a_port_that_is_taken_fails_ready():
     from twisted.internet import reactor

@@ -183,7 +183,7 @@ class Fetcher:
                 before the file gets its name. Its name is preferred to those of the server and the
                 URL; it is made safe likewise.
             on_progress: Called with the bytes of the body that came so far and the length that the
-                server declares, or None if it declares none, each time that more came. The first
+                server declares, or None without such a length, each time that more came. The first
                 error that it raises is logged; then it is not called any more.
 
         Returns:

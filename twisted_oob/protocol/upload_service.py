@@ -81,11 +81,11 @@ def check_takes(service: UploadService | None, size: int) -> UploadService:
     """Check that there is a service, and that a file is not too large for it.
 
     Args:
-        service: What was found; None if there is none.
+        service: What was found; None if nothing was.
         size: The file's size in bytes.
 
     Raises:
-        UploadServiceNotFound: There is none.
+        UploadServiceNotFound: There is no service.
         FileTooLarge: The file is larger than the service says it takes.
     """
     if service is None:

@@ -9,17 +9,16 @@ over XMPP, and ``files.put`` for what goes over HTTP.
 ==========  ========================================================  =============================
 state       waits for                                                 leads to
 ==========  ========================================================  =============================
-detached    the stream, if there is none                              finding
+detached    a stream that is up                                       finding
 finding     the answers of disco, once for each stream                asking
 asking      a slot                                                    putting; pausing
-pausing     the time that the service names, or seconds if it names   asking
-            none
+pausing     the time that the service names, else a few seconds       asking
 putting     ``put``                                                   done; asking, once, if the
                                                                       slot is gone
 done                                                                  (the URL)
 ==========  ========================================================  =============================
 
-A slot is asked for only when there is none: the first time, after a refusal that tells us to wait,
+A slot is asked for only when we have no good one: at first, after a refusal that tells us to wait,
 and when the server says that the slot is gone (``GONE``). Servers count each towards a quota.
 
 One timer limits all of it. While *putting* it leads to UploadFailed, before that to TimeoutError,
