@@ -34,6 +34,10 @@ Lingering: if a socket is closed with bytes unread, or if more come after that, 
 the connection, and the reader may lose the tail of its file although the kernel had all of it. So
 our side is closed first, and what still comes is thrown away.
 
+What is borrowed from twisted.web: HTTPChannel's parser, its timer (TimeoutMixin), and that it is
+its transport's producer, whose place a Sending takes for a while. A Request that is told of a body,
+its length or cookies would keep them, so those methods do nothing here.
+
 A file's secret is in the path of its URL. So there is no access log, and no request has its path in
 its ``repr``.
 """

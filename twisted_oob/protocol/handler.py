@@ -23,11 +23,12 @@ Intake             with the stream, if         closed: the parser has its own ha
 ========  ======================================================  ===============================
 state     how it is entered                                       what may come next
 ========  ======================================================  ===============================
-detached  made; ``connectionLost``; ``disownHandlerParent``       attached
-attached  ``connectionInitialized``                               detached
+detached  made; ``_stream_lost``                                  attached
+attached  ``_stream_opened``                                      detached
 ========  ======================================================  ===============================
 
 A stream that is refused for good (its manager calls ``stream_refused``) fails what waits for it.
+How managers differ in telling all this is StreamHandler's part.
 
 Stanzas come in on two ways. Our observer sees those that Twisted has built an element of; with
 ``direct``, an Intake takes the usual ones at the parser before. Both end in ``_take_request`` and
