@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -10,9 +12,13 @@ from wokkel.subprotocols import XMPPHandler
 
 from tests.support.streams import WIRES, ClientWire, observers
 from twisted_oob import OOBHandler, StreamRefused
+from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.contacts import Contacts
+from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 from twisted_oob.xmpp.own_address import OwnAddress
+from twisted_oob.xmpp.presence import PresenceHandler
+from twisted_oob.xmpp.request_guard import RequestGuard
 from twisted_oob.xmpp.stream_handler import StreamHandler
 
 HANDLERS = {
@@ -20,6 +26,11 @@ HANDLERS = {
     "AskingHandler": lambda: AskingHandler(Clock()),
     "Contacts": lambda: Contacts(Clock()),
     "OwnAddress": OwnAddress,
+    "PresenceHandler": lambda: PresenceHandler(AllowList(["bob@far.example"])),
+    "DiscoveryHandler": lambda: DiscoveryHandler("client", "bot", "One"),
+    "OneChildHandler": OneChildHandler,
+    "FallbackHandler": FallbackHandler,
+    "RequestGuard": lambda: RequestGuard(None, SimpleNamespace(), offer=("", "")),
 }
 
 every_handler = pytest.mark.parametrize("make", HANDLERS.values(), ids=HANDLERS)

@@ -162,10 +162,10 @@ class OOBHandler(SendingHandler):
         """Begin to observe the stream, and send what has been waiting for it."""
         xmlstream = stream.xmlstream
         self._open_offers = OpenOffers(stream, self._deadlines, self._max_open_offers)
-        xmlstream.addObserver(_ANY_STANZA, self._on_stanza, 0, xmlstream)
+        self.observe_stream(_ANY_STANZA, self._on_stanza, 0, xmlstream)
         self._yields = self.on_offer is None
         if self._yields:
-            xmlstream.addObserver(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, xmlstream)
+            self.observe_stream(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, xmlstream)
         tap = ParserTap.of(xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
@@ -180,9 +180,6 @@ class OOBHandler(SendingHandler):
         """Fail what was asked on this stream and drop what was offered on it."""
         open_offers, self._open_offers = self._open_offers, None
         intake, self._intake = self._intake, None
-        stream.xmlstream.removeObserver(_ANY_STANZA, self._on_stanza)
-        if self._yields:
-            stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
         if intake is not None:
             intake.close()
         lost = self._outbox.stream_lost()

@@ -124,7 +124,7 @@ class AskingHandler(StreamHandler):
 
     def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to take answers, and send what has been waiting for the stream."""
-        stream.xmlstream.addObserver(_ANY_IQ, self._on_iq)
+        self.observe_stream(_ANY_IQ, self._on_iq)
         # What is sent may lose the stream, and even open the next: the rest is for that one.
         self._tracker.stream_opened(stream)
         while self._waiters and self.bound_stream is stream:
@@ -134,7 +134,6 @@ class AskingHandler(StreamHandler):
 
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Fail what was asked on this stream."""
-        stream.xmlstream.removeObserver(_ANY_IQ, self._on_iq)
         self._tracker.stream_lost(reason)
 
     # To Twisted, "handled" is an attribute that other handlers set; see OOBHandler.

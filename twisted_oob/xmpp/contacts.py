@@ -124,11 +124,10 @@ class Contacts(StreamHandler):
         self._me = stream.me
         self._began = self._clock.seconds()
         self._known.clear()
-        stream.xmlstream.addObserver("/presence", self._on_presence)
+        self.observe_stream("/presence", self._on_presence)
 
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Forget everybody: what they do from now on is not told to us."""
-        stream.xmlstream.removeObserver("/presence", self._on_presence)
         self._me = self._began = None
         self._known.clear()
         for waiting in list(self._waiting):

@@ -14,6 +14,7 @@ So a subclass hears of each stream once, and of each loss once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -27,8 +28,11 @@ from twisted_oob.xmpp.stream import BoundStream
 class StreamHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     """A handler that is on one stream after the other, of one manager after the other.
 
-    A subclass overrides ``_stream_opened``, ``_stream_lost`` and ``stream_refused``, and finds the
-    BoundStream in ``bound_stream``, which is None without a stream.
+    A subclass overrides ``_stream_opened``, ``_stream_lost`` and ``stream_refused``, and observes
+    with ``observe_stream``.
+
+    Attributes:
+        bound_stream: The stream that is up; None without one.
     """
 
     parent: Any
@@ -41,6 +45,21 @@ class StreamHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         XMPPHandler.__init__(self)
         self.bound_stream: BoundStream | None = None
         self._disowned = False
+        self._observed: list[tuple[str, Callable[..., None]]] = []
+
+    def observe_stream(
+        self, query: str, observer: Callable[..., None], priority: float = 0, *args: object
+    ) -> None:
+        """Observe the stream that is up, until it is lost.
+
+        Args:
+            query: What is observed, an XPath query of Twisted Words.
+            observer: Called with ``args`` and each element that fits.
+            priority: Who has more is called before.
+        """
+        if self.bound_stream is not None:
+            self.bound_stream.xmlstream.addObserver(query, observer, priority, *args)
+            self._observed.append((query, observer))
 
     def stream_refused(self, error: StreamRefused) -> bool:
         """Fail what waits for a stream: the manager says that there won't be one.
@@ -54,7 +73,7 @@ class StreamHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         """Begin to use a stream. It is in ``bound_stream`` already."""
 
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
-        """Leave no observer on a stream. It is no longer in ``bound_stream``."""
+        """End what belongs to a stream. It is no longer in ``bound_stream``, nor observed."""
 
     def refusal(self) -> StreamRefused | None:
         """Why there won't be a stream; None if there is one, or may be one."""
@@ -103,4 +122,7 @@ class StreamHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
     def _detach(self, reason: Failure) -> None:
         stream, self.bound_stream = self.bound_stream, None
         if stream is not None:
+            observed, self._observed = self._observed, []
+            for query, observer in observed:
+                stream.xmlstream.removeObserver(query, observer)
             self._stream_lost(stream, reason)
