@@ -35,8 +35,6 @@ from twisted.internet.task import react
 from twisted_oob.commands.events import OutputClosed
 from twisted_oob.commands.exit_status import end_at_once
 
-INTERRUPTED: Final = 128 + signal.SIGINT
-"""The exit status after Ctrl-C, as a shell has it."""
 STOP_LIMIT: Final = 5.0
 """Seconds that a command has to end after a signal: a thread may hang in the disk."""
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 # A file of such a name can be given as a Path.
 _URL: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
 _LAST_BOUNCE: Final = 3600.0
-"""Seconds in which an error for a message counts that tells of a share, if there is no limit."""
+"""Seconds in which a message about a shared file may bounce, if the sending has no limit."""
 
 
 class FileSender:
