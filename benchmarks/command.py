@@ -1,29 +1,27 @@
 """The command: how long ``oob`` takes from start to exit, beside Python that imports Twisted.
 
-Both take turns, and what counts is the ratio of neighbours: a machine that others use changes its
-speed meanwhile.
+Both take turns (see ``pairs``).
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks.process import LAST_WORDS, ROOT, BenchmarkError, Process
-from benchmarks.table import table
+from benchmarks.pairs import compared, report, timed
+from benchmarks.process import ROOT, BenchmarkError, Process
 
 TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 OOB = "from twisted_oob.commands.oob import main; main()"
 BASE = "import twisted.internet.reactor, twisted.web.client"
 """What every client of HTTP on Twisted imports."""
+
+__all__ = ["report", "run"]
 
 _SIZE = 1024  # bytes
 _PATIENCE = 20.0  # seconds for one program
@@ -77,36 +75,14 @@ def _responder() -> Iterator[tuple[Path, str]]:
 def _compared(folder: Path, words: Sequence[str], rounds: int) -> dict[str, Any]:
     _seconds(folder, OOB, words)  # so that all is in the system's memory
     pairs = [(_seconds(folder, OOB, words), _seconds(folder, BASE)) for _ in range(rounds)]
-    ours, base = zip(*pairs, strict=True)
-    return {
-        "measured": f"{median(ours):.2f} / {median(base):.2f} s",
-        "ratio": [one / other for one, other in pairs],
-    }
+    return compared(pairs, "{:.2f} / {:.2f} s")
 
 
 def _seconds(folder: Path, code: str, words: Sequence[str] = ()) -> float:
     """Run a program to its end; returns the seconds."""
-    began = time.perf_counter()
-    done = subprocess.run(  # noqa: S603  (the program is our own)
+    return timed(
         [sys.executable, "-c", code, *words],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "XDG_CONFIG_HOME": str(folder)},
-        capture_output=True,
-        text=True,
         timeout=_PATIENCE,
-        check=False,
     )
-    seconds = time.perf_counter() - began
-    if done.returncode != 0:
-        raise BenchmarkError(f"{words}: {(done.stdout + done.stderr).strip()[-LAST_WORDS:]}")
-    return seconds
-
-
-def report(figures: dict[str, Any]) -> str:
-    """Return the table."""
-    lines = [
-        [name, row["measured"], f"{median(it):.2f} ({min(it):.2f} to {max(it):.2f})"]
-        for name, row in figures.items()
-        for it in [row["ratio"]]
-    ]
-    return table(("", "measured", "ratio"), lines)

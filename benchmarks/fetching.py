@@ -1,35 +1,32 @@
 """Fetching: a large file, its memory, many small files, and offers that wait meanwhile.
 
-Ours and curl take turns, and what counts is the ratio of neighbours: a machine that others use
-changes its speed meanwhile.
+Ours and curl take turns (see ``pairs``).
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.contenders import PEERS
 from benchmarks.nginx import served
-from benchmarks.process import LAST_WORDS, BenchmarkError, Process
+from benchmarks.pairs import compared, compared_peaks, report, timed, write_random
+from benchmarks.process import BenchmarkError, Process
 from benchmarks.stream import ComponentStream
-from benchmarks.table import table
 
-_MIB = 1 << 20
 _SMALL = 10 * 1024  # bytes
 _AT_ONCE = 32  # small files
 _PATIENCE = 120.0  # seconds for one slice
 _PAUSE = 0.003  # seconds between an answer and the next offer
 
+__all__ = ["report", "run"]
 
 # MiB of the large file, how many small files, and how many rounds.
 FULL = (1024, 1000, 5)
@@ -76,10 +73,8 @@ def run(*, quick: bool = False) -> dict[str, Any]:
 
 
 def _make_files(root: Path, place: Place) -> None:
-    with (root / "large").open("wb") as file:
-        for _ in range(place.large):
-            file.write(os.urandom(_MIB))
-    (root / "one").write_bytes(os.urandom(_MIB))
+    write_random(root / "large", place.large)
+    write_random(root / "one", 1)
     for count in range(place.small):
         (root / f"small-{count}.bin").write_bytes(os.urandom(_SMALL))
 
@@ -93,20 +88,20 @@ def _small(place: Place) -> dict[str, Any]:
         (count / _fetched(place, "small-{}.bin", count)[0], count / _shell(place, curl))
         for _ in range(place.rounds)
     ]
-    return _compared(pairs, "{:,.0f} / {:,.0f} files/s")
+    return compared(pairs, "{:,.0f} / {:,.0f} files/s")
 
 
 def _large(place: Place) -> dict[str, Any]:
     """Fetch a large file, and compare the seconds."""
     curl = "curl -sSf -o $1/file $2/large && sha256sum $1/file && sync $1/file"
     pairs = [(_fetched(place, "large")[0], _shell(place, curl)) for _ in range(place.rounds)]
-    return _compared(pairs, f"{{:.2f}} / {{:.2f}} s for {place.large} MiB")
+    return compared(pairs, f"{{:.2f}} / {{:.2f}} s for {place.large} MiB")
 
 
 def _memory(place: Place) -> dict[str, Any]:
     """Compare the peaks of two processes: one fetched the large file, one a MiB."""
     large, one = (_fetched(place, path)[1] for path in ("large", "one"))
-    return {"measured": f"{large:,.0f} - {one:,.0f} KiB", "ratio": [(large - one) * 1024 / 1e6]}
+    return compared_peaks(large, one)
 
 
 def _waiting(place: Place) -> dict[str, Any]:
@@ -119,7 +114,7 @@ def _waiting(place: Place) -> dict[str, Any]:
                 pairs = [_busy_and_quiet(stream, place) for _ in range(1 + place.rounds)]
             except BenchmarkError as error:
                 raise BenchmarkError(f"{error}: {process.last_words()}") from None
-    return _compared(pairs[1:], "{:.2f} / {:.2f} ms")  # the first warmed up
+    return compared(pairs[1:], "{:.2f} / {:.2f} ms")  # the first warmed up
 
 
 def _busy_and_quiet(stream: ComponentStream, place: Place) -> tuple[float, float]:
@@ -160,15 +155,6 @@ def _offer(stream: ComponentStream, id_: str, url: str, more: str = "") -> bytes
     ).encode()
 
 
-def _compared(pairs: Sequence[tuple[float, float]], measured: str) -> dict[str, Any]:
-    """Return the medians of both, in this format, and each round's ratio."""
-    first, second = zip(*pairs, strict=True)
-    return {
-        "measured": measured.format(median(first), median(second)),
-        "ratio": [one / other for one, other in pairs],
-    }
-
-
 def _fetched(place: Place, path: str, count: int = 1) -> tuple[float, float]:
     """Fetch files in a process of its own; returns the seconds, and the peak of memory in KiB."""
     with place.landing() as folder:
@@ -187,23 +173,4 @@ def _fetched(place: Place, path: str, count: int = 1) -> tuple[float, float]:
 def _shell(place: Place, script: str) -> float:
     """Run a script, which gets a folder and the web server's URL; returns the seconds."""
     with place.landing() as folder:
-        began = time.perf_counter()
-        done = subprocess.run(  # noqa: S603  (the script is our own)
-            ["/bin/sh", "-c", script, "sh", folder, place.url],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise BenchmarkError(f"{script}: {done.stderr.strip()[-LAST_WORDS:]}")
-        return time.perf_counter() - began
-
-
-def report(figures: dict[str, Any]) -> str:
-    """Return the table."""
-    lines = [
-        [name, row["measured"], f"{median(it):.2f} ({min(it):.2f} to {max(it):.2f})"]
-        for name, row in figures.items()
-        for it in [row["ratio"]]
-    ]
-    return table(("", "measured", "ratio"), lines)
+        return timed(["/bin/sh", "-c", script, "sh", folder, place.url])

@@ -1,30 +1,26 @@
 """Uploading: a large file by HTTP PUT, and its memory.
 
-Ours and curl take turns, and what counts is the ratio of neighbours, as in ``fetching``.
+Ours and curl take turns (see ``pairs``).
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.contenders import PEERS
-from benchmarks.fetching import report
 from benchmarks.nginx import served
-from benchmarks.process import LAST_WORDS, BenchmarkError, Process
+from benchmarks.pairs import CURL, compared, compared_peaks, report, timed, write_random
+from benchmarks.process import BenchmarkError, Process
 
 __all__ = ["report", "run"]
 
-_MIB = 1 << 20
 _PATIENCE = 120.0  # seconds for one slice
 
 # MiB of the large file, and how many rounds.
@@ -69,9 +65,7 @@ def run(*, quick: bool = False) -> dict[str, Any]:
         url = stack.enter_context(served(home / "nginx", home / "root", uploads=True))
         place = Place(url, home / "root", home / "files", *(QUICK if quick else FULL))
         for name, size in (("large", place.large), ("one", 1)):
-            with (place.files / name).open("wb") as file:
-                for _ in range(size):
-                    file.write(os.urandom(_MIB))
+            write_random(place.files / name, size)
         return {
             "upload / curl -T": _large(place),
             "upload, peak memory, MB more": _memory(place),
@@ -81,17 +75,13 @@ def run(*, quick: bool = False) -> dict[str, Any]:
 def _large(place: Place) -> dict[str, Any]:
     """Upload a large file, and compare the seconds."""
     pairs = [(_put(place, "large")[0], _curl(place)) for _ in range(1 + place.rounds)][1:]
-    ours, theirs = (median(column) for column in zip(*pairs, strict=True))
-    return {
-        "measured": f"{ours:.2f} / {theirs:.2f} s for {place.large} MiB",
-        "ratio": [one / other for one, other in pairs],
-    }
+    return compared(pairs, f"{{:.2f}} / {{:.2f}} s for {place.large} MiB")
 
 
 def _memory(place: Place) -> dict[str, Any]:
     """Compare the peaks of two processes: one uploaded the large file, one a MiB."""
     large, one = (_put(place, name)[1] for name in ("large", "one"))
-    return {"measured": f"{large:,.0f} - {one:,.0f} KiB", "ratio": [(large - one) * 1024 / 1e6]}
+    return compared_peaks(large, one)
 
 
 def _put(place: Place, name: str) -> tuple[float, float]:
@@ -110,14 +100,4 @@ def _put(place: Place, name: str) -> tuple[float, float]:
 def _curl(place: Place) -> float:
     """Upload by curl; returns the seconds, with the start of the process."""
     with place.stored("large") as url:
-        began = time.perf_counter()
-        done = subprocess.run(  # noqa: S603  (the command is our own)
-            ["/usr/bin/env", "curl", "-sSf", "-o", os.devnull, "-T", place.files / "large", url],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.perf_counter() - began
-        if done.returncode != 0:
-            raise BenchmarkError(f"curl -T: {done.stderr.strip()[-LAST_WORDS:]}")
-        return seconds
+        return timed([*CURL, "-T", place.files / "large", url])

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from twisted_oob._checks import check_clock, check_flag, check_not_empty, check_port
+from twisted_oob._checks import (
+    check_clock,
+    check_flag,
+    check_not_empty,
+    check_port,
+    checked_reactor,
+)
 
 
 @pytest.mark.parametrize("value", ["a", " ", "ü"])
@@ -40,6 +46,9 @@ def test_what_is_no_flag_is_a_type_error(value):
 def test_what_tells_no_time_is_a_type_error(value):
     with pytest.raises(TypeError, match=r"^reactor must be a reactor, not "):
         check_clock("reactor", value)
+    if value is not None:
+        with pytest.raises(TypeError, match=r"^reactor must be a reactor, not "):
+            checked_reactor(value)
 
 
 def test_a_clock_is_taken():
@@ -61,3 +70,11 @@ def test_what_is_no_number_is_a_type_error(value):
 def test_a_number_that_no_port_has_is_a_value_error(value):
     with pytest.raises(ValueError, match=f"^port must be 1 to 65535, not {value}$"):
         check_port("port", value)
+
+
+def test_without_a_reactor_the_global_one_is_taken():
+    from twisted.internet import reactor
+
+    clock = Clock()
+    assert checked_reactor(clock) is clock
+    assert checked_reactor(None) is reactor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from twisted_oob.errors import WrongType
 
@@ -56,6 +56,21 @@ def check_clock(name: str, value: object) -> None:
     """
     if not all(callable(getattr(value, method, None)) for method in ("seconds", "callLater")):
         raise wrong_type(name, "a reactor", value)
+
+
+def checked_reactor(reactor: Any) -> Any:
+    """Give a reactor that was given, or the global one, which is installed if it is not yet.
+
+    Args:
+        reactor: An IReactorTime; None for the global reactor.
+
+    Raises:
+        WrongType: It is something else.
+    """
+    if reactor is None:
+        from twisted.internet import reactor  # noqa: PLC0415  (importing this must not install one)
+    check_clock("reactor", reactor)
+    return reactor
 
 
 def check_port(name: str, value: object) -> int:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.streams import logged
-from twisted_oob.files.progress import Progress
+from twisted_oob.files.progress import ProgressObserver
 
 
-@pytest.mark.parametrize("total", [None, 0, 9])
-def test_it_tells_what_is_done_and_the_total(total):
+def test_it_tells_what_it_is_told():
     told = []
-    progress = Progress(lambda *given: told.append(given), total)
-    progress(4)
-    progress(9)
-    assert told == [(4, total), (9, total)]
+    progress = ProgressObserver(lambda *news: told.append(news))
+    progress(4, None)
+    progress("read", 9, 9)
+    assert told == [(4, None), ("read", 9, 9)]
+
+
+def test_without_on_progress_nothing_is_told():
+    ProgressObserver(None)(4, 9)
 
 
 def test_an_error_is_logged_once_and_nothing_more_is_told():
     told = []
 
-    def failing(*given):
-        told.append(given)
+    def failing(*news):
+        told.append(news)
         raise ZeroDivisionError
 
-    progress = Progress(failing, 9)
+    progress = ProgressObserver(failing)
     with logged() as events:
-        progress(4)
-        progress(9)
+        progress(4, 9)
+        progress(9, 9)
         [failure] = events.failures()
     assert told == [(4, 9)]
     assert isinstance(failure, ZeroDivisionError)

@@ -283,7 +283,7 @@ def test_an_nginx_that_does_not_start_is_quoted(tmp_path, monkeypatch):
 
 def test_a_program_that_fails_is_quoted(tmp_path):
     place = fetching.Place("http://127.0.0.1:1", tmp_path, *fetching.QUICK)
-    with pytest.raises(BenchmarkError, match="exit 7: what it said"):
+    with pytest.raises(BenchmarkError, match=r"exit 7.*: what it said"):
         fetching._shell(place, "echo what it said >&2; exit 7")
     with pytest.raises(BenchmarkError, match=r"it ended, or .*refused"):
         fetching._fetched(place, "large")
@@ -425,7 +425,7 @@ def test_uploading_measures_what_it_says(monkeypatch, tmp_path):
 def test_an_upload_that_fails_has_no_figures(tmp_path):
     (tmp_path / "large").touch()
     place = uploading.Place("http://127.0.0.1:1", tmp_path, tmp_path, *uploading.QUICK)
-    with pytest.raises(BenchmarkError, match=r"curl -T: .*onnect"):
+    with pytest.raises(BenchmarkError, match=r"curl .*-T .*onnect"):
         uploading._curl(place)
     with pytest.raises(BenchmarkError, match=r"it ended, or .*could not be reached"):
         uploading._put(place, "large")

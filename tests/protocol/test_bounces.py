@@ -133,7 +133,7 @@ def test_a_component_waits_for_the_bounce_at_the_address_that_it_sent_from():
 @pytest.mark.parametrize("from_", [None, PEER])
 def test_a_stream_that_does_not_know_who_we_are_takes_only_what_is_from_the_recipient(from_):
     handler, wire, told, message = sent()
-    handler._stream.me = None
+    handler.bound_stream.me = None
     bounce(wire, message, from_=from_)
     assert told.called is (from_ == PEER)
 

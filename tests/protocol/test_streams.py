@@ -21,6 +21,7 @@ from tests.support.streams import (
     canonical,
     clock_of,
     connected,
+    observers,
     outcome,
     query,
     stanza,
@@ -82,15 +83,6 @@ class Both:
 
         assert self.messages == []
         assert clock_of(self.handler).getDelayedCalls() == []
-
-
-def observers(xmlstream):
-    """Count the observers of stanzas."""
-    return sum(
-        len(callbacks.callbacks)
-        for queries in xmlstream._xpathObservers.values()
-        for callbacks in queries.values()
-    )
 
 
 @on_every_stream

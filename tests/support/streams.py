@@ -205,6 +205,15 @@ def clock_of(handler):
     return handler._deadlines._clock
 
 
+def observers(xmlstream):
+    """Count the observers of stanzas."""
+    return sum(
+        len(callbacks.callbacks)
+        for queries in xmlstream._xpathObservers.values()
+        for callbacks in queries.values()
+    )
+
+
 def outcome(deferred):
     """Give what a Deferred fired with: its result, or its exception. It must have fired."""
     results = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 
 
 class BoundedClock(Clock):
@@ -21,3 +21,14 @@ def in_time(deferred, seconds=30):
     from twisted.internet import reactor
 
     return deferred.addTimeout(seconds, reactor)
+
+
+async def until(is_so):
+    """Let the reactor turn until something is so that a thread makes so."""
+    from twisted.internet import reactor
+
+    for _ in range(10_000):
+        if is_so():
+            return
+        await deferLater(reactor, 0.001)
+    raise AssertionError("that took too long")

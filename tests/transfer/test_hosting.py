@@ -65,7 +65,7 @@ async def test_a_share_is_reached_where_the_stream_comes_from(
         end.transport.hostAddr = tcp(stream, 5222)
     (tmp_path / "a").write_bytes(b"a")
     host = FileHost(SourceFile(tmp_path / "a"), place="auto", share=share, uploads=None, tell=None)
-    hosted = Deferred.fromCoroutine(host.host(end.manager, JID("bob@far.example"), None))
+    hosted = Deferred.fromCoroutine(host.give_url(end.manager, JID("bob@far.example"), None))
     url = await in_time(hosted)
     assert url.startswith(reached)
     assert url.endswith("/a")

@@ -96,7 +96,7 @@ def test_offers_beyond_the_share_are_told_so_and_then_dropped():
     assert served.answers() == ["result"] * 36
 
 
-def test_what_is_beyond_all_places_is_refused_by_the_shares():
+def test_what_is_beyond_all_places_is_refused_by_the_turns():
     served = Served(allow_from=["*"])
     assert served.offer("a@home.example", 36) + served.offer("b@home.example", 36) == []
     served.receive(query(), "c@home.example")
@@ -170,7 +170,7 @@ def test_who_waits_to_be_told_of_a_failure_is_told_at_once_when_it_stops(failing
 def test_who_waits_to_be_told_of_a_failure_is_forgotten_with_the_stream(failing, log):
     failing.end.lose()
     assert failing.responder._open == set()
-    assert failing.responder._shares._senders == {}
+    assert failing.responder._turns._senders == {}
     failing.responder.stopService()
     assert failing.clock.getDelayedCalls() == []
 

@@ -208,7 +208,7 @@ def test_the_loss_of_the_stream_is_a_failure(as_):
 
 
 def test_a_stream_that_can_not_be_had_is_a_failure():
-    sending = Sending()
+    sending = Sending(opened=False)
     sending.handler.parent.refused = refused = StreamRefused("no such account")
     assert outcome(sending.send(BOB)) is refused
     assert sending.is_quiet()

@@ -8,12 +8,11 @@ import os
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError
-from twisted.internet.task import deferLater
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from tests.support.sending import BOB, URL, Sending, Uploads
 from tests.support.streams import outcome
-from tests.support.waiting import in_time
+from tests.support.waiting import in_time, until
 from twisted_oob import (
     FileInfo,
     FileShare,
@@ -45,17 +44,6 @@ async def share():
     await made.ready
     yield made
     await made.stopService()
-
-
-async def until(is_so):
-    """Let the reactor turn until something is so: a thread hashes the file."""
-    from twisted.internet import reactor
-
-    for _ in range(10_000):
-        if is_so():
-            return
-        await deferLater(reactor, 0.001)
-    raise AssertionError("that took too long")
 
 
 async def offered(sending, sent):
@@ -104,7 +92,7 @@ async def test_an_upload_is_sent_in_a_message_to_others(path):
 @pytest.mark.parametrize(
     ("uploads", "condition", "text"),
     [
-        (Uploads(service=False), None, "takes no uploads"),
+        (Uploads(service=False), None, "has no service"),
         (Uploads(max_size=9), None, "at most 9 bytes"),
         (Uploads(FileTooLarge(5)), None, "at most 5 bytes"),
         (Uploads(UploadServiceNotFound("gone")), None, "gone"),

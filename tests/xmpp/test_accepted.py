@@ -13,7 +13,7 @@ from twisted.words.xish.domish import Element
 
 from tests.support.components import local, told
 from twisted_oob.xmpp.accepted import CLOSE_TIMEOUT, SILENCE_TIMEOUT, SPACE_INTERVAL
-from twisted_oob.xmpp.output import FULL_PATIENCE, MAX_WAITING, PATIENCE
+from twisted_oob.xmpp.output_bounds import FULL_PATIENCE, MAX_WAITING, PATIENCE
 
 
 async def turns(count=10):

@@ -44,7 +44,7 @@ from twisted_oob.commands.values import (
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.responder import CONCURRENCY
-from twisted_oob.transfer.shares import WAITING_PER_TRANSFER
+from twisted_oob.transfer.turns import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY
 from twisted_oob.xmpp.ports import (
     CLIENT_PORT,

@@ -18,7 +18,7 @@ class Answer:
     """An answer that may be followed by its file.
 
     Attributes:
-        length: The declared length in bytes; None if there is none.
+        length: The declared length in bytes; None if the server declares no length.
         name: One safe path segment, under which the file lands.
         media_type: The file's media type without parameters, in lower case; None if nobody tells.
     """

@@ -19,7 +19,7 @@ def check_declared(info: FileInfo | None, length: int | None) -> None:
 
     Args:
         info: What was offered; None if nobody said anything.
-        length: The length in bytes; None if the server declares none.
+        length: The length in bytes; None if the server declares no length.
 
     Raises:
         FetchFailed: It is another size than the offered one.

@@ -111,7 +111,7 @@ from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
-from twisted_oob.files.progress import OnProgress, Progress
+from twisted_oob.files.progress import OnProgress, ProgressObserver
 from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import Target, read_url
 from twisted_oob.files.wait_out import wait_out
@@ -183,7 +183,7 @@ class Fetcher:
                 before the file gets its name. Its name is preferred to those of the server and the
                 URL; it is made safe likewise.
             on_progress: Called with the bytes of the body that came so far and the length that the
-                server declares, or None if it declares none, each time that more came. The first
+                server declares, or None without such a length, each time that more came. The first
                 error that it raises is logged; then it is not called any more.
 
         Returns:
@@ -288,9 +288,13 @@ class _Transfer:
             self._policy.check_size(self._info.size)
         target, response = await self._ask(read_url(url))
         answer = read_answer(response, target.path, self._policy, self._info)
-        on_progress = self._on_progress
-        progress = None if on_progress is None else Progress(on_progress, answer.length)
-        body = Body(self._policy, self._watch, self._info, progress)
+        progress = ProgressObserver(self._on_progress)
+        body = Body(
+            self._policy,
+            self._watch,
+            self._info,
+            lambda received: progress(received, answer.length),
+        )
         response.deliverBody(body)
         piece = await body.read()
         while not body.ended:

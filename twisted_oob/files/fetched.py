@@ -19,8 +19,8 @@ class FetchedFile:
         size: The size in bytes.
         sha256: The SHA-256 of the whole file, in hex.
         url: Where the file came from in the end, after redirects; without userinfo and fragment.
-        media_type: The media type without parameters, in lower case: the server's or, if that tells
-            none that is valid, the offer's. None if neither tells.
+        media_type: The media type without parameters, in lower case: the server's or, if that is
+            missing or not valid, the offer's. None if neither tells.
     """
 
     path: Path

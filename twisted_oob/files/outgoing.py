@@ -1,4 +1,7 @@
-"""Outgoing: the bytes of a file on their way into a connection.
+"""Outgoing: the body of a PUT, from the disk into a connection of ours.
+
+What others read from a share goes out by another way (sendfile.py): the kernel takes it from the
+file. Here the connection nearly always has TLS, so the bytes must come through this process.
 
 Theory of operation
 ===================
@@ -29,7 +32,7 @@ longer. A thread's read and a socket's send both let go of Python's lock, so the
 
 Two things cost for each piece: the hop between threads, and that an empty transport stops watching
 the socket and starts again. With 512 KiB both are rare. So two pieces are in memory, and, over TLS,
-one once more. Larger ones cost memory and gain nothing.
+one once more. Larger pieces would cost more of it.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class FetchPolicy:
             IPv4 network also allows its addresses if they are hidden in IPv6
             (``::ffff:127.0.0.1``). An IPv6 network allows every address that is written that way,
             whatever IPv4 address is hidden in it.
-        max_redirects: How many redirects to follow; 0 to follow none.
+        max_redirects: How many redirects to follow at most.
         timeout: Seconds for the whole transfer, from resolving the name to committing the file.
         stall_timeout: Seconds without a single byte from the server; also for each attempt to
             connect.

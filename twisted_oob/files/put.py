@@ -54,7 +54,7 @@ from twisted_oob.files.endpoints import JudgedEndpoints
 from twisted_oob.files.failures import NO_TLS, explained
 from twisted_oob.files.outgoing import Outgoing
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.files.progress import Progress
+from twisted_oob.files.progress import ProgressObserver
 from twisted_oob.files.put_request import PutRequest, request_head
 from twisted_oob.files.source import SourceFile
 from twisted_oob.files.urls import Target, read_url
@@ -124,11 +124,8 @@ class _Put:
         self._policy = policy
         self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
         self._body = Outgoing(reactor, source, self._sent, self._unreadable)
-        self._progress = (
-            None
-            if on_progress is None
-            else Progress(lambda done, _: on_progress(done, source.size), source.size)
-        )
+        self._size = source.size
+        self._progress = ProgressObserver(on_progress)
         self._room = _ANSWER_BYTES
         self._request: PutRequest | None = None
         self._acknowledged = 0
@@ -177,8 +174,7 @@ class _Put:
     def _sent(self, done: int) -> None:
         """Note that bytes have left."""
         self._moved()
-        if self._progress is not None:
-            self._progress(done)
+        self._progress(done, self._size)
 
     def _unreadable(self, failure: Failure | None) -> None:
         error = None if failure is None else failure.value

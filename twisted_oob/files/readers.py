@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
+from twisted_oob.files.progress import ProgressObserver
 from twisted_oob.files.ranges import Coverage
 
 # Addresses whose parts are remembered; the one that was longest without a new part is forgotten.
@@ -34,11 +34,9 @@ class Readers:
         reads: The whole reads so far.
     """
 
-    _log = Logger()
-
     def __init__(self, size: int, on_progress: Callable[[int, int], object] | None) -> None:
         self._size = size
-        self._on_progress = on_progress
+        self._progress = ProgressObserver(on_progress)
         self._furthest = 0
         self._coverage: OrderedDict[str, Coverage] = OrderedDict()
         self._waiting: list[Deferred[None]] = []
@@ -58,7 +56,7 @@ class Readers:
         coverage.add(part)
         if coverage.count > self._furthest:
             self._furthest = coverage.count
-            self._tell_progress()
+            self._progress(self._furthest, self._size)
 
     def ended(self, reader: str, part: range) -> None:
         """Note that an answer was sent to its end.
@@ -86,12 +84,3 @@ class Readers:
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
-
-    def _tell_progress(self) -> None:
-        if self._on_progress is None:
-            return
-        try:
-            self._on_progress(self._furthest, self._size)
-        except Exception:
-            # What the caller does with the news is nothing to the reader.
-            self._log.failure("on_progress of a shared file failed")

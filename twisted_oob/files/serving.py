@@ -26,13 +26,17 @@ state        ends with                                                   limit
 ===========  ==========================================================  ======================
 asking       all of a request: it was answered, or a Sending begins      IDLE from the begin;
                                                                          bytes make it no longer
-sending      the last byte of the file, then asking or lingering         see sending.py
+sending      the last byte of the file, then asking or lingering         see sendfile.py
 lingering    the end of the other side                                   LINGER
 ===========  ==========================================================  ======================
 
 Lingering: if a socket is closed with bytes unread, or if more come after that, the kernel resets
 the connection, and the reader may lose the tail of its file although the kernel had all of it. So
 our side is closed first, and what still comes is thrown away.
+
+What is borrowed from twisted.web: HTTPChannel's parser, its timer (TimeoutMixin), and that it is
+its transport's producer, whose place a Sending takes for a while. A Request that is told of a body,
+its length or cookies would keep them, so those methods do nothing here.
 
 A file's secret is in the path of its URL. So there is no access log, and no request has its path in
 its ``repr``.
@@ -52,7 +56,7 @@ from twisted.logger import Logger
 from twisted.web import http
 
 from twisted_oob.files.ranges import RangeNotSatisfiable, asked_range
-from twisted_oob.files.sending import Loader, Sending, SendingStopped
+from twisted_oob.files.sendfile import Loader, Sending, SendingStopped
 from twisted_oob.files.shared_file import SharedFile
 
 IDLE: Final = 60.0

@@ -5,7 +5,7 @@ How its parts work together:
 - ``FileShare`` listens, and knows the files by the tokens in their URLs;
 - ``SharedFile`` (shared_file.py) is one of them;
 - ``ShareFactory`` (serving.py) speaks HTTP with those who read them;
-- ``Sending`` (sending.py) sends a part of one to one of them;
+- ``Sending`` (sendfile.py) sends a part of one to one of them;
 - ``Readers`` (readers.py) counts what they have got.
 
 A token has 128 random bits. It is looked up by its keyed hash (BLAKE2), and the key never leaves
@@ -33,8 +33,8 @@ from twisted.python.failure import Failure
 
 from twisted_oob._checks import (
     check_callable,
-    check_clock,
     check_not_empty,
+    checked_reactor,
     checked_seconds,
     wrong_type,
 )
@@ -85,10 +85,7 @@ class FileShare(_Service):  # type: ignore[misc]
         self, endpoint: Any, *, public_url: str | None = None, reactor: Any = None
     ) -> None:
         self._public = None if public_url is None else _checked_public_url(public_url)
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415  (it is installed only if needed)
-        check_clock("reactor", reactor)
-        self._reactor = reactor
+        self._reactor = reactor = checked_reactor(reactor)
         if isinstance(endpoint, str):
             endpoint = serverFromString(reactor, endpoint)
         elif not callable(getattr(endpoint, "listen", None)):
@@ -131,6 +128,8 @@ class FileShare(_Service):  # type: ignore[misc]
         """Begin to listen; ``ready`` tells when it does."""
         super().startService()
         self._failure = None
+        # The port of an earlier start may still be on its way, and keep the factory from starting.
+        self._factory.startFactory()
         listening = maybeDeferred(self._endpoint.listen, self._factory)
         listening.addCallbacks(self._listens, self._failed)
 
@@ -255,7 +254,8 @@ class FileShare(_Service):  # type: ignore[misc]
             timer.cancel()
 
     def _listens(self, port: Any) -> Any:
-        if not self.running:
+        if not self.running or self._port is not None:
+            # It was stopped meanwhile, and perhaps begun again.
             return port.stopListening()
         self._port = port
         self._tell(None)

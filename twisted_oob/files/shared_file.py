@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.http import datetimeToString
 
 from twisted_oob._checks import check_callable, check_not_empty
 from twisted_oob._file_info import FileInfo
+from twisted_oob.files.hashing import hash_in_thread
 from twisted_oob.files.headers import describe
 from twisted_oob.files.readers import Readers
 from twisted_oob.files.source import SourceFile
 
 if TYPE_CHECKING:
-    from twisted_oob.files.sending import Sending
+    from twisted_oob.files.sendfile import Sending
 
 _ETAG_BYTES: Final = 16
 
@@ -115,7 +113,7 @@ class SharedFile:
         check_callable("on_progress", on_progress)
         if self.info.sha256 is not None:
             return succeed(self.info.sha256)
-        return _hashed(self.source, on_progress).addCallback(self._know)
+        return hash_in_thread(self.source, on_progress).addCallback(self._know)
 
     def close(self) -> None:
         """End it: its URL is unknown from now on, and whoever still reads it is cut off.
@@ -156,27 +154,3 @@ class SharedFile:
 
 def _quoted(tag: str) -> bytes:
     return f'"{tag}"'.encode()
-
-
-def _hashed(source: SourceFile, on_progress: Callable[[int, int], object] | None) -> Deferred[str]:
-    """Hash a file in a thread, which ends soon after the Deferred is cancelled."""
-    from twisted.internet import reactor  # noqa: PLC0415  (importing this must not install one)
-
-    from_thread: Any = reactor
-    failed = threading.Event()
-
-    def step(done: int, size: int) -> None:
-        if failed.is_set():
-            raise CancelledError
-        if on_progress is not None:
-            from_thread.callFromThread(tell, on_progress, done, size)
-
-    def tell(on_progress: Callable[[int, int], object], done: int, size: int) -> None:
-        if not failed.is_set():
-            on_progress(done, size)
-
-    def note(failure: Failure) -> Failure:
-        failed.set()
-        return failure
-
-    return deferToThread(source.sha256, step).addErrback(note)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wokkel.disco import NS_DISCO_INFO
+
 from twisted_oob.protocol.data import DISCO_FEATURES
 from twisted_oob.xmpp.stanza import Payload
 
 if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
-_NS_DISCO_INFO: Final = "http://jabber.org/protocol/disco#info"
-FEATURES_QUERY: Final = Payload(_NS_DISCO_INFO, "query")
+FEATURES_QUERY: Final = Payload(NS_DISCO_INFO, "query")
 """What is asked (XEP-0030 section 3.1)."""
 
 
@@ -25,7 +26,7 @@ def announced_features(answer: Element | None) -> frozenset[str]:
         return frozenset()
     announced = (
         feature.getAttribute("var")
-        for query in answer.elements(_NS_DISCO_INFO, "query")
-        for feature in query.elements(_NS_DISCO_INFO, "feature")
+        for query in answer.elements(NS_DISCO_INFO, "query")
+        for feature in query.elements(NS_DISCO_INFO, "feature")
     )
     return frozenset(DISCO_FEATURES).intersection(announced)

@@ -23,11 +23,12 @@ Intake             with the stream, if         closed: the parser has its own ha
 ========  ======================================================  ===============================
 state     how it is entered                                       what may come next
 ========  ======================================================  ===============================
-detached  made; ``connectionLost``; ``disownHandlerParent``       attached
-attached  ``connectionInitialized``                               detached
+detached  made; ``_stream_lost``                                  attached
+attached  ``_stream_opened``                                      detached
 ========  ======================================================  ===============================
 
 A stream that is refused for good (its manager calls ``stream_refused``) fails what waits for it.
+How managers differ in telling all this is StreamHandler's part.
 
 Stanzas come in on two ways. Our observer sees those that Twisted has built an element of; with
 ``direct``, an Intake takes the usual ones at the parser before. Both end in ``_take_request`` and
@@ -44,13 +45,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.jid import JID
 from wokkel.disco import DiscoFeature
 from wokkel.iwokkel import IDisco
-from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
 from twisted_oob._checks import check_callable, check_flag, checked_count, checked_seconds
@@ -62,7 +61,7 @@ from twisted_oob.protocol.messages import MessageCallback, deliver
 from twisted_oob.protocol.offers import OfferCallback, OpenOffers
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.requests import admits, check_form, read_request
-from twisted_oob.protocol.sending import SendingHandler
+from twisted_oob.protocol.sending_handler import SendingHandler
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
 from twisted_oob.xmpp.gate import Gate
 from twisted_oob.xmpp.parser_tap import ParserTap
@@ -159,54 +158,35 @@ class OOBHandler(SendingHandler):
         self._open_offers: OpenOffers | None = None
         self._intake: Intake | None = None
 
-    def makeConnection(self, xs: Any) -> None:
-        """Know of a stream, unless another handler took us off while its manager told us of it."""
-        if not self._disowned:
-            XMPPHandler.makeConnection(self, xs)
-
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to observe the stream, and send what has been waiting for it."""
-        # Another handler may have taken us off in the same round of calls, or put us on, so that
-        # this is the second call. Twisted Words shows no stream to a handler that was added while
-        # one negotiated.
-        self.xmlstream = getattr(self.parent, "xmlstream", self.xmlstream)
-        if self.xmlstream is None or (
-            self._stream is not None and self._stream.xmlstream is self.xmlstream
-        ):
-            return
-        stream = BoundStream(self.xmlstream, self.parent, direct=self._direct)
-        self._stream = stream
+        xmlstream = stream.xmlstream
         self._open_offers = OpenOffers(stream, self._deadlines, self._max_open_offers)
-        self.xmlstream.addObserver(_ANY_STANZA, self._on_stanza, 0, self.xmlstream)
+        self.observe_stream(_ANY_STANZA, self._on_stanza, 0, xmlstream)
         self._yields = self.on_offer is None
         if self._yields:
-            self.xmlstream.addObserver(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, self.xmlstream)
-        tap = ParserTap.of(self.xmlstream) if self._direct else None
+            self.observe_stream(_ANY_IQ, self._on_leftover, _AFTER_OTHERS, xmlstream)
+        tap = ParserTap.of(xmlstream) if self._direct else None
         if tap is not None:
             self._intake = Intake(
                 tap, self._tracker.ids, self._tracker.take_empty_result, self._take_request
             )
         # What is sent may lose the stream, and even open the next: the rest is for that one.
         self._outbox.stream_opened(stream)
-        if self._stream is stream:
+        if self.bound_stream is stream:
             self._tracker.stream_opened(stream)
 
-    def connectionLost(self, reason: Failure | None) -> None:
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Fail what was asked on this stream and drop what was offered on it."""
-        XMPPHandler.connectionLost(self, reason)
-        self._detach(reason if isinstance(reason, Failure) else Failure(ConnectionDone()))
-
-    def disownHandlerParent(self, parent: Any) -> None:
-        """Leave a stream manager; to the handler, that is the loss of its stream."""
-        handlers = getattr(self.parent, "handlers", None)
-        if isinstance(handlers, list):
-            # Twisted Words and InternalComponent may be going through this very list, and would
-            # leave out the handler after us.
-            self.parent.handlers = handlers.copy()
-        self._disowned = True
-        XMPPHandler.disownHandlerParent(self, parent)
-        self.xmlstream = None
-        self._detach(Failure(ConnectionDone("the handler was taken from its stream")))
+        open_offers, self._open_offers = self._open_offers, None
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            intake.close()
+        lost = self._outbox.stream_lost()
+        self._tracker.stream_lost(reason)
+        self._outbox.fail_lost(lost, reason)
+        if open_offers is not None:
+            open_offers.stream_lost()
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
@@ -223,27 +203,11 @@ class OOBHandler(SendingHandler):
         """Give no items: Out of Band Data has none."""
         return []
 
-    def _detach(self, reason: Failure) -> None:
-        stream, self._stream = self._stream, None
-        open_offers, self._open_offers = self._open_offers, None
-        intake, self._intake = self._intake, None
-        if stream is None or open_offers is None:
-            return
-        stream.xmlstream.removeObserver(_ANY_STANZA, self._on_stanza)
-        if self._yields:
-            stream.xmlstream.removeObserver(_ANY_IQ, self._on_leftover)
-        if intake is not None:
-            intake.close()
-        lost = self._outbox.stream_lost()
-        self._tracker.stream_lost(reason)
-        self._outbox.fail_lost(lost, reason)
-        open_offers.stream_lost()
-
     # Stanzas are Any here: to Twisted, "handled" is an attribute that other handlers set. It is
     # read from the instance, as an element without it would give a child of that name.
 
     def _on_stanza(self, xmlstream: Any, stanza: Any) -> None:
-        if self._stream is None or self._stream.xmlstream is not xmlstream:
+        if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return  # an observer before us has taken us off the stream in this very dispatch
         name = stanza.name
         if name == "iq":
@@ -257,13 +221,13 @@ class OOBHandler(SendingHandler):
         elif name in _CARRIERS:
             if stanza.attributes.get("type") == "error":
                 # What we sent has come back: nothing of it is for on_message.
-                if name == "message" and self._outbox.bounces.take(stanza, self._stream.me):
+                if name == "message" and self._outbox.bounces.take(stanza, self.bound_stream.me):
                     stanza.handled = True
             elif self.on_message is not None:
                 deliver(stanza, self.on_message)
 
     def _on_leftover(self, xmlstream: Any, iq: Any) -> None:
-        if self._stream is None or self._stream.xmlstream is not xmlstream:
+        if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return
         if vars(iq).get("handled") is not True and iq.attributes.get("type") not in _ANSWERS:
             self._on_request(iq)
@@ -285,7 +249,7 @@ class OOBHandler(SendingHandler):
                 self._take_request(request, admitted=True)
 
     def _admits(self, attributes: Any) -> bool:
-        gate, stream = self._gate, self._stream
+        gate, stream = self._gate, self.bound_stream
         return gate is None or stream is None or admits(gate, stream, attributes)
 
     def _take_request(self, iq: IQ, admitted: bool = False) -> bool:
@@ -295,7 +259,7 @@ class OOBHandler(SendingHandler):
                 return False
             if self._gate is not None and not self._admits(iq.attributes):
                 return True
-        stream, open_offers = self._stream, self._open_offers
+        stream, open_offers = self.bound_stream, self._open_offers
         if stream is None or open_offers is None:
             return True  # the gate may have taken us off the stream
         try:

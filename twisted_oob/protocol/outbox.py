@@ -38,7 +38,7 @@ MOST_UNSENT: Final = 1000
 """Messages that wait for a stream at the most; one more fails at once."""
 
 
-class _Outgoing:
+class _Batch:
     """What one call sends, as long as its Deferred has not fired."""
 
     __slots__ = ("_outbox", "bounce_timeout", "deadline", "deferred", "messages")
@@ -72,8 +72,8 @@ class Outbox:
     def __init__(self, deadlines: DeadlineQueue) -> None:
         self._deadlines = deadlines
         # In order, and each can leave from the middle.
-        self._unsent: dict[_Outgoing, None] = {}
-        self._watched: dict[_Outgoing, None] = {}
+        self._unsent: dict[_Batch, None] = {}
+        self._watched: dict[_Batch, None] = {}
         self._stream: BoundStream | None = None
         self.bounces = Bounces()
 
@@ -99,26 +99,26 @@ class Outbox:
         stream = None if self._unsent else self._stream
         if stream is None and len(self._unsent) >= MOST_UNSENT:
             return fail(QueueFull(f"{MOST_UNSENT} messages wait for a stream already"))
-        outgoing = _Outgoing(self, messages, bounce_timeout)
+        batch = _Batch(self, messages, bounce_timeout)
         if stream is not None:
-            self._write(outgoing, stream)
+            self._write(batch, stream)
         else:
-            self._unsent[outgoing] = None
+            self._unsent[batch] = None
             if timeout is not None:
-                outgoing.deadline = self._deadlines.add(outgoing, timeout)
-        return outgoing.deferred
+                batch.deadline = self._deadlines.add(batch, timeout)
+        return batch.deferred
 
     def stream_opened(self, stream: BoundStream) -> None:
         """Write what waits, in order. Later messages are written at once."""
         self._stream = stream
         # Writing one may lose the stream, and even open the next; what is left is for that one.
         while self._unsent and self._stream is stream:
-            outgoing = next(iter(self._unsent))
+            batch = next(iter(self._unsent))
             # First, so that nothing that writing it causes writes it again.
-            self.forget(outgoing)
-            self._write(outgoing, stream)
+            self.forget(batch)
+            self._write(batch, stream)
 
-    def stream_lost(self) -> Sequence[_Outgoing]:
+    def stream_lost(self) -> Sequence[_Batch]:
         """Let messages wait from now on.
 
         Returns:
@@ -128,12 +128,12 @@ class Outbox:
         self._stream = None
         return list(self._watched)
 
-    def fail_lost(self, lost: Sequence[_Outgoing], reason: Failure) -> None:
+    def fail_lost(self, lost: Sequence[_Batch], reason: Failure) -> None:
         """Fail what ``stream_lost`` gave: nobody would hear of its bounces any more."""
-        for outgoing in lost:
+        for batch in lost:
             # What one of them causes may settle others.
-            if outgoing in self._watched:
-                self.settle(outgoing, reason)
+            if batch in self._watched:
+                self.settle(batch, reason)
 
     def fail_waiting(self, error: Exception) -> bool:
         """Fail every message that waits for a stream.
@@ -143,50 +143,50 @@ class Outbox:
         """
         # Chosen before any is failed: an errback may send another, which is judged anew.
         chosen = list(self._unsent)
-        for outgoing in chosen:
-            if outgoing in self._unsent:
-                self.settle(outgoing, Failure(error))
+        for batch in chosen:
+            if batch in self._unsent:
+                self.settle(batch, Failure(error))
         return bool(chosen)
 
-    def expired(self, outgoing: _Outgoing) -> None:
+    def expired(self, batch: _Batch) -> None:
         """End what waits in vain for a stream, or well for a bounce."""
-        if outgoing in self._watched:
-            self.settle(outgoing, None)
+        if batch in self._watched:
+            self.settle(batch, None)
         else:
             error = StreamTimeoutError("there was no stream for the message in time")
-            self.settle(outgoing, Failure(error))
+            self.settle(batch, Failure(error))
 
-    def forget(self, outgoing: _Outgoing) -> None:
+    def forget(self, batch: _Batch) -> None:
         """Take messages out, whether they wait for a stream or for a bounce."""
-        self._unsent.pop(outgoing, None)
-        if outgoing in self._watched:
-            del self._watched[outgoing]
-            self.bounces.forget(outgoing.messages[0])
-        if outgoing.deadline is not None:
-            self._deadlines.cancel(outgoing.deadline)
+        self._unsent.pop(batch, None)
+        if batch in self._watched:
+            del self._watched[batch]
+            self.bounces.forget(batch.messages[0])
+        if batch.deadline is not None:
+            self._deadlines.cancel(batch.deadline)
             self._deadlines.stop_if_idle()
-            outgoing.deadline = None
+            batch.deadline = None
 
-    def settle(self, outgoing: _Outgoing, result: ErrorCondition | Failure | None) -> None:
+    def settle(self, batch: _Batch, result: ErrorCondition | Failure | None) -> None:
         """Forget messages and fire their Deferred, unless the application has done that."""
-        self.forget(outgoing)
-        if not outgoing.deferred.called:
-            outgoing.deferred.callback(result)
+        self.forget(batch)
+        if not batch.deferred.called:
+            batch.deferred.callback(result)
 
-    def _write(self, outgoing: _Outgoing, stream: BoundStream) -> None:
+    def _write(self, batch: _Batch, stream: BoundStream) -> None:
         """Write messages, and wait for the bounce of the first if somebody wants to know."""
-        seconds = outgoing.bounce_timeout
+        seconds = batch.bounce_timeout
         if seconds is not None:
             # Before they are written: that may lose the stream, or bring the bounce.
-            self._watched[outgoing] = None
-            self.bounces.watch(outgoing.messages[0], outgoing)
+            self._watched[batch] = None
+            self.bounces.watch(batch.messages[0], batch)
         try:
-            for message in outgoing.messages:
+            for message in batch.messages:
                 stream.send(message)
         except Exception:
-            self.settle(outgoing, Failure())
+            self.settle(batch, Failure())
             return
         if seconds is None:
-            self.settle(outgoing, None)
-        elif outgoing in self._watched:
-            outgoing.deadline = self._deadlines.add(outgoing, seconds)
+            self.settle(batch, None)
+        elif batch in self._watched:
+            batch.deadline = self._deadlines.add(batch, seconds)

@@ -27,6 +27,7 @@ from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutEr
 from wokkel.data_form import NS_X_DATA
 from wokkel.disco import NS_DISCO_INFO, NS_DISCO_ITEMS
 
+from twisted_oob.errors import FileTooLarge, UploadServiceNotFound
 from twisted_oob.protocol.slots import NS_UPLOAD, read_size
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stanza import Payload
@@ -74,6 +75,24 @@ class Found:
 
 def _room(service: UploadService) -> float:
     return float("inf") if service.max_size is None else service.max_size
+
+
+def check_takes(service: UploadService | None, size: int) -> UploadService:
+    """Check that there is a service, and that a file is not too large for it.
+
+    Args:
+        service: What was found; None if nothing was.
+        size: The file's size in bytes.
+
+    Raises:
+        UploadServiceNotFound: There is no service.
+        FileTooLarge: The file is larger than the service says it takes.
+    """
+    if service is None:
+        raise UploadServiceNotFound("the server has no service for HTTP File Upload (XEP-0363)")
+    if service.max_size is not None and size > service.max_size:
+        raise FileTooLarge(service.max_size)
+    return service
 
 
 def server_domain(me: JID | None) -> str | None:

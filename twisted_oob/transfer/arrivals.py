@@ -26,7 +26,7 @@ class Arrival:
 
     Attributes:
         url: Where the file is: an absolute URI, of any scheme.
-        desc: The sender's description, for people; None if it gave none.
+        desc: The sender's description, for people; None if it did not give one.
         info: What the sender says of the file; None if it says nothing.
         sender: The JID that it came from; None if neither the stanza nor the stream tells.
         kind: OFFER or MESSAGE.

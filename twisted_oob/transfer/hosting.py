@@ -23,12 +23,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FileTooLarge, UploadServiceNotFound
+from twisted_oob.files.hashing import hash_in_thread
+from twisted_oob.files.progress import ProgressObserver
+from twisted_oob.protocol.upload_service import check_takes
 from twisted_oob.xmpp.ready import local_host
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class UrlHost:
         self.info = FileInfo(sendable_name(name) or None)
         self._url = url
 
-    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
         """Give the URL."""
         return self._url
 
@@ -111,9 +113,10 @@ class FileHost:
         self._source = source
         self._share = None if place == "upload" else share
         self._uploads = None if place == "share" else uploads
-        self._tell = tell
+        self._progress = ProgressObserver(tell)
+        self._closed = False
 
-    async def host(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
         """Give the file its URL.
 
         Args:
@@ -145,7 +148,7 @@ class FileHost:
         if self.shared is not None:
             self.shared.close()
         self._source.close()
-        self._tell = None
+        self._closed = True
 
     async def _upload(self, uploads: UploadHandler, seconds: float | None) -> str:
         self.via = "upload"
@@ -153,11 +156,8 @@ class FileHost:
             service = await uploads.find_service()
         except IQTimeoutError:
             raise UploadServiceNotFound("the server does not tell if it takes uploads") from None
-        if service is None:
-            raise UploadServiceNotFound("the server takes no uploads (XEP-0363)")
         # Before the file is hashed, which may take long.
-        if service.max_size is not None and self._source.size > service.max_size:
-            raise FileTooLarge(service.max_size)
+        check_takes(service, self._source.size)
         self._learn(await self._hash())
         url: str = await uploads.upload(
             self._source,
@@ -195,30 +195,18 @@ class FileHost:
         return url
 
     async def _hash(self) -> str:
-        tell = self._teller("hash")
-        if tell is None:
-            return await deferToThread(self._source.sha256)
-        from twisted.internet import reactor  # noqa: PLC0415  (deferToThread has installed one)
-
-        return await deferToThread(self._source.sha256, partial(_in_reactor, reactor, tell))
+        return await hash_in_thread(self._source, self._teller("hash"))
 
     def _learn(self, sha256: str) -> None:
         self.info = FileInfo(self.info.name, self.info.size, self.info.media_type, sha256)
 
-    def _teller(self, phase: str) -> Callable[[int, int], None] | None:
-        return None if self._tell is None else partial(self._on_progress, phase)
+    def _teller(self, phase: str) -> Callable[[int, int], None]:
+        return partial(self._told, phase)
 
-    def _on_progress(self, phase: str, done: int, total: int) -> None:
+    def _told(self, phase: str, done: int, total: int) -> None:
         # A thread or a reader may have something to tell after the end.
-        if self._tell is not None:
-            try:
-                self._tell(phase, done, total)
-            except Exception:
-                _log.failure("on_progress failed")
-
-
-def _in_reactor(reactor: Any, tell: Callable[[int, int], None], done: int, total: int) -> None:
-    reactor.callFromThread(tell, done, total)
+        if not self._closed:
+            self._progress(phase, done, total)
 
 
 def sendable_name(name: str) -> str:

@@ -9,7 +9,7 @@ judged       an OfferGate looks its sender up, before   not-acceptable, or nothi
              anything else is done (see xmpp/gate.py)
 accepted     unless the responder is being stopped      resource-constraint
 counted      unless its sender has its share already    resource-constraint
-             (see shares.py)
+             (see turns.py)
 waiting      until its sender has a turn                resource-constraint,
                                                         when the responder stops
 running      the Fetcher fetches the file, which must   result, if it is there
@@ -42,7 +42,7 @@ from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
-from twisted_oob.transfer.shares import WAITING_PER_TRANSFER, Place, Shares
+from twisted_oob.transfer.turns import WAITING_PER_TRANSFER, Place, Turns
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
@@ -113,7 +113,7 @@ class OOBResponder(Service):
         self._clock = reactor
         self._allowed = AllowList(allow_from)
         self._limits = Limits(reactor)
-        self._shares = Shares(concurrency)
+        self._turns = Turns(concurrency)
         self._most_open = concurrency * (1 + WAITING_PER_TRANSFER)
         self._grace = grace
         self._open: set[_Work] = set()
@@ -220,7 +220,7 @@ class OOBResponder(Service):
             work.done.cancel()
 
     def _has_room(self, name: str) -> bool:
-        return not self._closed and self._shares.has_room(name)
+        return not self._closed and self._turns.has_room(name)
 
     async def _on_offer(self, offer: Offer) -> None:
         began = self._clock.seconds()
@@ -262,7 +262,7 @@ class OOBResponder(Service):
             raise ResourceConstraint(_STOPPING)
         # As the gate names it.
         name = "" if offer.sender is None else offer.sender.userhost()
-        work = _Work(self._shares.enter(name))
+        work = _Work(self._turns.enter(name))
         self._limits.well_formed(name)
         self._open.add(work)
         work.done = ensureDeferred(self._in_turn(work, name, offer))

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 # A file of such a name can be given as a Path.
 _URL: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
 _LAST_BOUNCE: Final = 3600.0
-"""Seconds in which an error for a message counts that tells of a share, if there is no limit."""
+"""Seconds in which a message about a shared file may bounce, if the sending has no limit."""
 
 
 class FileSender:
@@ -246,7 +246,7 @@ class _Sending:
         contacts = Contacts.of(manager, self._handler.clock)
         await wait_for_stream(manager)
         self._route = route = await find_route(self._handler, contacts, self._recipient, self._way)
-        url = await self._host.host(manager, route.address, self._left())
+        url = await self._host.give_url(manager, route.address, self._left())
         if route.how == "message":
             return await self._by_message(route.address, url)
         answer = await self._handler.send_url(

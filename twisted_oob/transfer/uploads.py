@@ -9,17 +9,16 @@ over XMPP, and ``files.put`` for what goes over HTTP.
 ==========  ========================================================  =============================
 state       waits for                                                 leads to
 ==========  ========================================================  =============================
-detached    the stream, if there is none                              finding
+detached    a stream that is up                                       finding
 finding     the answers of disco, once for each stream                asking
 asking      a slot                                                    putting; pausing
-pausing     the time that the service names, or seconds if it names   asking
-            none
+pausing     the time that the service names, else a few seconds       asking
 putting     ``put``                                                   done; asking, once, if the
                                                                       slot is gone
 done                                                                  (the URL)
 ==========  ========================================================  =============================
 
-A slot is asked for only when there is none: the first time, after a refusal that tells us to wait,
+A slot is asked for only when we have no good one: at first, after a refusal that tells us to wait,
 and when the server says that the slot is gone (``GONE``). Servers count each towards a quota.
 
 One timer limits all of it. While *putting* it leads to UploadFailed, before that to TimeoutError,
@@ -42,9 +41,9 @@ from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
-from twisted_oob._checks import check_callable, check_clock, check_flag
+from twisted_oob._checks import check_callable, check_flag, checked_reactor
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed, UploadServiceNotFound
+from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile, media_type_of
@@ -54,10 +53,12 @@ from twisted_oob.protocol.slots import Slot, read_refusal, read_slot, slot_name,
 from twisted_oob.protocol.upload_service import (
     Found,
     UploadService,
+    check_takes,
     find_services,
     server_domain,
 )
 from twisted_oob.xmpp.asking import AskingHandler
+from twisted_oob.xmpp.stream import BoundStream
 
 _T = TypeVar("_T")
 
@@ -101,11 +102,7 @@ class UploadHandler(AskingHandler):
         timeout: float = 900.0,
         stall_timeout: float = 30.0,
     ) -> None:
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = installed
-        check_clock("reactor", reactor)
+        reactor = checked_reactor(reactor)
         super().__init__(reactor)
         self._reactor = reactor
         self.allow_networks = allow_networks
@@ -223,10 +220,10 @@ class UploadHandler(AskingHandler):
             if not self._searchers and self._search is not None:
                 self._search.cancel()
 
-    def _detach(self, reason: Failure) -> None:
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         # The next stream may lead to another server.
         self._found = None
-        super()._detach(reason)
+        super()._stream_lost(stream, reason)
 
 
 def _closing(result: _T, source: SourceFile) -> _T:
@@ -314,12 +311,7 @@ class _Upload:
 
     async def _service(self) -> UploadService:
         await self._handler.wait_for_stream(None)
-        service = await self._handler.find_service()
-        if service is None:
-            raise UploadServiceNotFound("the server has no service for HTTP File Upload (XEP-0363)")
-        if service.max_size is not None and self._source.size > service.max_size:
-            raise FileTooLarge(service.max_size)
-        return service
+        return check_takes(await self._handler.find_service(), self._source.size)
 
     async def _slot(self, service: UploadService) -> Slot:
         """Ask for a slot, and again for as long as the service only says to wait."""

@@ -45,7 +45,7 @@ from twisted.words.xish import domish
 from twisted_oob.xmpp.challenge import Challenge
 from twisted_oob.xmpp.deadlines import Clock, Timer
 from twisted_oob.xmpp.guard import forbid_markup, is_bounded
-from twisted_oob.xmpp.output import OutputQueue
+from twisted_oob.xmpp.output_bounds import OutputQueue
 from twisted_oob.xmpp.prompt import parse_promptly
 from twisted_oob.xmpp.router import Router, domain_of
 from twisted_oob.xmpp.serial import to_xml

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.words.protocols.jabber.jid import JID
 
-from twisted_oob._checks import check_clock, check_flag, check_not_empty, check_port, wrong_type
+from twisted_oob._checks import check_flag, check_not_empty, check_port, checked_reactor, wrong_type
 from twisted_oob.xmpp.account import client_endpoint, client_factory
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream_service import StreamService
@@ -60,8 +60,7 @@ class AccountStream(StreamService):
         direct_tls: bool = False,
         reactor: Any = None,
     ) -> None:
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415  (installs one)
+        reactor = checked_reactor(reactor)
         account = _account(jid)
         check_not_empty("password", password)
         if host is not None:
@@ -71,7 +70,6 @@ class AccountStream(StreamService):
         if not isinstance(ca_file, str | Path | None):
             raise wrong_type("ca_file", "a path", ca_file)
         check_flag("direct_tls", direct_tls)
-        check_clock("reactor", reactor)
         trusted = None if ca_file is None else Path(ca_file)
         StreamService.__init__(
             self,

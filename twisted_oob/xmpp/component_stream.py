@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.words.protocols.jabber.component import componentFactory
 
-from twisted_oob._checks import check_clock, check_not_empty, check_port
+from twisted_oob._checks import check_not_empty, check_port, checked_reactor
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.ports import COMPONENT_HOST, COMPONENT_PORT
 from twisted_oob.xmpp.stream_service import StreamService
@@ -48,11 +48,9 @@ class ComponentStream(StreamService):
         port: int = COMPONENT_PORT,
         reactor: Any = None,
     ) -> None:
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415  (installs one)
+        reactor = checked_reactor(reactor)
         name = _domain(domain)
         check_not_empty("secret", secret)
-        check_clock("reactor", reactor)
         StreamService.__init__(
             self,
             componentFactory(name, secret),

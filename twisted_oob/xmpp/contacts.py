@@ -23,14 +23,13 @@ that is up before they join it, what came before is not known.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from wokkel.subprotocols import XMPPHandler
 
-from twisted_oob._checks import check_clock
+from twisted_oob._checks import checked_reactor
 from twisted_oob.xmpp.jid import parse_jid
-from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
     from twisted_oob.xmpp.deadlines import Clock, Timer
+    from twisted_oob.xmpp.stream import BoundStream
 
 MOST_ACCOUNTS: Final = 2000
 """Accounts of which resources are kept at once."""
@@ -60,7 +60,7 @@ class _Waiting:
     timer: Timer
 
 
-class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class Contacts(StreamHandler):
     """Knows which resources of other accounts are available, as far as we are told.
 
     ``of`` adds it to a stream, best before that is connected. Without presence of our own, nobody's
@@ -73,17 +73,9 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         TypeError: The reactor has the wrong type.
     """
 
-    parent: Any
-    xmlstream: Any
-
     def __init__(self, reactor: Clock | None = None) -> None:
-        XMPPHandler.__init__(self)
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = cast("Clock", installed)
-        check_clock("reactor", reactor)
-        self._clock = reactor
+        StreamHandler.__init__(self)
+        self._clock: Clock = checked_reactor(reactor)
         self._me: JID | None = None
         self._began: float | None = None
         self._joining = False
@@ -153,24 +145,19 @@ class Contacts(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         """Join a stream manager, whose stream may be up."""
         self._joining = True
         try:
-            XMPPHandler.setHandlerParent(self, parent)
+            StreamHandler.setHandlerParent(self, parent)
         finally:
             self._joining = False
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to listen."""
-        # As in OOBHandler: the manager may not have shown us the stream yet, or tell us twice.
-        self.xmlstream = getattr(self.parent, "xmlstream", self.xmlstream)
-        if self.xmlstream is None or self._began is not None:
-            return
-        self._me = BoundStream(self.xmlstream, self.parent).me
+        self._me = stream.me
         self._began = -math.inf if self._joining else self._clock.seconds()
         self._known.clear()
-        self.xmlstream.addObserver("/presence", self._on_presence)
+        self.observe_stream("/presence", self._on_presence)
 
-    def connectionLost(self, reason: Failure | None) -> None:
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Forget everybody: what they do from now on is not told to us."""
-        XMPPHandler.connectionLost(self, reason)
         self._me = self._began = None
         self._known.clear()
         for waiting in list(self._waiting):

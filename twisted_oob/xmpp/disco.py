@@ -27,11 +27,12 @@ from wokkel.disco import (
     DiscoItems,
 )
 from wokkel.iwokkel import IDisco
-from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
 from twisted_oob.xmpp.guard import error_response
 from twisted_oob.xmpp.jid import parse_jid
+from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 # Handlers of one request are called by priority: OneChildHandler (100), then everybody (0), then
 # FallbackHandler (-1).
@@ -61,7 +62,7 @@ async def everything(
 
 
 @implementer(IDisco)
-class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class DiscoveryHandler(StreamHandler):
     """Answers disco#info and disco#items with what the stream's handlers provide (IDisco).
 
     Args:
@@ -72,17 +73,14 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
 
     _log = Logger()
 
-    parent: Any
-    xmlstream: Any
-
     def __init__(self, category: str, kind: str, name: str) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         self._identity = DiscoIdentity(category, kind, name)
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to answer."""
-        self.xmlstream.addObserver(DISCO_INFO, self._asked, 0, "getDiscoInfo", DiscoInfo)
-        self.xmlstream.addObserver(DISCO_ITEMS, self._asked, 0, "getDiscoItems", DiscoItems)
+        self.observe_stream(DISCO_INFO, self._asked, 0, "getDiscoInfo", DiscoInfo)
+        self.observe_stream(DISCO_ITEMS, self._asked, 0, "getDiscoItems", DiscoItems)
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
@@ -151,16 +149,16 @@ class DiscoveryHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no type
         return found
 
 
-class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class OneChildHandler(StreamHandler):
     """Answers bad-request to IQ requests that break the rules of RFC 6120 section 8.2.3.
 
     Those are requests without exactly one child, and IQs of no type or an unknown one. If a request
     had several children, several handlers would each answer their own.
     """
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to check."""
-        self.xmlstream.addObserver("/iq", self._check, 100)
+        self.observe_stream("/iq", self._check, 100)
 
     def _check(self, iq: Any) -> None:
         kind = iq.getAttribute("type")
@@ -174,12 +172,12 @@ class OneChildHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             iq.handled = True
 
 
-class FallbackHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class FallbackHandler(StreamHandler):
     """Answers service-unavailable to IQ requests that nobody else handled."""
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to answer."""
-        self.xmlstream.addObserver(_ANY_REQUEST, self._answer, -1)
+        self.observe_stream(_ANY_REQUEST, self._answer, -1)
 
     def _answer(self, iq: Any) -> None:
         if iq.handled is not True:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wokkel.subprotocols import XMPPHandler
-
-from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
 
-class OwnAddress(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class OwnAddress(StreamHandler):
     """Knows our address on one stream after the other."""
-
-    parent: Any
-    xmlstream: Any
-
-    def __init__(self) -> None:
-        XMPPHandler.__init__(self)
-        self._me: JID | None = None
-
-    def connectionInitialized(self) -> None:
-        """Learn who we are."""
-        self._me = BoundStream(self.xmlstream, self.parent).me
 
     def covers(self, sender: JID | None) -> bool:
         """Whether we sent it, or our server did in the name of our account.
@@ -35,7 +22,7 @@ class OwnAddress(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         Args:
             sender: From whom something came; None if nothing tells.
         """
-        me = self._me
+        me = None if self.bound_stream is None else self.bound_stream.me
         if sender is None or me is None:
             return False
         if me.user is None:

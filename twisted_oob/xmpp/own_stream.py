@@ -4,7 +4,7 @@ What Twisted's XmlStream doesn't have, and a stream that stays up for months nee
 
 - It gives each stanza as soon as it is there (see prompt.py).
 - It remembers when the last byte came, which is how keepalive.py knows that the server lives.
-- While more than about 64 KiB wait to be written, it reads nothing (see output.py).
+- While more than about 64 KiB wait to be written, it reads nothing (see output_bounds.py).
 - What XMPP forbids, or Twisted can't handle, ends the stream, and its failure says why.
 - It remembers the host that ``see-other-host`` names, which Twisted leaves out of the error.
 
@@ -30,7 +30,7 @@ from twisted.words.xish import domish
 from twisted_oob.errors import StreamRefused
 from twisted_oob.xmpp.deadlines import Clock
 from twisted_oob.xmpp.guard import forbid_markup
-from twisted_oob.xmpp.output import OutputLimit
+from twisted_oob.xmpp.output_bounds import OutputLimit
 from twisted_oob.xmpp.prompt import parse_promptly
 
 

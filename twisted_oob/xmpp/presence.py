@@ -30,19 +30,19 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 from twisted.words.xish import domish
 from wokkel.disco import DiscoFeature, DiscoIdentity
 from wokkel.iwokkel import IDisco
-from wokkel.subprotocols import XMPPHandler
 from zope.interface import implementer
 
 from twisted_oob.xmpp.disco import everything
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -59,7 +59,7 @@ _MOST_ASKED: Final = 1000
 
 
 @implementer(IDisco)
-class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class PresenceHandler(StreamHandler):
     """Makes an account available (RFC 6121 section 4.2), and answers requests for subscription.
 
     Add it to the stream of a client or component before that is connected. An account's presence
@@ -76,25 +76,21 @@ class PresenceHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
 
     _log = Logger()
 
-    parent: Any
-    xmlstream: Any
-
     def __init__(self, allowed: AllowList | None, *, priority: int = 0) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         self._allowed = allowed
         self._priority = priority
         self._node = ""
         # What each contact was last asked for, by our address and theirs.
         self._asked: dict[tuple[str, str], str] = {}
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to answer; an account sends its initial presence."""
-        stream = BoundStream(self.xmlstream, self.parent)
         self._asked.clear()
         component = stream.me is not None and stream.me.user is None
         kinds = ("subscribe", "unsubscribe", "probe") if component else ("subscribe", "unsubscribe")
         for kind in kinds if self._allowed is not None else ():
-            self.xmlstream.addObserver(
+            self.observe_stream(
                 f"/presence[@type='{kind}']", self._on_request, 0, stream, self._allowed, component
             )
         if not component:

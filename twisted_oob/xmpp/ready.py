@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob.errors import StreamRefused
+from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 
-class _Watch(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class _Watch(StreamHandler):
     """Fires ``ready`` when the stream is up."""
 
-    parent: Any
-
     def __init__(self) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         self.ready: Deferred[None] = Deferred()
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         if not self.ready.called:
             self.ready.callback(None)
 
@@ -27,13 +26,6 @@ class _Watch(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         if not self.ready.called:
             self.ready.errback(error)
         return True
-
-    def disownHandlerParent(self, parent: Any) -> None:
-        handlers = getattr(self.parent, "handlers", None)
-        if isinstance(handlers, list):
-            # The manager may be telling this very list that the stream is up.
-            self.parent.handlers = handlers.copy()
-        XMPPHandler.disownHandlerParent(self, parent)
 
 
 async def wait_for_stream(manager: Any) -> None:
@@ -45,9 +37,6 @@ async def wait_for_stream(manager: Any) -> None:
     Raises:
         StreamRefused: The manager says that there won't be a stream.
     """
-    refused = getattr(manager, "refused", None)
-    if isinstance(refused, StreamRefused):
-        raise refused
     watch = _Watch()
     watch.setHandlerParent(manager)
     try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wokkel.subprotocols import XMPPHandler
-
 from twisted_oob.xmpp.gate import Verdict
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream import BoundStream
+from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
     from twisted_oob.xmpp.gate import Gate, Senders
@@ -20,7 +19,7 @@ _REQUESTS: Final = ("get", "set")
 _ASKING: Final = ("probe", "subscribe", "unsubscribe")
 
 
-class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class RequestGuard(StreamHandler):
     """Drops the requests that a gate drops: what would be answered and is no offer.
 
     That is every IQ but results, errors and offers, and presence that asks for a subscription or
@@ -32,21 +31,17 @@ class RequestGuard(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         offer: The namespace and name of the element that makes an IQ an offer.
     """
 
-    parent: Any
-    xmlstream: Any
-
     def __init__(self, gate: Gate, senders: Senders, *, offer: tuple[str, str]) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         self._gate = gate
         self._senders = senders
         self._offer = offer
 
-    def connectionInitialized(self) -> None:
+    def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to judge."""
-        me = BoundStream(self.xmlstream, self.parent).me
-        self._senders.me = None if me is None else parse_jid(me)
+        self._senders.me = None if stream.me is None else parse_jid(stream.me)
         # One query for all: each costs every stanza on the stream some time.
-        self.xmlstream.addObserver("/*", self._on_stanza, _FIRST)
+        self.observe_stream("/*", self._on_stanza, _FIRST)
 
     def _on_stanza(self, stanza: Any) -> None:
         kind = stanza.attributes.get("type")

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from tests.support.waiting import in_time
-from twisted_oob.xmpp.output import (
+from twisted_oob.xmpp.output_bounds import (
     FULL_PATIENCE,
     MAX_WAITING,
     PATIENCE,

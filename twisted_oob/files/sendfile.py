@@ -24,8 +24,8 @@ these cases the connection is aborted. A reader thereby knows that it has not go
 Memory and processor
 --------------------
 
-On a bare TCP or UNIX socket the kernel takes the bytes from the file (sendfile(2)): we hold none of
-them, and copy none. Where something stands between us and the socket, as TLS does, and for what is
+On a bare TCP or UNIX socket the kernel takes the bytes from the file (sendfile(2)): we neither
+hold nor copy them. Where something stands between us and the socket, as TLS does, and for what is
 so little that it goes out together with the headers, we read and write PIECE bytes at a time.
 
 The disk

@@ -6,13 +6,12 @@ RequestTracker, messages by an Outbox; both are told of each stream by the other
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
-from wokkel.subprotocols import XMPPHandler
 
-from twisted_oob._checks import checked_seconds
+from twisted_oob._checks import checked_reactor, checked_seconds
 from twisted_oob.errors import ErrorCondition, StreamRefused
 from twisted_oob.protocol.arguments import Timeout, check_addresses
 from twisted_oob.protocol.data import NS_IQ_OOB, oob_payload
@@ -21,18 +20,18 @@ from twisted_oob.protocol.messages import build_messages
 from twisted_oob.protocol.metadata import FileInfo, check_info, file_element
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.xmpp.deadlines import Clock, DeadlineQueue
+from twisted_oob.xmpp.stream_handler import StreamHandler
 from twisted_oob.xmpp.tracker import RequestTracker
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
 
-    from twisted_oob.xmpp.stream import BoundStream
 
 # An enum's members are looked up by its metaclass, which costs more than the comparison.
 _OF_HANDLER: Final = Timeout.OF_HANDLER
 
 
-class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
+class SendingHandler(StreamHandler):
     """Offers URLs to others.
 
     Args:
@@ -43,23 +42,15 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         ValueError: The timeout is not above 0.
     """
 
-    parent: Any
-    xmlstream: Any
     timeout: float | None
 
     def __init__(self, timeout: float | None, reactor: Clock | None) -> None:
-        XMPPHandler.__init__(self)
+        StreamHandler.__init__(self)
         self.timeout = checked_seconds("timeout", timeout)
-        if reactor is None:
-            from twisted.internet import reactor as installed  # noqa: PLC0415  (installs one)
-
-            reactor = cast("Clock", installed)
-        self.clock = reactor
-        self._deadlines = DeadlineQueue(reactor)
+        self.clock: Clock = checked_reactor(reactor)
+        self._deadlines = DeadlineQueue(self.clock)
         self._tracker = RequestTracker(self._deadlines)
         self._outbox = Outbox(self._deadlines)
-        self._disowned = False
-        self._stream: BoundStream | None = None
 
     def send_url(
         self,
@@ -105,7 +96,7 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 payload.nested = file_element(check_info(info))
             if type(recipient) is not str or sender is not None:
                 check_addresses(recipient, sender)
-            if self._stream is None:
+            if self.bound_stream is None:
                 self._check_not_refused()
             return self._tracker.request(
                 "set", payload, recipient, sender=sender, timeout=seconds, on_error=ErrorCondition
@@ -164,7 +155,7 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
                 message_type=message_type,
                 sender=sender,
             )
-            if self._stream is None:
+            if self.bound_stream is None:
                 self._check_not_refused()
         except (ValueError, StreamRefused):
             return fail(Failure())
@@ -186,7 +177,7 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
         try:
             seconds = checked_seconds("timeout", timeout)
             check_addresses(recipient, None)
-            if self._stream is None:
+            if self.bound_stream is None:
                 self._check_not_refused()
             answer = self._tracker.request(
                 "get", FEATURES_QUERY, recipient, timeout=seconds, on_error=lambda _error: None
@@ -195,26 +186,14 @@ class SendingHandler(XMPPHandler):  # type: ignore[misc]  # Wokkel has no types
             return fail(Failure())
         return answer.addCallback(announced_features)
 
-    def setHandlerParent(self, parent: Any) -> None:
-        """Join a stream manager. What waits fails if its stream is refused for good."""
-        self._disowned = False
-        XMPPHandler.setHandlerParent(self, parent)
-        refused = getattr(parent, "refused", None)
-        if isinstance(refused, StreamRefused) and self._stream is None:
-            self.stream_refused(refused)
-
     def stream_refused(self, error: StreamRefused) -> bool:
-        """Fail what waits for a stream: the manager says that there won't be one.
-
-        Returns:
-            Whether anything waited, so that the application hears of it.
-        """
+        """Fail what waits for a stream; see StreamHandler."""
         requests = self._tracker.fail_waiting(error)
         messages = self._outbox.fail_waiting(error)
         return requests or messages
 
     def _check_not_refused(self) -> None:
         """Raise the reason if the stream manager says that there won't be a stream."""
-        refused = getattr(self.parent, "refused", None)
-        if isinstance(refused, StreamRefused):
+        refused = self.refusal()
+        if refused is not None:
             raise refused

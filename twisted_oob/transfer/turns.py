@@ -1,4 +1,4 @@
-"""Shares: who gets the next turn, so that nobody's flood keeps others waiting.
+"""Turns: which transfer may run next, so that nobody's flood keeps others waiting.
 
 Theory of operation
 ===================
@@ -48,19 +48,19 @@ class Place:
         running: Whether it has had its turn.
     """
 
-    __slots__ = ("_shares", "running", "sender", "turn")
+    __slots__ = ("_turns", "running", "sender", "turn")
 
-    def __init__(self, shares: Shares, sender: _Sender) -> None:
-        self._shares: Shares | None = shares
+    def __init__(self, turns: Turns, sender: _Sender) -> None:
+        self._turns: Turns | None = turns
         self.sender = sender
         self.running = False
         self.turn: Deferred[None] = Deferred(lambda _: self.leave())
 
     def leave(self) -> None:
         """Give the place up; the next in the line gets its turn. A second time does nothing."""
-        shares, self._shares = self._shares, None
-        if shares is not None:
-            shares.left(self)
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.left(self)
 
 
 class _Sender:
@@ -74,7 +74,7 @@ class _Sender:
         self.waiting: OrderedDict[Place, None] = OrderedDict()
 
 
-class Shares:
+class Turns:
     """Gives each sender a fair share of the transfers, and turns that go round.
 
     Args:

@@ -1,4 +1,4 @@
-"""Shares: how much one sender may have, whose turn is next, and that nothing is lost."""
+"""Turns: how much one sender may have, whose turn is next, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.defer import CancelledError
 
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.transfer.shares import Shares
+from twisted_oob.transfer.turns import Turns
 
 
 class Runs:
     """Enters places and notes, in order, whose turn came."""
 
     def __init__(self, concurrency):
-        self.shares = Shares(concurrency)
+        self.turns = Turns(concurrency)
         self.order = []
         self.running = []
 
     def enter(self, name, *, at_once=None):
         """Enter a place; ``at_once``: what to do with it as soon as its turn comes."""
-        place = self.shares.enter(name)
+        place = self.turns.enter(name)
 
         def ran(_):
             self.order.append(name)
@@ -36,7 +36,7 @@ class Runs:
     def fill(self, name):
         """Enter as many places as there are for a sender; gives how many run and wait."""
         places = []
-        while self.shares.has_room(name):
+        while self.turns.has_room(name):
             places.append(self.enter(name))
         with pytest.raises(ResourceConstraint, match="too many"):
             self.enter(name)
@@ -67,7 +67,7 @@ def test_all_places_together_are_bounded():
     assert found[:3] == [(4, 32), (4, 32), (0, 0)]
     few = Runs(8)
     senders = 0
-    while few.shares.has_room(f"sender {senders}"):
+    while few.turns.has_room(f"sender {senders}"):
         few.enter(f"sender {senders}")
         senders += 1
     assert senders == 72
@@ -128,8 +128,8 @@ def test_nothing_is_kept_of_who_has_left():
     runs = Runs(2)
     for number in range(1000):
         runs.enter(f"sender {number}").leave()
-    assert runs.shares._senders == {}
-    assert not runs.shares._line
+    assert runs.turns._senders == {}
+    assert not runs.turns._line
 
 
 def test_transfers_that_end_at_once_use_no_stack():
@@ -189,7 +189,7 @@ class ManySenders(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("abcd"))
     def enter(self, name):
-        if self.runs.shares.has_room(name):
+        if self.runs.turns.has_room(name):
             self.open[self.runs.enter(name)] = name
         else:
             waiting = [place for place in self.open if not place.running]
@@ -219,7 +219,7 @@ class ManySenders(RuleBasedStateMachine):
 
     @invariant()
     def what_is_open_is_all_that_is_kept(self):
-        kept = self.runs.shares
+        kept = self.runs.turns
         assert set(kept._senders) == set(self.open.values())
         assert kept._running + kept._waiting == len(self.open)
 

@@ -20,7 +20,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from tests.support.sharing import Answer, MemoryShare, NetShare, get
 from tests.support.waiting import in_time as fired_in_time
 from twisted_oob import FileShare
-from twisted_oob.files.sending import PIECE
+from twisted_oob.files.sendfile import PIECE
 from twisted_oob.files.source import SourceFile
 
 LARGE = os.urandom(1 << 20) * 12

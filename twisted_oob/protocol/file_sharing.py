@@ -44,7 +44,7 @@ _BY_SFS, _BY_SIMS, _ATTACHED, _BY_X_OOB = range(4)
 
 
 @dataclass(slots=True)
-class SharedFile:
+class MentionedFile:
     """A file that a stanza names, in one way or in several.
 
     Attributes:
@@ -67,7 +67,7 @@ class SharedFile:
         first = self.sources[0]
         return first if first.desc else OOBData(first.url, self.desc, first.sid)
 
-    def add(self, other: SharedFile) -> None:
+    def add(self, other: MentionedFile) -> None:
         """Add what another child of the stanza says of the same file."""
         self.place = min(self.place, other.place)
         self.desc = self.desc or other.desc
@@ -116,7 +116,7 @@ def _add_reference(holder: Element, url: str, end: str) -> Element:
     return reference
 
 
-def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> list[SharedFile]:
+def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> list[MentionedFile]:
     """Find the files that a message or presence names, each once, in the order of the stanza.
 
     What names the same URL is the same file. Nothing that a peer may have sent raises.
@@ -125,8 +125,8 @@ def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> li
         stanza: The message or presence.
         on_unusable: Called with the error for each URL that is left out, as nobody can use it.
     """
-    found: list[SharedFile] = []
-    by_url: dict[str, SharedFile] = {}
+    found: list[MentionedFile] = []
+    by_url: dict[str, MentionedFile] = {}
     # The order of the stanza decides nothing: a server may turn it round (ejabberd does).
     for mention in sorted(_mentions(stanza, on_unusable), key=lambda mention: mention.way):
         file = next((by_url[data.url] for data in mention.sources if data.url in by_url), None)
@@ -152,14 +152,16 @@ def _fuller(info: FileInfo | None, other: FileInfo | None) -> FileInfo | None:
     )
 
 
-def _mentions(stanza: Element, on_unusable: Callable[[ValueError], object]) -> Iterator[SharedFile]:
+def _mentions(
+    stanza: Element, on_unusable: Callable[[ValueError], object]
+) -> Iterator[MentionedFile]:
     """Read each child that names a file, if one of its URLs is usable."""
     for place, child in enumerate(stanza.children):
         if not isinstance(child, Element):
             continue
         if child.uri == NS_X_OOB and child.name == "x":
             try:
-                yield SharedFile(place, _BY_X_OOB, [OOBData.from_element(child)])
+                yield MentionedFile(place, _BY_X_OOB, [OOBData.from_element(child)])
             except ValueError as error:
                 on_unusable(error)
             continue
@@ -172,7 +174,7 @@ def _mentions(stanza: Element, on_unusable: Callable[[ValueError], object]) -> I
                     on_unusable(error)
             if sources:
                 sources.sort(key=lambda data: not data.url.lower().startswith(_FETCHABLE))
-                yield _described(SharedFile(place, way, sources), holder)
+                yield _described(MentionedFile(place, way, sources), holder)
 
 
 def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
@@ -202,7 +204,7 @@ def _urls(elements: list[Element], attribute: str) -> list[str]:
     return [url for url in urls if not url.strip().lower().startswith(_XMPP)]
 
 
-def _described(file: SharedFile, holder: Element) -> SharedFile:
+def _described(file: MentionedFile, holder: Element) -> MentionedFile:
     """Add what its sender knows of a file."""
     for described in holder.elements():
         if described.name == "file" and described.uri in _FILES:

@@ -13,7 +13,7 @@ from twisted.words.xish.domish import Element
 from tests.support.offers import UNUSABLE_URLS
 from tests.support.streams import PEER, WIRES, connected, stanza
 from twisted_oob import FileInfo, OOBData
-from twisted_oob.protocol.sharing import SharedFile, files_in
+from twisted_oob.protocol.file_sharing import MentionedFile, files_in
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -323,6 +323,6 @@ ELEMENTS = st.recursive(
 @given(st.lists(ELEMENTS, max_size=6))
 def test_reading_raises_on_nothing_and_gives_each_url_once(children):
     found = files_in(element(("jabber:client", "message"), {}, children), lambda _error: None)
-    assert all(isinstance(file, SharedFile) and file.data.url for file in found)
+    assert all(isinstance(file, MentionedFile) and file.data.url for file in found)
     urls = [file.data.url for file in found]
     assert len(set(urls)) == len(urls)
