@@ -190,3 +190,17 @@ def test_every_stanza_of_type_error_gives_an_error(xml, read):
     stanza = parseXml(f"<iq xmlns='jabber:client' type='error'><query/>{xml}</iq>".encode())
     error = error_from_stanza(stanza)
     assert f"{error.condition} {error.type} {error.text}" == read
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (("not-allowed",), "not-allowed"),
+        (("not-allowed", "no uploads"), "no uploads"),
+        (("resource-constraint", "quota", 90.4), "quota; it may be asked again in 90 s"),
+        (("resource-constraint", None, 0.1), "resource-constraint; it may be asked again in 1 s"),
+        (("resource-constraint", None, 0.0), "resource-constraint"),
+    ],
+)
+def test_a_slot_that_was_refused_says_why_and_until_when(given, text):
+    assert str(errors.SlotRefused(*given)) == f"the upload service gave no slot: {text}"

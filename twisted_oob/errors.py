@@ -131,7 +131,8 @@ class SlotRefused(OOBError):
     """
 
     def __init__(self, condition: str, text: str | None = None, retry: float | None = None) -> None:
-        super().__init__(f"the upload service gave no slot: {text or condition}")
+        again = "" if not retry else f"; it may be asked again in {max(1, retry):.0f} s"
+        super().__init__(f"the upload service gave no slot: {text or condition}{again}")
         self.condition = condition
         self.text = text
         self.retry = retry

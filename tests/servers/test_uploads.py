@@ -19,7 +19,10 @@ from twisted_oob import (
     AccountStream,
     Fetcher,
     FetchPolicy,
+    FileSender,
+    FileShare,
     FileTooLarge,
+    OOBHandler,
     SlotRefused,
     UploadFailed,
     UploadHandler,
@@ -123,6 +126,21 @@ async def test_an_empty_file_is_a_file_if_the_service_takes_it_for_one(uploader,
     else:
         with pytest.raises(SlotRefused, match="Bad value of attribute 'size'"):
             await uploading
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_empty_file_is_shared_if_the_service_does_not_take_it(uploader, file):
+    one = uploader()
+    handler = OOBHandler(reactor=one.reactor)
+    handler.setHandlerParent(one.stream)
+    share = FileShare("tcp:0:interface=127.0.0.1", reactor=one.reactor)
+    share.startService()
+    sender = FileSender(handler, share=share, uploads=one.handler)
+    # Nobody is there, which is told once the file has its URL.
+    delivery = await in_time(sender.send(f"bob@{DOMAIN}/nobody", file(0), as_="iq"))
+    await in_time(share.stopService())
+    via = "upload" if one.server.name == "prosody" else "share"
+    assert (delivery.outcome, delivery.via) == ("unavailable", via)
 
 
 @pytest_twisted.ensureDeferred

@@ -134,6 +134,20 @@ async def test_what_the_service_can_not_take_is_shared(path, share, uploads):
     assert (delivery.outcome, delivery.via) == ("received", "share")
 
 
+@pytest.mark.parametrize(("via", "outcome"), [("auto", "received"), ("upload", "upload-failed")])
+@pytest_twisted.ensureDeferred
+async def test_an_empty_file_that_the_service_refuses_is_shared(path, share, via, outcome):
+    path.write_bytes(b"")
+    sending = Sending(uploads=Uploads(SlotRefused("bad-request", "Bad size")), share=share)
+    peer = sending.peer(f"{BOB}/oob")
+    sent = in_time(sending.send(BOB, path, via=via))
+    await offered(sending, sent)
+    if via == "auto":
+        peer.next_offer().reply_success()
+    delivery = await sent
+    assert delivery.outcome == outcome
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_service_that_does_not_answer_counts_as_missing(path):
     uploads = Uploads()

@@ -63,6 +63,10 @@ HEADERS = {
         [("Auth\norization\r", "Bearer\r\n x\nHost: evil.example"), ("\nCookie", "\r\n")],
         [("Authorization", "Bearer xHost: evil.example")],
     ),
+    "with what ends a line for some": (
+        [("Cookie\x85", "a\x85b\u2028c\u2029d\x7fe\x9f"), ("E\u2028xpires", "\t1\t2\t")],
+        [("Cookie", "abcde"), ("Expires", "1\t2")],
+    ),
     "beyond ASCII": ([("Cookie", "n=\u00fc\N{CAT}")], [("Cookie", "n=\u00fc\N{CAT}")]),
     "among evil ones": ([*EVIL, ("Expires", "1"), *EVIL], [("Expires", "1")]),
 }

@@ -50,6 +50,13 @@ Stalls
 A reader may be slow for days, but must take something within STALL seconds. The kernel asks for
 more only when much of its buffer has room, and that may take longer. So before a reader is given
 up, the bytes that the kernel still holds are looked at, every TICK.
+
+Readers that have closed their side
+-----------------------------------
+
+One that has closed its side may still read. Or it is gone altogether: the kernel would take all of
+a small file and only then hear of it. So such a reader's part is sent when its kernel has confirmed
+every byte, which is looked at every CONFIRM.
 """
 
 from __future__ import annotations
@@ -64,6 +71,7 @@ from typing import Any, Final
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IPullProducer
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -74,6 +82,8 @@ STALL: Final = 60.0
 """Seconds after which a reader that takes nothing is given up."""
 TICK: Final = 10.0
 """Seconds between two looks at what the kernel holds."""
+CONFIRM: Final = 0.02
+"""Seconds between two looks at whether a reader has every byte."""
 PIECE: Final = 64 * 1024
 """Bytes that are read and written at a time, if the kernel can't take them from the file."""
 WINDOW: Final = 1024 * 1024
@@ -127,6 +137,7 @@ class Sending:
         loader: Loader,
         on_sent: Callable[[range], None],
     ) -> None:
+        self._channel = channel
         self._transport = channel.transport
         self._source = source
         self._position, self._end = part.start, part.stop
@@ -179,6 +190,10 @@ class Sending:
             await (self._hand_over() if self._by_kernel else self._write())
         # Whoever was told of the last byte may have stopped it.
         self._drain.check()
+        while self._channel.ended and self._drain.held():
+            await self._drain.empty()
+            await deferLater(self._clock, CONFIRM)
+            self._drain.check()
 
     @property
     def _left(self) -> int:

@@ -34,6 +34,9 @@ Lingering: if a socket is closed with bytes unread, or if more come after that, 
 the connection, and the reader may lose the tail of its file although the kernel had all of it. So
 our side is closed first, and what still comes is thrown away.
 
+The other side may be closed before it has its answers. Then it gets them, and there is nothing to
+linger for.
+
 What is borrowed from twisted.web: HTTPChannel's parser, its timer (TimeoutMixin), and that it is
 its transport's producer, whose place a Sending takes for a while. A Request that is told of a body,
 its length or cookies would keep them, so those methods do nothing here.
@@ -50,10 +53,11 @@ from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.web import http
+from zope.interface import implementer
 
 from twisted_oob.files.ranges import RangeNotSatisfiable, asked_range
 from twisted_oob.files.sendfile import Loader, Sending, SendingStopped
@@ -95,6 +99,7 @@ class ShareRequest(_Request):  # type: ignore[misc]
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Answer. Neither the query nor the body is parsed."""
         self.method, self.uri, self.clientproto = command, path, version
+        self.channel.answering = True
         self.process()
 
     def process(self) -> None:
@@ -171,13 +176,22 @@ class ShareRequest(_Request):  # type: ignore[misc]
         _LOG.failure("a shared file could not be sent", failure)
 
 
+@implementer(IHalfCloseableProtocol)
 class ShareChannel(_HTTPChannel):  # type: ignore[misc]
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        answering: Whether a request is there that has not been answered whole.
+        ended: Whether the other side is closed. It may read on, or be gone.
+    """
 
     factory: ShareFactory
 
     requestFactory = ShareRequest
     timeOut = IDLE
+    answering = False
+    ended = False
+    _parsing = False
     _lingering = False
     _closing = False
 
@@ -191,6 +205,27 @@ class ShareChannel(_HTTPChannel):  # type: ignore[misc]
         """Parse what came."""
         if not self._lingering:
             super().dataReceived(data)
+
+    def requestDone(self, request: ShareRequest) -> None:
+        """Go on with the next request, which may have come already."""
+        self.answering = False
+        # What came already is parsed inside, and may be several requests.
+        inside, self._parsing = self._parsing, True
+        super().requestDone(request)
+        self._parsing = inside
+        if self.ended and not (self.answering or inside):
+            self.loseConnection()
+
+    def readConnectionLost(self) -> None:  # noqa: N802  # the interface's
+        """Answer what was asked: some close their side when they have asked for all they want."""
+        self.ended = True
+        if self._lingering:
+            self.transport.loseConnection()
+        elif not self.answering:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802  # the interface's
+        """Do nothing: our side is closed."""
 
     def resetTimeout(self) -> None:
         """Give no more time for bytes that came: a request could drip for ever."""
@@ -211,11 +246,13 @@ class ShareChannel(_HTTPChannel):  # type: ignore[misc]
         if self._lingering:
             return
         self._lingering = True
+        # Nothing comes any more that would make the kernel reset the connection.
+        self._closing = self.ended
         # After a malformed request, HTTPChannel would go on with the rest of what came.
         self.clearLineBuffer()
         self.setTimeout(LINGER)
         self.transport.unregisterProducer()
-        if isinstance(self.transport, FileDescriptor):
+        if isinstance(self.transport, FileDescriptor) and not self.ended:
             self.transport.loseWriteConnection()
         else:
             # TLS has a close of its own, which the other side answers.

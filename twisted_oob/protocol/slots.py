@@ -25,7 +25,8 @@ NS_UPLOAD: Final = "urn:xmpp:http:upload:0"
 
 # XEP-0363 section 5: the headers that a client may copy into its request. No other is.
 _COPIED: Final = {name.lower(): name for name in ("Authorization", "Cookie", "Expires")}
-_LINE_BREAKS: Final = re.compile(r"[\r\n]")
+# What ends a line for some reader, and what no header may hold (RFC 9110 section 5.5).
+_NOT_IN_HEADERS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SIZE: Final = re.compile("[0-9]{1,18}")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Bytes of UTF-8: no file system has longer names, and servers refuse them.
@@ -95,8 +96,8 @@ def slot_name(name: str) -> str:
 def read_slot(iq: Element | None) -> Slot:
     """Read the answer to a request for a slot (XEP-0363 section 5).
 
-    Of the headers, Authorization, Cookie and Expires are copied, in any case, without line breaks;
-    all others are dropped.
+    Of the headers, Authorization, Cookie and Expires are copied, in any case, without line breaks
+    and other control characters; all others are dropped.
 
     Args:
         iq: The result; None if it is empty.
@@ -113,9 +114,9 @@ def read_slot(iq: Element | None) -> Slot:
         raise ValueError("the upload service gave a slot without both its URLs")
     headers = []
     for header in _elements(put, NS_UPLOAD, "header"):
-        name = _COPIED.get(_LINE_BREAKS.sub("", header.getAttribute("name", "")).strip().lower())
+        name = _COPIED.get(_NOT_IN_HEADERS.sub("", header.getAttribute("name", "")).strip().lower())
         if name is not None:
-            headers.append((name, _LINE_BREAKS.sub("", str(header)).strip()))
+            headers.append((name, _NOT_IN_HEADERS.sub("", str(header)).strip()))
     return Slot(_url(put), _url(get), tuple(headers))
 
 

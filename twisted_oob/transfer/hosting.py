@@ -11,7 +11,8 @@
 =============  ==================================  =====================================
 
 An upload that was begun and fails is not made up for by a share: its URL reaches fewer people, and
-whoever sends should hear at once that their server refuses.
+whoever sends should hear at once that their server refuses. A slot that is refused for an empty
+file says no more than a limit does, though: some servers (ejabberd) take no empty files.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from twisted.logger import Logger
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import FileTooLarge, UploadServiceNotFound
+from twisted_oob.errors import FileTooLarge, SlotRefused, UploadServiceNotFound
 from twisted_oob.files.hashing import hash_in_thread
 from twisted_oob.files.progress import ProgressObserver
 from twisted_oob.protocol.upload_service import check_takes
@@ -134,8 +135,8 @@ class FileHost:
             try:
                 self.url = url = await self._upload(self._uploads, seconds)
                 return url
-            except (FileTooLarge, UploadServiceNotFound) as error:
-                if self._share is None:
+            except (FileTooLarge, SlotRefused, UploadServiceNotFound) as error:
+                if self._share is None or (isinstance(error, SlotRefused) and self._source.size):
                     raise
                 _log.debug("Shared, not uploaded: {error}", error=error)
         if self._share is None:

@@ -140,8 +140,8 @@ class FileSender:
                 begins with a scheme and ``://`` is a URL, which is sent as it is.
             desc: A description, for people.
             via: How a file gets its URL: ``'upload'``, ``'share'``, or ``'auto'`` for the upload if
-                the server has a service and the file is not too large for it, else the share. A URL
-                has its place already, whatever this says.
+                the server has a service and the file is not too large for it, nor too small, else
+                the share. A URL has its place already, whatever this says.
             as_: ``'iq'``, ``'message'``, or ``'auto'`` for the IQ if the recipient takes it.
             timeout: Seconds for all of it, from now on; None for the handler's ``timeout``.
             on_progress: Called with the phase, the bytes that are done and the size of the file.
