@@ -121,6 +121,8 @@ def _defaults(ctx: click.Context, path: Path, table: dict[str, Any]) -> dict[str
     known = own if table.keys() <= own.keys() else _all_options(ctx) | own
     settings: dict[str, Any] = {}
     for key, value in table.items():
+        if key not in known and isinstance(value, dict):
+            raise _wrong(ctx, path, f"unknown key {key!r}; there are no tables")
         if key not in known:
             raise _wrong(ctx, path, _unknown(key, known))
         try:

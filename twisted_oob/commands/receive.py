@@ -97,7 +97,8 @@ def receive(
     The exit status is 0 at the end by --count or by the answer q; 2 if the command line is wrong;
     3 if there is no connection or no login; 130 after Ctrl-C.
     """
-    asks = sys.stdin.isatty()
+    # A question is written on stderr, and read from stdin.
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
     secret = None if connection.mode == EMBEDDED else connection.read_secret()
     if not (asks or yes or senders):
         output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")

@@ -231,10 +231,11 @@ class _Sending:
             raise click.UsageError(
                 not_valid("--public-url", self._errand.public_url or "", error)
             ) from None
-        share.startService()
         self._share = share
+        ready = share.ready  # before it fails, or it would log that, too
+        share.startService()
         try:
-            await share.ready
+            await ready
         except CannotListenError as error:
             raise click.UsageError(not_usable("--listen", endpoint, error.socketError)) from None
 
