@@ -104,6 +104,21 @@ def test_shells_complete(typed, shell, words, completed):
     assert completed in typed(env=environment).output
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("send ho", "file"),
+        ("receive --download-dir ho", "dir"),
+        ("check --ca-file ho", "file"),
+        ("check --config ho", "file"),
+    ],
+)
+def test_a_shell_completes_paths_by_itself(typed, words, kind):
+    environment = {"_OOB_COMPLETE": "bash_complete", "COMP_WORDS": f"oob {words}"}
+    environment["COMP_CWORD"] = str(len(words.split()))
+    assert typed(env=environment).output == f"{kind},ho\n"
+
+
 def test_a_shell_gets_its_script(typed):
     assert "_OOB_COMPLETE=bash_complete" in typed(env={"_OOB_COMPLETE": "bash_source"}).output
 

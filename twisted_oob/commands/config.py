@@ -80,6 +80,7 @@ def config_option(function: _Decorated) -> _Decorated:
     return click.option(
         "--config",
         metavar="FILE",
+        type=click.Path(),
         is_eager=True,
         expose_value=False,
         callback=_load,
