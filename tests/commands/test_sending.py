@@ -14,6 +14,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.support.network import DOMAIN
 from twisted_oob.commands.sending import MOST_AT_ONCE, server_networks
@@ -249,6 +250,21 @@ async def test_without_a_server_the_files_are_closed(errands, network, file):
     assert await errands.send(file, to=DOMAIN) == 3
     assert errands.written().err.startswith("oob send: 127.0.0.1:")
     assert errands.items[0].source.closed
+
+
+@pytest.mark.parametrize(("to", "warnings"), [("bob@far.example", 1), (DOMAIN, 0)])
+@pytest_twisted.ensureDeferred
+async def test_who_is_elsewhere_may_not_reach_a_share_of_this_machine(
+    errands, network, file, to, warnings
+):
+    await network.start()
+    with capturedLogs() as logged:
+        await errands.send(file, to=to)
+    found = [formatEvent(event) for event in logged if event["log_level"] == LogLevel.warn]
+    assert len(found) == warnings
+    for line in found:
+        assert "bob@far.example may not reach the shared file" in line
+        assert "--public-url" in line
 
 
 @pytest_twisted.ensureDeferred
