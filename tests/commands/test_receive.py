@@ -148,6 +148,6 @@ async def test_ctrl_c_in_the_middle_of_a_file_leaves_nothing(oob, tmp_path):
     assert await in_time(sent) == "wait"
     assert "no files were received" in receive.output
     assert "Traceback" not in receive.output
-    assert [path.name for path in tmp_path.rglob("*")] == ["oob-responder.secret"]
+    assert list(tmp_path.rglob("*")) == []
     await sender.stop()
     await web.stop()
