@@ -12,12 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.support.network import DOMAIN
+from tests.support.waiting import in_time
 from twisted_oob.commands.sending import MOST_AT_ONCE, server_networks
+from twisted_oob.files.shared_file import SharedFile
 
 pytest_plugins = ["tests.support.errands"]
 
@@ -164,6 +166,27 @@ async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, 
     }
     assert len(ends) == 2
     assert summary == {"event": "summary", "ok": 0, "failed": 2}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_stops_while_a_file_is_hashed_is_told_at_once(
+    errands, network, file, monkeypatch
+):
+    hashing = Deferred()
+
+    def forever(*_words):
+        hashing.callback(None)
+        return Deferred()
+
+    monkeypatch.setattr(SharedFile, "hash", forever)
+    await network.start()
+    sending = errands.start(file, to=DOMAIN)
+    await in_time(hashing)
+    await network.embedded.stop()
+    assert await in_time(sending) == 3
+    end = errands.events()[0]
+    assert end["outcome"] == "unavailable"
+    assert end["text"].startswith("the stream was lost: ")
 
 
 @pytest_twisted.ensureDeferred
