@@ -272,10 +272,27 @@ def test_no_secret_is_shown(scheme, secret, host, form, before):
         ("see https://h/a?x=secret", "see https://h/a"),
         ("see https://u:secret@h/a and https://u:secret@h/b", "see https://h/a and https://h/b"),
         ("see https://h/?x=a secret", "see https://h/"),
+        ("u:secret@h/a", "u:h/a"),
+        ("see user:a secret@h/a", "see user:h/a"),
+        ("bob: https://bob:secret@h/a", "bob: https://h/a"),
     ],
 )
 def test_a_text_is_shown_up_to_the_secrets_of_its_url(text, shown):
     assert shown_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice@example.org is not in your contact list",
+        "no such user: <alice@example.org>",
+        "alice@example.org/oob: gone",
+        "b\u00fccher@\u00fc.example: not now, ask carol@example.org",
+        "127.0.0.1:5347: alice@example.org is not known there",
+    ],
+)
+def test_addresses_in_a_text_are_whole(text):
+    assert shown_text(text) == text
 
 
 LONG = ["/" * 8192, "a" * 8192, ":" * 8192, "@" * 8192, "//a" * 2700, "https://" + "[" * 8192]

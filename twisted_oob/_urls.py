@@ -75,7 +75,17 @@ _MOST_SHOWN: Final = 200
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _USER_IN_PATH: Final = re.compile(r"(?<=[/\\]{2})[^/\\]*@")
-_BEGINS_A_URL: Final = re.compile(r"\S*[:/\\@?#]")
+_BEGINS_A_URL: Final = re.compile(
+    r"""
+    (?<!\S)
+    (?! (?: [^\s:/\\@?\#]*                                         # a word
+          | [^\s:/\\@?\#]+:[0-9]+                                  # a host and its port
+          | [^\s:/\\@?\#]+@[^\s:/\\@?\#]+ (?: /[^\s:/\\@?\#]* )?  # a JID: it has no secret
+        ) :? (?!\S) )
+    \S
+    """,
+    re.VERBOSE,
+)
 
 
 def to_uri(text: str) -> str:
@@ -225,7 +235,8 @@ def shown_url(url: str) -> str:
 def shown_text(text: str) -> str:
     """Give a text as a log or repr may show it, cut at 200 characters.
 
-    From the first word on that may be a URL, it is shown as ``shown_url`` does.
+    From the first word on that may be a URL, it is shown as ``shown_url`` does. A JID is not one,
+    nor is a word with a colon behind it.
     """
     text = text[:_MOST_SHOWN]
     begins = _BEGINS_A_URL.search(text)

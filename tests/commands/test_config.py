@@ -193,7 +193,7 @@ def test_a_path_is_relative_to_the_file(oob, tmp_path, parameter, written, meant
         ("jdi = 'a@b.c'", "unknown key 'jdi'; did you mean 'jid'?"),
         ("password-file = 'f'", "unknown key 'password-file'; did you mean 'password_file'?"),
         ("unheard_of = 1", "unknown key 'unheard_of'\n"),
-        ("[send]\nvia = 'share'", "unknown key 'send'"),
+        ("[send]\nvia = 'share'", "unknown key 'send'; there are no tables"),
         ("config = 'f'", "unknown key 'config'"),
         ("version = true", "unknown key 'version'"),
         ("words = ['a']", "unknown key 'words'"),

@@ -117,7 +117,7 @@ async def test_a_server_that_never_answers_is_given_up(parse):
         stream = connection.make_stream("secret", reactor)
         connecting = ensureDeferred(connection.connect(stream, clock))
         clock.advance(CONNECT_LIMIT)
-        with pytest.raises(NotConnected, match="no stream within 30 s"):
+        with pytest.raises(NotConnected, match="no login within 30 s"):
             await connecting
     assert not stream.running
     assert clock.getDelayedCalls() == []

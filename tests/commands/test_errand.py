@@ -13,11 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.support.network import DOMAIN
+from tests.support.waiting import in_time
 from twisted_oob.commands.errand import MOST_AT_ONCE, server_networks
+from twisted_oob.files.shared_file import SharedFile
 
 pytest_plugins = ["tests.support.errands"]
 
@@ -171,6 +174,27 @@ async def test_a_server_that_stops_in_the_middle_is_told_for_each_file(errands, 
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_server_that_stops_while_a_file_is_hashed_is_told_at_once(
+    errands, network, file, monkeypatch
+):
+    hashing = Deferred()
+
+    def forever(*_words):
+        hashing.callback(None)
+        return Deferred()
+
+    monkeypatch.setattr(SharedFile, "hash", forever)
+    await network.start()
+    sending = errands.start(file, to=DOMAIN)
+    await in_time(hashing)
+    await network.embedded.stop()
+    assert await in_time(sending) == 3
+    end = errands.events()[0]
+    assert end["outcome"] == "unavailable"
+    assert end["text"].startswith("the stream was lost: ")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_lost_stream_is_one_line_for_a_person(errands, network, file):
     await network.start()
     await errands.peer()
@@ -277,6 +301,21 @@ async def test_without_a_server_the_files_are_closed(errands, network, file):
     assert await errands.send(file, to=DOMAIN) == 3
     assert errands.written().err.startswith("oob send: 127.0.0.1:")
     assert errands.items[0].source.closed
+
+
+@pytest.mark.parametrize(("to", "warnings"), [("bob@far.example", 1), (DOMAIN, 0)])
+@pytest_twisted.ensureDeferred
+async def test_who_is_elsewhere_may_not_reach_a_share_of_this_machine(
+    errands, network, file, to, warnings
+):
+    await network.start()
+    with capturedLogs() as logged:
+        await errands.send(file, to=to)
+    found = [formatEvent(event) for event in logged if event["log_level"] == LogLevel.warn]
+    assert len(found) == warnings
+    for line in found:
+        assert "bob@far.example may not reach the shared file" in line
+        assert "--public-url" in line
 
 
 @pytest_twisted.ensureDeferred

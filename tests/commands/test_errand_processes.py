@@ -36,6 +36,10 @@ class Place:
         match = await self.responder.printed(r"components connect to .*port=(\d+)")
         self._port = match[1]
 
+    @property
+    def listens(self):
+        return f"tcp:{self._port}:interface=127.0.0.1"
+
     def send(self, *words):
         return self._oob("send", "--port", self._port, *words)
 
@@ -85,6 +89,7 @@ async def test_files_arrive_and_each_outcome_has_its_status(place):
     good = place.send("--json", *names, DOMAIN)
     refused = place.send("a.bin", "http://10.0.0.1/x", DOMAIN)
     nobody = place.send("a.bin", "nobody.localhost")
+    busy = place.send("--listen", place.listens, "a.bin", DOMAIN)
 
     assert await good.finished() == 0
     *ends, summary = map(json.loads, good.output.splitlines())
@@ -99,6 +104,11 @@ async def test_files_arrive_and_each_outcome_has_its_status(place):
     assert await nobody.finished() == 4
     assert nobody.output == (
         "a.bin: nobody takes it at nobody.localhost: remote-server-not-found\n"
+    )
+    assert await busy.finished() == 2
+    assert (busy.output, busy.errors) == (
+        "",
+        f"oob send: --listen '{place.listens}' can't be used: Address already in use\n",
     )
     landed = place.folder / "oob-downloads"
     assert {path.name: path.read_bytes() for path in landed.iterdir()} == {

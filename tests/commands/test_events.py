@@ -118,6 +118,10 @@ def test_any_text_comes_back_out_of_json(text):
         ),
         ({"outcome": "timeout"}, "a/b.pdf: bob@example.org/oob gave no answer in time"),
         (
+            {"outcome": "timeout", "how": "message"},
+            "a/b.pdf: bob@example.org/oob did not fetch all of it in time",
+        ),
+        (
             {"outcome": "upload-failed", "url": None, "text": "no space"},
             "a/b.pdf: not sent to bob@example.org/oob, as the upload failed: no space",
         ),

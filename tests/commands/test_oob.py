@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -48,8 +49,7 @@ def test_the_version(typed):
         (["--nope"], "oob: No such option"),
         (["check", "--nope"], "oob check: No such option"),
         (["check", "extra"], "oob check: Got unexpected extra argument (extra)"),
-        (["send"], "oob send: Missing argument 'FILE|URL...'."),
-        (["send", "bob@example.org"], "oob send: Missing argument 'FILE|URL...'."),
+        (["send"], "oob send: give a FILE or URL, and behind it the JID that gets it"),
         (["check", "--port", "x\ny"], "oob check: --port 'x\\ny' is not valid: expected a TCP "),
         (["send", "f", "b@c", "--via", "x"], "oob send: Invalid value for '--via': 'x' is not one"),
     ],
@@ -109,6 +109,21 @@ def test_shells_complete(typed, shell, words, completed):
     assert completed in typed(env=environment).output
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("send ho", "file"),
+        ("receive --download-dir ho", "dir"),
+        ("check --ca-file ho", "file"),
+        ("check --config ho", "file"),
+    ],
+)
+def test_a_shell_completes_paths_by_itself(typed, words, kind):
+    environment = {"_OOB_COMPLETE": "bash_complete", "COMP_WORDS": f"oob {words}"}
+    environment["COMP_CWORD"] = str(len(words.split()))
+    assert typed(env=environment).output == f"{kind},ho\n"
+
+
 def test_a_shell_gets_its_script(typed):
     assert "_OOB_COMPLETE=bash_complete" in typed(env={"_OOB_COMPLETE": "bash_source"}).output
 
@@ -127,6 +142,25 @@ def test_standard_streams_that_are_closed_are_no_fault(tmp_path, closed):
     assert done.returncode == 2
     line = "" if "2>&-" in closed else "oob send: missing: No such file or directory\n"
     assert (done.stdout, done.stderr) == ("", line)
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "send --help", "missing"])
+def test_a_full_disk_is_one_line(words):
+    code = "from twisted_oob.commands.oob import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words.split()],
+            env={"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if words == "missing":
+        assert done.returncode == 2
+    else:
+        line = "oob: the results can't be written: No space left on device\n"
+        assert (done.returncode, done.stderr) == (74, line)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["send", "--help"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
@@ -53,6 +54,19 @@ def test_the_values_of_options(terms, tmp_path):
     assert (given.senders, given.yes, given.count) == (("a@b.c", "d.e"), True, 2)
     assert (given.max_size, given.timeout) == (2048, 7.0)
     assert [str(network) for network in given.networks] == ["10.0.0.0/8"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "asks"), [(("stdin", "stderr"), True), (("stdin",), False), (("stderr",), False)]
+)
+def test_it_asks_if_both_its_ends_are_a_terminal(terms, monkeypatch, ends, asks):
+    streams = {
+        name: SimpleNamespace(isatty=lambda name=name: name in ends) for name in ("stdin", "stderr")
+    }
+    # click has the process's own streams.
+    monkeypatch.setattr("twisted_oob.commands.receive.sys", SimpleNamespace(**streams))
+    given, _ = terms()
+    assert given.asks == asks
 
 
 @pytest.mark.parametrize("words", [["--yes"], ["--from", "*"]])
@@ -134,6 +148,6 @@ async def test_ctrl_c_in_the_middle_of_a_file_leaves_nothing(oob, tmp_path):
     assert await in_time(sent) == "wait"
     assert "no files were received" in receive.output
     assert "Traceback" not in receive.output
-    assert [path.name for path in tmp_path.rglob("*")] == ["oob-responder.secret"]
+    assert list(tmp_path.rglob("*")) == []
     await sender.stop()
     await web.stop()

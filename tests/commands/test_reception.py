@@ -7,11 +7,13 @@ import hashlib
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
 
 from tests.support.hostile_http import answer
 from tests.support.network import SECRET
 from tests.support.waiting import in_time
 from twisted_oob import FileInfo, StreamRefused
+from twisted_oob.commands import reception
 from twisted_oob.commands.connection import Connection
 from twisted_oob.commands.events import OutputClosed, Reporter
 from twisted_oob.commands.modes import COMPONENT, DOMAIN
@@ -27,6 +29,7 @@ PROMPT = "Take it? [y]es, [N]o, [a]lways, [q]uit: "
 async def test_a_file_is_received_and_told(receptions):
     sender = await receptions.start(yes=True, count=1)
     receptions.web.answers = [answer(BODY)]
+    assert receptions.secret_file.stat().st_mode & 0o777 == 0o600
     url = receptions.web.url("/a%20b.txt?key=secret")
     assert await in_time(sender.send_url(DOMAIN, url, "for you")) is None
     assert await in_time(receptions.ended) == 0
@@ -49,9 +52,7 @@ async def test_a_file_is_received_and_told(receptions):
         f"waiting for files to oob.localhost; they land in {receptions.folder}",
         "1 file was received",
     ]
-    # The secret stays, as that of twistd oob-responder does.
-    assert receptions.left() == ["a b.txt", "landed", "new", "secret"]
-    assert receptions.secret_file.stat().st_mode & 0o777 == 0o600
+    assert receptions.left() == ["a b.txt", "landed", "new"]
 
 
 @pytest_twisted.ensureDeferred
@@ -119,7 +120,7 @@ async def test_what_was_cut_leaves_nothing_and_is_answered(receptions):
         await in_time(receptions.ended)
     receptions.ended = None
     assert await in_time(sent) == "wait"
-    assert receptions.left() == ["secret"]
+    assert receptions.left() == []
     assert receptions.output.lines[-1] == "no files were received"
 
 
@@ -169,6 +170,38 @@ async def test_it_joins_a_router_that_is_there_already(receptions, network):
     assert await in_time(sender.send_url(address, receptions.web.url())) is None
     assert await in_time(receptions.ended) == 0
     assert receptions.files() == {"file.bin": BODY}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_secret_that_was_there_stays(receptions):
+    receptions.secret_file.write_text("it")
+    receptions.secret_file.chmod(0o600)
+    await receptions.start(yes=True)
+    receptions.ended.cancel()
+    with pytest.raises(CancelledError):
+        await in_time(receptions.ended)
+    receptions.ended = None
+    assert receptions.left() == ["secret"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_joins_a_router_leaves_it_its_secret(receptions, network, monkeypatch):
+    await network.start()
+    receptions.port = network.port
+
+    def at_the_same_time(path):
+        path.write_text(SECRET)
+        return SECRET
+
+    monkeypatch.setattr(reception, "read_or_create_secret", at_the_same_time)
+    receptions.begin(yes=True)
+    await receptions.output.heard("waiting for files")
+    await deferLater(receptions.reactor, 0)
+    receptions.ended.cancel()
+    with pytest.raises(CancelledError):
+        await in_time(receptions.ended)
+    receptions.ended = None
+    assert receptions.left() == ["secret"]
 
 
 @pytest.mark.parametrize("secret", ["", "another one"])

@@ -91,7 +91,13 @@ def test_a_file_that_may_not_be_read_is_one_line(typed, write, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("a.txt", "b@@c"), "oob send: JID 'b@@c' is not valid: expected a JID, such as bob@"),
+        (("a.txt",), "oob send: give a FILE or URL, and behind it the JID that gets it\n"),
+        ((), "oob send: give a FILE or URL, and behind it the JID that gets it\n"),
+        (
+            ("a.txt", "b b@c"),
+            "oob send: JID 'b b@c' is not valid: expected a JID, such as bob@example.org: its lo",
+        ),
+        (("a.txt", "b@c", "--listen", "unix:x"), "oob send: --public-url must be given with --l"),
         (("a.txt", ""), "oob send: JID '' is not valid: expected a JID"),
         (("missing", "b@c"), "oob send: missing: No such file or directory"),
         (

@@ -133,6 +133,12 @@ def test_every_cause_is_told():
     assert causes(error) == "ValueError: one; KeyError: 'two'"
 
 
+def test_what_says_nothing_is_left_out():
+    lost = net.ConnectionLost()
+    error = wrapped(ResponseFailed, lost, type("_DataLoss", (Exception,), {})())
+    assert causes(error) == f"ConnectionLost: {lost}"
+
+
 @pytest.mark.parametrize("error", [ValueError("x" * 10_000), net.ConnectError(string="y" * 10_000)])
 def test_a_long_cause_is_told_in_part(error):
     told = causes(error)

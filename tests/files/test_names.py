@@ -203,6 +203,12 @@ def test_a_safe_name_stays_as_it_is(text):
     assert file_name(None, f"/%{quoted}") == name
 
 
+@pytest.mark.parametrize("name", ["-rf", "--", ".-.a", " -a", "-", "-.-"])
+def test_no_name_looks_like_an_option(name):
+    for made in (file_name(None, f"/{name}"), file_name(None, "/", offered=name)):
+        assert made in {"rf", "a", "file"}
+
+
 def test_a_header_is_read_only_so_far():
     assert file_name(b"x;" + b" " * 1000 + b"filename=b", "/a") == "b"
     assert file_name(b"x;" + b" " * 5000 + b"filename=b", "/a") == "a"

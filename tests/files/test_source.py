@@ -158,6 +158,11 @@ def test_progress_of_hashing(tmp_path):
     source.close()
 
 
+def test_a_file_that_does_not_tell_its_size_is_an_error():
+    with pytest.raises(OSError, match="it does not tell its size; copy it first"):
+        SourceFile("/proc/self/status")
+
+
 def test_an_empty_file_has_a_hash(tmp_path):
     (tmp_path / "empty").touch()
     source = SourceFile(tmp_path / "empty")

@@ -87,6 +87,7 @@ def config_option(function: _Decorated) -> _Decorated:
     return click.option(
         "--config",
         metavar="FILE",
+        type=click.Path(),
         is_eager=True,
         expose_value=False,
         callback=_load,
@@ -128,6 +129,8 @@ def _defaults(ctx: click.Context, path: Path, table: dict[str, Any]) -> dict[str
     known = own if table.keys() <= own.keys() else _all_options(ctx) | own
     settings: dict[str, Any] = {}
     for key, value in table.items():
+        if key not in known and isinstance(value, dict):
+            raise _wrong(ctx, path, f"unknown key {key!r}; there are no tables")
         if key not in known:
             raise _wrong(ctx, path, _unknown(key, known))
         try:

@@ -223,7 +223,7 @@ class Connection:
 
 
 _START: Final = "start `twistd -n oob-responder` or `oob receive` in this folder, or give --jid"
-_LATE: Final = f"no stream within {CONNECT_LIMIT:g} s"
+_LATE: Final = f"no login within {CONNECT_LIMIT:g} s: check that it is an XMPP server"
 
 
 def _ignore(_error: StreamRefused) -> None:

@@ -21,7 +21,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, FirstError
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    FirstError,
+)
 from twisted.internet.error import CannotListenError
 
 from twisted_oob.commands.connection import Connection, NotConnected
@@ -142,6 +148,8 @@ class _Sending:
         self._arrived = 0
         self._progress = Progress(output, errand.recipient.full())
         self._reporter = Reporter(as_json=output.as_json, quiet=output.quiet, aside=output.aside)
+        self._lost = False
+        self._on_their_way: set[Deferred[Delivery]] = set()
         self._handler = OOBHandler(timeout=errand.timeout, reactor=reactor)
         self._handler.setHandlerParent(stream)
         self._attach()
@@ -164,6 +172,7 @@ class _Sending:
     async def run(self) -> int:
         """Send everything, and return the exit status."""
         await self._connection.connect(self._stream, self._reactor)
+        self._stream.on_refused = self._lose
         if self._uploads is not None:
             self._uploads.allow_networks = (
                 *self._errand.allow_networks,
@@ -211,10 +220,11 @@ class _Sending:
             raise click.UsageError(
                 not_valid("--public-url", self._errand.public_url or "", error)
             ) from None
-        share.startService()
         self._share = share
+        ready = share.ready  # before it fails, or it would log that, too
+        share.startService()
         try:
-            await share.ready
+            await ready
         except CannotListenError as error:
             raise click.UsageError(not_usable("--listen", endpoint, error.socketError)) from None
 
@@ -223,17 +233,21 @@ class _Sending:
 
     async def _send(self, sender: FileSender, number: int, item: Item) -> None:
         errand, began = self._errand, self._reactor.seconds()
+        sending = sender.send(
+            errand.recipient,
+            item.given if item.source is None else item.source,
+            errand.desc,
+            via=errand.via,
+            as_=errand.as_,
+            timeout=errand.timeout,
+            on_progress=self._progress.watch(number, item.given),
+        )
+        self._on_their_way.add(sending)
         try:
-            delivery = await sender.send(
-                errand.recipient,
-                item.given if item.source is None else item.source,
-                errand.desc,
-                via=errand.via,
-                as_=errand.as_,
-                timeout=errand.timeout,
-                on_progress=self._progress.watch(number, item.given),
-            )
-        except LOST:
+            delivery = await sending
+        except (*LOST, CancelledError) as error:
+            if isinstance(error, CancelledError) and not self._lost:
+                raise
             self._tell(
                 Lost, item, began, Delivery(outcome=UNAVAILABLE, text=await self._why_lost())
             )
@@ -245,7 +259,17 @@ class _Sending:
         else:
             self._tell(End, item, began, delivery)
         finally:
+            self._on_their_way.discard(sending)
             self._progress.done(number)
+
+    def _lose(self, _error: StreamRefused) -> None:
+        """Give up what is on its way: each tells that the stream is lost.
+
+        A file that is hashed would notice only when it is offered.
+        """
+        self._lost = True
+        for sending in list(self._on_their_way):
+            sending.cancel()
 
     async def _why_lost(self) -> str:
         try:

@@ -82,7 +82,10 @@ class End:
 
     def sentence(self) -> str:
         """Say it in one line."""
-        said = _OUTCOMES[self.outcome].format(to=shown_jid(self.to))
+        form = _OUTCOMES[self.outcome]
+        if (self.outcome, self.how) == (TIMEOUT, "message"):
+            form = "{to} did not fetch all of it in time"
+        said = form.format(to=shown_jid(self.to))
         why = _why(self.text, self.condition) if self.outcome not in ARRIVED else ""
         taken = _taken(self.bytes, self.seconds) if self.outcome in _WHOLE else ""
         return f"{self.what()}: {said}{taken}{why}"
@@ -271,7 +274,7 @@ class Reporter:
                 self._output.write(line + b"\n")
                 self._output.flush()
         except OSError as error:
-            _discard_output()
+            end_output()
             gone = isinstance(error, BrokenPipeError)
             raise OutputClosed(None if gone else error.strerror) from None
 
@@ -314,8 +317,11 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _discard_output() -> None:
-    """Let what is still buffered go nowhere, or Python would complain of it when it ends."""
+def end_output() -> None:
+    """Write no more to standard output.
+
+    What is still buffered goes nowhere, or Python would complain of it when it ends.
+    """
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -11,6 +11,8 @@ from typing import Any, Final
 import click
 
 from twisted_oob._version import __version__
+from twisted_oob.commands.events import end_output
+from twisted_oob.commands.output import NOT_WRITTEN
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
 """The exit status after Ctrl-C, as shells have it."""
@@ -66,6 +68,10 @@ class _Oob(click.Group):
             sys.exit(fail(error))
         except click.Abort:
             sys.exit(_INTERRUPTED)
+        except OSError as error:  # of the help, or the version
+            end_output()
+            click.echo(f"oob: the results can't be written: {error.strerror}", err=True)
+            sys.exit(NOT_WRITTEN)
         sys.exit(status)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import click
+from click.shell_completion import CompletionItem
 
 from twisted_oob.commands.values import not_valid, parsed
 
@@ -20,6 +21,13 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # older ones take none
     def __init__(self, parse: Callable[[str], object], name: str) -> None:
         self.name = name
         self._parse = parse
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Leave a path to the shell, which knows what there is."""
+        kind = {"FILE": "file", "DIR": "dir"}.get(param.human_readable_name if False else self.name)
+        return [] if kind is None else [CompletionItem(incomplete, type=kind)]
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None

@@ -92,12 +92,15 @@ def receive(
     neither --jid nor --component, this is in the place of twistd oob-responder: `oob send FILE
     oob.localhost` in another terminal, in the same folder, reaches it.
 
-    Without a terminal there is nobody to ask: then only --from and --yes take anything.
+    The answer "quit" refuses that file and all that come later, lets those come that were taken
+    before, and ends with status 0. Without a terminal there is nobody to ask: then only --from and
+    --yes take anything.
 
-    The exit status is 0 at the end by --count or by the answer q; 2 if the command line is wrong;
-    3 if there is no connection or no login; 130 after Ctrl-C.
+    The exit status is 0 at the end by --count or by the answer "quit"; 2 if the command line is
+    wrong; 3 if there is no connection or no login; 130 after Ctrl-C.
     """
-    asks = sys.stdin.isatty()
+    # A question is written on stderr, and read from stdin.
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
     secret = None if connection.mode == EMBEDDED else connection.read_secret()
     if not (asks or yes or senders):
         output.warn("there is no terminal to ask on, so nothing is taken: give --from or --yes")

@@ -13,8 +13,8 @@ neither              an embedded router of its own, as ``twistd oob-responder`` 
 ===================  ============================================================================
 
 It ends by ``--count``, by the answer "quit", by Ctrl-C, or if its stream is refused. Then every
-offer without an answer gets one, transfers are cut, and what was created and is still empty or
-unused is removed: part files, the folder, the secret of a router that could not listen.
+offer without an answer gets one, transfers are cut, and what was created for that is removed: part
+files, a folder that is still empty, the secret of its own router.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ class Reception:
         self._output = output
         self._reactor = reactor
         self._received = 0
+        self._joined = False
         self._shows: dict[Arrival, Show | None] = {}
         embedded = connection.mode == EMBEDDED
         policy = FetchPolicy(
@@ -195,7 +196,7 @@ class Reception:
             async with self._on_stream(secret) as address:
                 yield address
             return
-        with _router_secret(self._connection.secret_file) as shared:
+        with self._router_secret() as shared:
             if (embedded := await self._embedded(shared)) is not None:
                 try:
                     yield DOMAIN
@@ -204,6 +205,7 @@ class Reception:
                 return
             try:
                 async with self._on_stream(shared) as address:
+                    self._joined = True
                     self._output.say(f"joined the router that runs at {self._connection.name}")
                     yield address
             except NotConnected as error:
@@ -211,6 +213,26 @@ class Reception:
                     f"{self._connection.name} is taken, but not by a router with the secret in "
                     f"{self._connection.secret_file}: choose another --port ({error.message})"
                 ) from None
+
+    @contextmanager
+    def _router_secret(self) -> Iterator[str]:
+        """Give the router's secret; a file that was created for that goes again in the end.
+
+        Raises:
+            UsageError: The file can't be used.
+        """
+        path = self._connection.secret_file
+        created = not os.path.lexists(path)
+        try:
+            secret = read_or_create_secret(path)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(not_usable("--secret-file", path, error)) from None
+        try:
+            yield secret
+        finally:
+            # A router that was joined still has it: two may have created it at once.
+            if created and not self._joined:
+                path.unlink(missing_ok=True)
 
     async def _embedded(self, secret: str) -> EmbeddedResponder | None:
         """Run a router of our own; None if something else listens where it should.
@@ -361,23 +383,3 @@ def _folder(path: Path) -> Iterator[None]:
         for one in missing:
             with suppress(OSError):  # not empty, or never created
                 one.rmdir()
-
-
-@contextmanager
-def _router_secret(path: Path) -> Iterator[str]:
-    """Give the router's secret; a file that was created for that goes again if nothing used it.
-
-    Raises:
-        UsageError: The file can't be used.
-    """
-    was_there = os.path.lexists(path)
-    try:
-        secret = read_or_create_secret(path)
-    except (OSError, ValueError) as error:
-        raise click.UsageError(not_usable("--secret-file", path, error)) from None
-    try:
-        yield secret
-    except NotConnected:
-        if not was_there:
-            path.unlink(missing_ok=True)
-        raise

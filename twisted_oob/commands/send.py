@@ -37,8 +37,8 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 @click.command(cls=ConfiguredCommand)
-@click.argument("sources", metavar="FILE|URL...", nargs=-1, required=True, type=click.Path())
-@click.argument("recipient", metavar="JID", type=Value(parse_recipient, "JID"))
+@click.argument("sources", metavar="FILE|URL...", nargs=-1, type=click.Path())
+@click.argument("recipient", metavar="JID", required=False, type=Value(parse_recipient, "JID"))
 @click.option(
     "--desc",
     type=Value(parse_text, "TEXT"),
@@ -89,7 +89,7 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 def send(
     *,
     sources: tuple[str, ...],
-    recipient: JID,
+    recipient: JID | None,
     desc: str | None,
     via: str,
     as_: str,
@@ -108,6 +108,11 @@ def send(
     command line is wrong or a file can't be read; 3 if there is no connection or no login; 4 if
     nobody takes files there, or nobody did in time; 5 if an upload failed. The highest counts.
     """
+    # click would say that FILE is missing, also if it is JID.
+    if recipient is None or not sources:
+        raise click.UsageError("give a FILE or URL, and behind it the JID that gets it")
+    if public_url is None and listen.startswith("unix:"):
+        raise click.UsageError("--public-url must be given with --listen unix:...")
     if via == "upload":
         try:
             check_mode(connection.mode, ["--via upload"], {"--via upload": (ACCOUNT, COMPONENT)})

@@ -110,8 +110,14 @@ def parse_allowed(text: str) -> str:
     try:
         AllowList([text])
     except ValueError as error:
-        raise ValueError(f"expected a JID, a domain or * for everybody: {error}") from None
+        raise ValueError(f"expected a JID, a domain or * for everybody{_because(error)}") from None
     return text
+
+
+def _because(error: ValueError) -> str:
+    """Give the reason of an error without the JID, which whoever shows it has written already."""
+    _jid, _is, reason = str(error).partition(" is not a valid JID: ")
+    return f": {reason or error}"
 
 
 def parse_domain(text: str) -> str:
@@ -130,7 +136,7 @@ def parse_recipient(text: str) -> JID:
     try:
         return parse_jid(text)
     except ValueError as error:
-        raise ValueError(f"expected a JID, such as bob@example.org: {error}") from None
+        raise ValueError(f"expected a JID, such as bob@example.org{_because(error)}") from None
 
 
 def parse_account(text: str) -> JID:

@@ -78,7 +78,13 @@ def _roots(error: BaseException) -> Iterator[BaseException]:
 
 def causes(error: BaseException) -> str:
     """Describe an error for our own log, in at most 300 characters."""
-    return "; ".join(f"{type(root).__name__}: {_told(root)}" for root in _roots(error))[:_DETAIL]
+    # What Twisted has a private name and no word for, such as _DataLoss, tells nobody anything.
+    told = [
+        f"{type(root).__name__}: {_told(root)}"
+        for root in _roots(error)
+        if root.args or not type(root).__name__.startswith("_")
+    ]
+    return "; ".join(told)[:_DETAIL]
 
 
 def _told(error: BaseException) -> str:

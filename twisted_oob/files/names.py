@@ -104,8 +104,9 @@ def _safe(name: str) -> str:
     # Windows takes none of these characters in a name, and a colon for a stream of another file.
     name = re.sub(r'[<>:"|?*]', "_", re.sub(r"\s+", " ", name))
     # A leading dot hides a file, and our own part files begin with one; two dots are the folder
-    # above. Windows drops trailing dots and spaces, so "con." would be "con".
-    name = name.strip(" .")
+    # above. A leading dash makes an option of it, as in "rm *". Windows drops trailing dots and
+    # spaces, so "con." would be "con".
+    name = name.lstrip(" .-").rstrip(" .")
     if _RESERVED.match(name):
         name = f"_{name}"
     # Cut the stem: the suffix tells programs how to open the file.

@@ -166,7 +166,11 @@ class Sending:
         except (OSError, ValueError) as error:
             # Neither a lost connection nor a file that we closed is worth a line in the log.
             if isinstance(error, OSError) and not isinstance(error, ConnectionError):
-                self._log.error("can't share {path}: {error}", path=self._source.path, error=error)
+                self._log.error(
+                    "can't share {path} any more: {error}",
+                    path=self._source.path,
+                    error=error.strerror or error,
+                )
             raise SendingStopped from None
         finally:
             if self._timer.active():

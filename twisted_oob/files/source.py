@@ -50,8 +50,8 @@ class SourceFile:
         path: Where it is. A symbolic link is followed now, and never again.
 
     Raises:
-        OSError: It can't be opened, or is no regular file. The text of an IsADirectoryError says
-            how to hand over a folder.
+        OSError: It can't be opened, is no regular file, or does not tell its size. The text of an
+            IsADirectoryError says how to hand over a folder.
         WrongType: The path is no path. It is a TypeError.
 
     Attributes:
@@ -73,6 +73,11 @@ class SourceFile:
         try:
             status = os.fstat(self._fd)
             _check_regular(self.path, status.st_mode)
+            # In /proc, files say that they are empty.
+            if not status.st_size and os.pread(self._fd, 1, 0) and not os.fstat(self._fd).st_size:
+                raise OSError(
+                    errno.EINVAL, "it does not tell its size; copy it first", str(self.path)
+                )
         except BaseException:
             self.close()
             raise

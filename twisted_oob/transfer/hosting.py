@@ -190,7 +190,7 @@ class FileHost:
         if is_loopback(urlsplit(url).hostname or "") and not is_loopback(recipient.host):
             _log.warn(
                 "{recipient} may not reach the shared file: its address is of this machine only. "
-                "Give the share a public URL.",
+                "Set public_url (--public-url) to where it is reached.",
                 recipient=recipient.full(),
             )
         return url
