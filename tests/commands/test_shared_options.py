@@ -8,6 +8,7 @@ import click
 import pytest
 
 from twisted_oob.commands.modes import ACCOUNT, COMPONENT, EMBEDDED
+from twisted_oob.protocol.data import RESOURCE
 
 pytest_plugins = ["tests.support.commands"]
 
@@ -28,14 +29,27 @@ def test_by_default_it_is_the_embedded_router_on_this_machine(parse):
     assert (output.as_json, output.quiet) == (False, False)
 
 
-def test_a_jid_is_an_account_with_our_resource(parse):
+def test_a_jid_is_an_account_whose_resource_the_server_chooses(parse):
     connection, _output = parse(*JID)
-    assert (connection.mode, connection.jid.full()) == (ACCOUNT, "alice@example.org/oob")
+    assert (connection.mode, connection.jid.full()) == (ACCOUNT, "alice@example.org")
     assert (connection.host, connection.port, connection.direct_tls) == (None, None, False)
 
 
 def test_the_resource_of_a_jid_is_kept(parse):
-    assert parse("--jid", "alice@example.org/here")[0].jid.full() == "alice@example.org/here"
+    connection, _output = parse("--jid", "alice@example.org/here")
+    assert connection.jid.full() == "alice@example.org/here"
+    assert connection.at_known_resource() == connection
+
+
+def test_who_receives_binds_the_resource_at_which_senders_ask(parse):
+    connection, _output = parse(*JID)
+    assert connection.at_known_resource().jid.full() == f"alice@example.org/{RESOURCE}"
+    assert connection.jid.full() == "alice@example.org"
+
+
+def test_a_component_has_no_resource(parse, tmp_path):
+    connection, _output = parse(*COMPONENT_WORDS)
+    assert connection.at_known_resource() == connection
 
 
 def test_a_component_has_a_domain_and_a_secret(parse, tmp_path):

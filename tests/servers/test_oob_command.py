@@ -57,6 +57,13 @@ def some(event, *keys):
     return {key: event[key] for key in keys}
 
 
+def assert_is_of(address, account):
+    """The server chooses the resource, which is not the one that a receiver of the account has."""
+    bare, _, resource = address.partition("/")
+    assert bare == account
+    assert resource not in ("", "oob")
+
+
 @pytest.mark.parametrize("via", ["share", "upload"])
 @pytest_twisted.ensureDeferred
 async def test_a_file_is_received(alice, bob, via):
@@ -77,11 +84,8 @@ async def test_a_file_is_received(alice, bob, via):
     assert some(end, "bytes", "sha256") == about(content)
     assert await receives.finished() == 0
     [received] = receives.told("received")
-    assert some(received, "from", "url", "desc") == {
-        "from": f"{ALICE}/oob",
-        "url": end["url"],
-        "desc": "for you",
-    }
+    assert some(received, "url", "desc") == {"url": end["url"], "desc": "for you"}
+    assert_is_of(received["from"], ALICE)
     assert some(received, "bytes", "sha256") == about(content)
     assert (bob.folder / received["file"]).read_bytes() == content
 
@@ -115,9 +119,9 @@ async def test_slixmpp_gets_a_message(alice, reader, via, outcome):
     assert status == 0
     assert some(end, "via", "how", "outcome") == {"via": via, "how": "message", "outcome": outcome}
     message = await reader.next("message")
+    assert_is_of(message.pop("sender"), ALICE)
     assert message == {
         "event": "message",
-        "sender": f"{ALICE}/oob",
         "body": end["url"],
         "url": end["url"],
         "sha256": about(content)["sha256"],
@@ -162,6 +166,20 @@ async def test_check_tells_the_address_the_server_and_what_can_be_uploaded(alice
 
     assert await process.finished() == 0, process.output
     said = process.stdout
-    assert f"{ALICE}/oob" in said
+    [address] = re.findall(r"^address: +(.*)$", said, re.MULTILINE)
+    assert_is_of(address, ALICE)
     assert f"upload.{DOMAIN}" in said
     assert re.search(r"\b100 kB|\b100[, ]?000\b", said)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_for_ones_own_other_device_is_received(alice, tmp_path):
+    receives = await alice.receive("--count", "1")
+    content = alice.file("note.txt", 1000)
+
+    status, [end] = await alice.send("--via", "share", "note.txt", ALICE)
+
+    assert (status, end["outcome"], end["how"]) == (0, "received", "iq")
+    assert await receives.finished() == 0
+    [received] = receives.told("received")
+    assert some(received, "bytes", "sha256") == about(content)

@@ -17,7 +17,7 @@ An error is one line that says what to do.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,7 @@ from twisted_oob.commands.values import (
     not_usable,
 )
 from twisted_oob.errors import StreamRefused
+from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.xmpp.ports import (
     COMPONENT_HOST,
     COMPONENT_PORT,
@@ -67,7 +68,7 @@ class Connection:
 
     Attributes:
         mode: EMBEDDED, ACCOUNT or COMPONENT.
-        jid: The account, with the resource that is asked for.
+        jid: The account. Without a resource, the server chooses one.
         domain: The component's domain; on the embedded router a random one.
         host: The server's host; None for that of ``address``, or if DNS tells.
         port: Its port; likewise.
@@ -110,6 +111,17 @@ class Connection:
     def address(self) -> tuple[str, int]:
         """The host and the port of a component's server, or of the embedded router."""
         return self.host or COMPONENT_HOST, self.port or COMPONENT_PORT
+
+    def at_known_resource(self) -> Connection:
+        """Give this connection with the resource at which others ask, if the JID has no other.
+
+        Only who receives binds it. Two of one account can't have the same, and people send files to
+        themselves.
+        """
+        jid = self.jid
+        if jid is None or jid.resource:
+            return self
+        return replace(self, jid=type(jid)(tuple=(jid.user, jid.host, RESOURCE)))
 
     def read_secret(self) -> str:
         """Read the password or secret; a person at a terminal is asked for a password.

@@ -11,7 +11,6 @@ from typing import Any, Final
 import click
 
 from twisted_oob._version import __version__
-from twisted_oob.commands.events import end_output
 from twisted_oob.commands.output import NOT_WRITTEN
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
@@ -69,6 +68,9 @@ class _Oob(click.Group):
         except click.Abort:
             sys.exit(_INTERRUPTED)
         except OSError as error:  # of the help, or the version
+            # Not above: whoever asks for help should not wait for it.
+            from twisted_oob.commands.events import end_output  # noqa: PLC0415
+
             end_output()
             click.echo(f"oob: the results can't be written: {error.strerror}", err=True)
             sys.exit(NOT_WRITTEN)

@@ -118,4 +118,7 @@ def receive(
         networks=networks,
         timeout=timeout,
     )
-    start(lambda reactor: receive_all(terms, connection, secret, output, reactor), output)
+    start(
+        lambda reactor: receive_all(terms, connection.at_known_resource(), secret, output, reactor),
+        output,
+    )

@@ -99,9 +99,6 @@ def _connection(
     mode: str, ctx: click.Context, values: dict[str, Any], *, default_secret: bool
 ) -> Connection:
     jid = values.pop("jid")
-    if jid is not None and not jid.resource:
-        # Not what was given itself: click keeps it.
-        jid = type(jid)(tuple=(jid.user, jid.host, RESOURCE))
     domain = values.pop("component")
     if mode == EMBEDDED:
         # Nobody else has it there, whoever sends at the same time.
@@ -116,7 +113,8 @@ _OPTIONS: Final = (
         "--jid",
         type=Value(parse_account, "JID"),
         show_default="the embedded router of twistd oob-responder on this machine",
-        help=f"Log in to this account. Without a resource, /{RESOURCE} is bound.",
+        help=f"Log in to this account. Without a resource, oob receive binds /{RESOURCE}, which "
+        "oob send knows; the others let the server choose.",
     ),
     click.option(
         "--password-file",
