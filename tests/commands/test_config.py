@@ -147,7 +147,7 @@ THEIRS = {"password_file": "/p", "host": "h", "port": 7, "direct_tls": True}
     [
         (ACCOUNT, "", {**THEIRS, "jid": "a@b.c/d"}),
         (COMPONENT, "", {"component": "x.y", "secret_file": "/s", "host": "h", "port": 7}),
-        # Another account's password is none of this account's server's business.
+        # A password is for its own account's server alone.
         (ACCOUNT, "--jid e@f.g", {"jid": "e@f.g"}),
         (ACCOUNT, "--jid a@evil.example", {"jid": "a@evil.example"}),
         (ACCOUNT, "--jid A@B.C/other", {**THEIRS, "jid": "A@B.C/other"}),

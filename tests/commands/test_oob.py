@@ -102,7 +102,7 @@ def test_a_question_that_is_interrupted_is_status_130(typed, monkeypatch):
 def test_shells_complete(typed, shell, words, completed):
     last = "" if words.endswith(" ") else words.split()[-1]
     environment = {"_OOB_COMPLETE": f"{shell}_complete", "COMP_WORDS": words}
-    # A fish tells the word, the others where it is.
+    # fish gives the word itself, the other shells where it stands.
     environment["COMP_CWORD"] = last if shell == "fish" else str(len(words.rstrip().split(" ")))
     if last and shell != "fish":
         environment["COMP_CWORD"] = str(len(words.split()) - 1)

@@ -24,7 +24,7 @@ from tests.servers.fleet import (
     content,
     documented,
 )
-from tests.servers.servers import DOMAIN
+from tests.servers.servers import DOMAIN, IN_CI
 from tests.servers.servers import SECRET as PROSODY_SECRET
 from tests.support.network import Sender
 
@@ -84,6 +84,7 @@ async def fleet_on(tmp_path):
         await fleet.stop()
 
 
+@IN_CI
 @pytest_twisted.ensureDeferred
 async def test_each_offer_is_answered_once_by_one_of_three(ejabberd, fleet_on):
     fleet = fleet_on(ejabberd)
@@ -112,6 +113,7 @@ async def test_each_offer_is_answered_once_by_one_of_three(ejabberd, fleet_on):
     }
 
 
+@IN_CI
 @pytest_twisted.ensureDeferred
 async def test_what_a_killed_one_had_stays_unanswered_and_the_others_go_on(own_ejabberd, fleet_on):
     await own_ejabberd.start()

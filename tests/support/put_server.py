@@ -65,8 +65,11 @@ class PutServer(HostileServer):
         return connection
 
     def hold_little(self):
-        """Let the system take few bytes of a connection that is not read."""
-        self._port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        """Let the system take few bytes of a connection that is not read.
+
+        Of far fewer, a busy system drops what comes, and it is sent again seconds later.
+        """
+        self._port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
 
     def began(self, connection):
         if self.early:

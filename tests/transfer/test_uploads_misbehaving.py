@@ -100,7 +100,7 @@ SLOTS = {
         slot("https://upload.example/a\nHost: evil.example", GOOD),
         "the upload service's put url",
     ),
-    "a port that is none": (slot("https://upload.example:0/a", GOOD), "PUT URL can't be used"),
+    "a port that is not one": (slot("https://upload.example:0/a", GOOD), "PUT URL can't be used"),
     "a URL that is too long": (slot(GOOD + "a" * 9000, GOOD), "the upload service's put url"),
     "no PUT": (f"<slot xmlns='{NS}'><get url='{GOOD}'/></slot>", "without both its URLs"),
     "no GET": (f"<slot xmlns='{NS}'><put url='{GOOD}'/></slot>", "without both its URLs"),
@@ -215,7 +215,7 @@ REFUSALS = {
     ),
     "a text without end": (refusal("forbidden", text="a" * 10_000), "forbidden", "a" * 200),
     "a condition of its own": (refusal("x" * 5000), "x" * 100, None),
-    "a stamp that is none": (
+    "a stamp that is no time": (
         refusal("forbidden", more=f"<retry xmlns='{NS}' stamp='tomorrow'/>"),
         "forbidden",
         None,

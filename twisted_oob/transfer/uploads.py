@@ -367,5 +367,5 @@ def _judge(slot: Slot, *, allow_http: bool) -> None:
             ) from None
         if scheme != "https" and not allow_http:
             raise UploadFailed(
-                None, f"the slot's {method} URL is {scheme}, not https; allow_http would take it"
+                None, f"the slot's {method} URL is {scheme}, not https; allow_http=True takes it"
             )
