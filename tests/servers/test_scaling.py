@@ -210,8 +210,7 @@ class Lines:
 
     async def stop(self):
         for sender in self.senders:
-            if not sender.lost.called:
-                await sender.stop()
+            await sender.stop()
 
 
 @pytest_twisted.async_yield_fixture

@@ -54,6 +54,7 @@ class Sender:
         return answer
 
     async def stop(self):
+        """End it, also if its stream is lost: it would go on and try to get another."""
         self.component.stopService()
         await self.lost
 
@@ -104,8 +105,7 @@ class Network:
 
     async def stop(self):
         for sender in self.senders:
-            if not sender.lost.called:
-                await sender.stop()
+            await sender.stop()
         if self.embedded is not None:
             await self.embedded.stop()
         await self.web.stop()

@@ -114,8 +114,7 @@ class Receptions:
 
     async def stop(self):
         for sender in self._senders:
-            if not sender.lost.called:
-                await sender.stop()
+            await sender.stop()
         if self.ended is not None and not self.ended.called:
             self.ended.addErrback(lambda _: None)
             self.ended.cancel()

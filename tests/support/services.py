@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest_twisted
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import ensureDeferred, maybeDeferred
 
 from tests.support.hostile_http import HostileServer
 from tests.support.logins import LoginServer
@@ -82,9 +82,7 @@ class Services:
 
     async def stop(self):
         for sender in self._senders:
-            if not sender.lost.called:
-                sender.component.stopService()
-                await self.soon(sender.lost)
+            await self.soon(ensureDeferred(sender.stop()))
         for service in self._made:
             if service.running:
                 await self.soon(maybeDeferred(service.stopService))

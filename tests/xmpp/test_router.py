@@ -139,9 +139,9 @@ async def test_twisted_words_component_gets_in_and_is_told_when_it_does_not(comp
     xs = await in_time(authd)
     assert list(components.router.routes) == ["words.example"]
     _, failed, bad, _ = connect("wrong")
-    bad.stopTrying()
     with pytest.raises(StreamError, match="wrong handshake") as caught:
         await in_time(failed)
+    bad.stopTrying()  # not before: to be connected makes it try again
     assert caught.value.condition == "not-authorized"
     over = in_time(Deferred())
     xs.addObserver(xmlstream.STREAM_END_EVENT, over.callback)
