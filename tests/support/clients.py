@@ -32,7 +32,7 @@ def body_of(message):
 
 
 def oob_url(message):
-    """Give the one URL of jabber:x:oob; None if there is none, or more than one."""
+    """Give the URL of jabber:x:oob; None unless there is exactly one."""
     urls = [url.text for url in message.findall(f"{OOB}x/{OOB}url")]
     return urls[0] if len(urls) == 1 else None
 

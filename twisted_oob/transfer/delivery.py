@@ -28,8 +28,8 @@ class Delivery:
     ==================  ========================================================================
     ``received``        The peer answered that it has the whole file (an IQ result).
     ``fetched``         The whole file was read once from the share whose URL went in a message.
-    ``sent``            The message is written, and no error came back. Nobody tells if the file
-                        is fetched from where it is.
+    ``sent``            The message is written, and no error came back. Nobody tells us whether
+                        the file is fetched.
     ``not-found``       The peer could not retrieve it.
     ``reject``          The peer, or its server, does not want it.
     ``unavailable``     Nobody is there that takes it. So it is if a message comes back because
