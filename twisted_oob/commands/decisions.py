@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import DeferredSemaphore
 
+from twisted_oob._shown import human_size, printable, shown_jid, shown_name
 from twisted_oob.commands.questions import Answer, Questions
-from twisted_oob.commands.shown import human_size, printable, shown_jid, shown_name
 from twisted_oob.files.names import file_name
 from twisted_oob.files.urls import read_url
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received

@@ -24,8 +24,8 @@ from dataclasses import dataclass, fields
 from typing import Any, BinaryIO, ClassVar, Final
 from urllib.parse import unquote
 
+from twisted_oob._shown import human_rate, human_size, human_time, shown_jid, shown_name
 from twisted_oob._urls import shown_text, shown_url
-from twisted_oob.commands.shown import human_rate, human_size, human_time, shown_jid, shown_name
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT
 from twisted_oob.transfer.delivery import FETCHED, RECEIVED, SENT, TIMEOUT, UPLOAD_FAILED
 

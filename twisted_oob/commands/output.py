@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from twisted_oob.commands.shown import printable
+from twisted_oob._shown import printable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted_oob.commands.shown import shown_name
+from twisted_oob._shown import shown_name
 
 if TYPE_CHECKING:
     from twisted_oob.commands.output import Output

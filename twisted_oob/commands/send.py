@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from twisted_oob._shown import shown_name
 from twisted_oob._urls import shown_url
 from twisted_oob.commands.config import ConfiguredCommand
 from twisted_oob.commands.connection import Connection
@@ -15,7 +16,6 @@ from twisted_oob.commands.modes import ACCOUNT, COMPONENT, check_mode
 from twisted_oob.commands.output import Output
 from twisted_oob.commands.parameters import Value
 from twisted_oob.commands.shared_options import shared_options
-from twisted_oob.commands.shown import shown_name
 from twisted_oob.commands.values import (
     LISTEN,
     TIMEOUT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_oob.commands.shown import human_rate, human_size, human_time, shown_name
+from twisted_oob._shown import human_rate, human_size, human_time, shown_name
 
 
 @pytest.mark.parametrize(
