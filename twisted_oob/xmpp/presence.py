@@ -140,24 +140,25 @@ class PresenceHandler(StreamHandler):
 
     def _show_status(self) -> None:
         """Let others see the status, as soon as they may."""
-        stream = self.bound_stream
-        if stream is None or self._timer is not None or self._status == self._seen_status:
+        if self.bound_stream is None or self._timer is not None:
             return
-        now = self._clock.seconds()
         # A clock that is set back does not make it longer.
-        wait = min(self._seen_since + STATUS_INTERVAL - now, STATUS_INTERVAL)
-        if wait > 0:
-            self._timer = self._clock.callLater(wait, self._interval_over)
+        wait = min(self._seen_since + STATUS_INTERVAL - self._clock.seconds(), STATUS_INTERVAL)
+        if wait <= 0:
+            self._tell_status()
+        elif self._status != self._seen_status:
+            self._timer = self._clock.callLater(wait, self._tell_status)
+
+    def _tell_status(self) -> None:
+        self._timer = None
+        stream = self.bound_stream
+        if stream is None or self._status == self._seen_status:
             return
-        self._seen_status, self._seen_since = self._status, now
+        self._seen_status, self._seen_since = self._status, self._clock.seconds()
         if not _is_component(stream):
             self._show(stream, None, stream.me)
         for me, contact in list(self._shown.values()):
             self._show(stream, contact, me)
-
-    def _interval_over(self) -> None:
-        self._timer = None
-        self._show_status()
 
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Forget whom we have shown our presence, and wait for nothing."""
