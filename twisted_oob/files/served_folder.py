@@ -49,7 +49,7 @@ _LONGEST: Final = 255
 _NOT_SHOWN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NOT_IN_XML: Final = frozenset("\ufffe\uffff")
 # What people put around a name that has spaces.
-_QUOTES: Final = ('""', "''", "``", "“”", "„“", "„”", "‘’", "«»", "»«")
+_QUOTES: Final = ('""', "''", "``", "“”", "„“", "„”", "\u2018\u2019", "«»", "»«")
 
 
 @dataclass(frozen=True, slots=True)
