@@ -139,9 +139,11 @@ class FileGiver:
         Returns:
             A Deferred that fires when nothing is left of it, in no thread either.
         """
+        if self._on_idle is not None:
+            return self._on_idle
         if not self._running:
             return succeed(None)
-        idle = self._on_idle = self._on_idle or Deferred()
+        idle = self._on_idle = Deferred()
         for one in list(self._running):
             one.cancel()
         return idle
@@ -158,9 +160,14 @@ class FileGiver:
     def _ended(self, result: _T, running: Deferred[Any]) -> _T:
         self._running.discard(running)
         if not self._running and self._on_idle is not None:
-            idle, self._on_idle = self._on_idle, None
-            idle.callback(None)
+            # Not before the caller has the result.
+            self._reactor.callLater(0, self._idle)
         return result
+
+    def _idle(self) -> None:
+        idle, self._on_idle = self._on_idle, None
+        if idle is not None:
+            idle.callback(None)
 
     async def _list(self, pattern: str | None) -> Listing:
         if self._listing >= _MOST_LISTINGS:
@@ -173,7 +180,8 @@ class FileGiver:
             finally:
                 self._listings.release()
         except OSError as error:
-            self._log_unreadable(error)
+            # Whoever asked is not told the path, nor what is wrong with it.
+            self._log.warn("can't list the files to give: {why}", why=error.__cause__ or error)
             raise
         finally:
             self._listing -= 1
@@ -193,8 +201,8 @@ class FileGiver:
             ended(end="there is no such file")
             raise
         except OSError as error:
-            ended(end=error.strerror)
-            self._log_unreadable(error)
+            # As a str, it has the path that nobody else is told.
+            ended(end=str(error.__cause__ or error))
             raise
         except CancelledError:
             ended(end="cancelled")
@@ -237,9 +245,3 @@ class FileGiver:
     def _in_thread(self, function: Callable[[_A], _T], argument: _A) -> Deferred[_T]:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, function, argument)
-
-    def _log_unreadable(self, error: OSError) -> None:
-        # Whoever asked is told neither the path nor what is wrong with the folder.
-        cause = error.__cause__
-        if cause is not None:
-            self._log.warn("can't read the folder of files to give: {why}", why=cause)
