@@ -335,18 +335,6 @@ def test_a_file_expires(memory, path):
     assert memory.clock.getDelayedCalls() == []
 
 
-def test_when_a_file_expires_can_be_said_again(memory, path):
-    shared, other = memory.share.add(path, expires=10), memory.share.add(path)
-    memory.clock.advance(9)
-    memory.share.expire(shared, 10)
-    memory.share.expire(other, 5)
-    memory.clock.advance(5)
-    assert (shared.source.closed, other.source.closed) == (False, True)
-    memory.clock.advance(5)
-    assert shared.source.closed
-    assert memory.clock.getDelayedCalls() == []
-
-
 def test_to_close_a_file_cuts_off_who_reads_it(memory, tmp_path):
     (tmp_path / "large").write_bytes(bytes(500_000))
     shared = memory.share.add(tmp_path / "large")

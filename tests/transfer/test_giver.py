@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import formatEvent
 
 from tests.support.fetching import descriptors_in
@@ -224,8 +224,34 @@ async def test_what_is_written_to_the_log_names_the_file_and_no_url(giving, log)
         await in_time(made.give("no\x1b[31m such"))
     assert lines(log) == [
         f"report.pdf for {PHONE}: sent",
-        f"no\ufffd[31m such for {PHONE}: there is no such file",
+        f"no\ufffd[31m such for {PHONE}: [Errno 2] there is no such file",
     ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_why_a_file_did_not_arrive_is_logged_without_the_secrets_of_a_url(giving, log):
+    made = giving(ends=UploadFailed(500, "no: https://files.example/x?token=abc"))
+    await in_time(made.give())
+    [line] = lines(log)
+    assert line.startswith(f"report.pdf for {PHONE}: upload-failed: the upload failed: no: https:")
+    assert "abc" not in line
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_component_without_uploads_shares_the_file_for_some_time(net, path):
+    sending = Sending(component="bot.example", share=net.share, keep=600, bounce_timeout=1)
+    peer = sending.peer(PHONE, takes_iq=False)
+    giver = FileGiver(ServedFolder(path), sending.sender, via="share", reactor=net.reactor)
+    given = in_time(giver.give(PHONE, "Report.pdf", sender="bot.example"))
+    await until(lambda: any(one.name == "message" for one in sending.end.history))
+    message = peer.next_message()
+    assert (message.body, message.info.size) == (message.url, len(DATA))
+    sending.clock.advance(1)
+    assert (await given).outcome == "sent"
+    await in_time(giver.stop())
+    for _ in range(2):
+        answer = await in_time(Deferred.fromCoroutine(net.ask(message.url)))
+        assert (answer.status, answer.body) == (200, DATA)
 
 
 # --- how many

@@ -9,7 +9,6 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.support.sending import BOB, URL, Sending, Uploads
-from tests.support.sharing import NetShare
 from tests.support.streams import outcome, stanza
 from tests.support.waiting import in_time, until
 from twisted_oob import FileTooLarge
@@ -27,17 +26,6 @@ def path(tmp_path):
     path = tmp_path / "cat.png"
     path.write_bytes(DATA)
     return path
-
-
-@pytest_twisted.async_yield_fixture
-async def net():
-    from twisted.internet import reactor
-
-    net = NetShare(reactor)
-    await net.start()
-    yield net
-    await net.stop()
-    assert net.clock.getDelayedCalls() == []
 
 
 def keeping(net=None, **options):

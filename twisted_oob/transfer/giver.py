@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob._checks import check_clock, wrong_type
 from twisted_oob._shown import shown_jid, shown_name
+from twisted_oob._urls import shown_text
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.served_folder import Listing, ServedFolder
 from twisted_oob.files.source import SourceFile
@@ -91,7 +92,8 @@ class FileGiver:
         self._givings: dict[str, int] = {}
         self._listings = DeferredSemaphore(_LISTINGS)
         self._listing = 0
-        self._running: set[Deferred[Any]] = set()
+        # In the order in which they came.
+        self._running: dict[Deferred[Any], None] = {}
         self._on_idle: Deferred[None] | None = None
 
     def list(self, pattern: str | None = None) -> Deferred[Listing]:
@@ -144,7 +146,8 @@ class FileGiver:
         if not self._running:
             return succeed(None)
         idle = self._on_idle = Deferred()
-        for one in list(self._running):
+        # Those that wait go first: otherwise each end would let one of them begin.
+        for one in reversed(list(self._running)):
             one.cancel()
         return idle
 
@@ -154,11 +157,11 @@ class FileGiver:
             job.close()
             return fail(ResourceConstraint("no files are given at the moment; try again later"))
         running: Deferred[_T] = Deferred.fromCoroutine(job)
-        self._running.add(running)
+        self._running[running] = None
         return running.addBoth(self._ended, running)
 
     def _ended(self, result: _T, running: Deferred[Any]) -> _T:
-        self._running.discard(running)
+        self._running.pop(running, None)
         if not self._running and self._on_idle is not None:
             # Not before the caller has the result.
             self._reactor.callLater(0, self._idle)
@@ -197,23 +200,18 @@ class FileGiver:
             await place.turn
             source = await self._open(name)
             delivery = await self._sender.send(recipient, source, via=self._via, sender=sender)
-        except FileNotFoundError:
-            ended(end="there is no such file")
-            raise
-        except OSError as error:
-            # As a str, it has the path that nobody else is told.
-            ended(end=str(error.__cause__ or error))
-            raise
         except CancelledError:
             ended(end="cancelled")
             raise
         except Exception as error:
-            ended(end=str(error))
+            # Of a folder that can't be read, the cause says why.
+            ended(end=str(error.__cause__ or error))
             raise
         finally:
             place.leave()
             self._count(who, -1)
-        ended(end=delivery.outcome)
+        why = "" if delivery.text is None else f": {shown_text(delivery.text)}"
+        ended(end=f"{delivery.outcome}{why}")
         return delivery
 
     def _enter(self, who: str) -> Place:
