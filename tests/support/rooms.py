@@ -1,0 +1,98 @@
+"""A room, played by the test: what it sends to its occupants, as strings."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.words.protocols.jabber.jid import JID
+
+from tests.support.streams import ClientWire, stanza
+from twisted_oob.xmpp.rooms import RoomHandler
+
+ROOM = "plans@rooms.example"
+NICK = "oob"
+OURS = f"{ROOM}/{NICK}"
+NS_USER = "http://jabber.org/protocol/muc#user"
+NS_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+
+
+def user(*codes, inside="", item="<item affiliation='none' role='none'{}>{}</item>", nick=None):
+    """Write what a room says of an occupant."""
+    given = "" if nick is None else f" nick='{nick}'"
+    said = item.format(given, "") + "".join(f"<status code='{code}'/>" for code in codes)
+    return f"<x xmlns='{NS_USER}'>{said}{inside}</x>"
+
+
+def kicked(*codes, reason=None, nick=None):
+    """Write why an occupant is not in a room any more."""
+    given = "" if nick is None else f" nick='{nick}'"
+    said = "" if reason is None else f"<reason>{reason}</reason>"
+    statuses = "".join(f"<status code='{code}'/>" for code in codes)
+    return (
+        f"<x xmlns='{NS_USER}'><item affiliation='none' role='none'{given}>{said}</item>"
+        f"{statuses}</x>"
+    )
+
+
+def refusal(condition, text=None, type_="auth"):
+    """Write why a join is refused."""
+    said = "" if text is None else f"<text xmlns='{NS_STANZAS}'>{text}</text>"
+    return f"<error type='{type_}'><{condition} xmlns='{NS_STANZAS}'/>{said}</error>"
+
+
+class Occupied:
+    """A RoomHandler on a stream that is not open yet, and the room at the other end."""
+
+    def __init__(self, *rooms, wire=ClientWire, **options):
+        self.clock = Clock()
+        self.said = []
+        self.end = wire()
+        self.handler = RoomHandler(
+            rooms or [(JID(ROOM), NICK)],
+            lambda occupant, message: self.said.append((occupant.full(), str(message.body))),
+            reactor=self.clock,
+            **options,
+        )
+        self.handler.setHandlerParent(self.end.manager)
+
+    @property
+    def is_in(self):
+        return self.handler.is_in(JID(ROOM))
+
+    def open(self):
+        """Open the stream; gives what is sent at once."""
+        self.end.open()
+        return self.end.sent()
+
+    def entered(self, **options):
+        """Open the stream, and let the room let us in."""
+        self.open()
+        self.present(**options)
+        assert self.is_in
+        return self
+
+    def present(self, nick=NICK, codes=("110",), **attributes):
+        """Be the room that tells us of an occupant's presence; by default of our own."""
+        self.receive("presence", kicked(*codes), nick, **attributes)
+
+    def gone(self, *codes, nick=NICK, **more):
+        """Be the room that tells us that an occupant is gone."""
+        self.receive("presence", kicked(*codes, **more), nick, type="unavailable")
+
+    def refuse(self, join, condition, text=None):
+        """Be the room that refuses a join."""
+        error = refusal(condition, text)
+        self.receive("presence", error, NICK, type="error", id=join.get("id"))
+
+    def say(self, body, nick="alice", more="", **attributes):
+        """Be an occupant who says something."""
+        attributes = {"type": "groupchat"} | attributes
+        self.receive("message", f"<body>{body}</body>{more}", nick, **attributes)
+
+    def receive(self, name, children, nick, **attributes):
+        from_ = ROOM if nick is None else f"{ROOM}/{nick}"
+        self.end.receive(stanza(name, children, **({"from_": from_} | attributes)))
+
+    def after(self, seconds):
+        """Let time pass; gives what is sent meanwhile."""
+        self.clock.advance(seconds)
+        return self.end.sent()
