@@ -15,21 +15,14 @@ NS_USER = "http://jabber.org/protocol/muc#user"
 NS_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 
-def user(*codes, inside="", item="<item affiliation='none' role='none'{}>{}</item>", nick=None):
-    """Write what a room says of an occupant."""
-    given = "" if nick is None else f" nick='{nick}'"
-    said = item.format(given, "") + "".join(f"<status code='{code}'/>" for code in codes)
-    return f"<x xmlns='{NS_USER}'>{said}{inside}</x>"
-
-
-def kicked(*codes, reason=None, nick=None):
-    """Write why an occupant is not in a room any more."""
+def told(*codes, reason=None, nick=None, inside=""):
+    """Write what a room tells of an occupant: status codes, and what its item says."""
     given = "" if nick is None else f" nick='{nick}'"
     said = "" if reason is None else f"<reason>{reason}</reason>"
     statuses = "".join(f"<status code='{code}'/>" for code in codes)
     return (
         f"<x xmlns='{NS_USER}'><item affiliation='none' role='none'{given}>{said}</item>"
-        f"{statuses}</x>"
+        f"{statuses}{inside}</x>"
     )
 
 
@@ -72,11 +65,11 @@ class Occupied:
 
     def present(self, nick=NICK, codes=("110",), **attributes):
         """Be the room that tells us of an occupant's presence; by default of our own."""
-        self.receive("presence", kicked(*codes), nick, **attributes)
+        self.receive("presence", told(*codes), nick, **attributes)
 
     def gone(self, *codes, nick=NICK, **more):
         """Be the room that tells us that an occupant is gone."""
-        self.receive("presence", kicked(*codes, **more), nick, type="unavailable")
+        self.receive("presence", told(*codes, **more), nick, type="unavailable")
 
     def refuse(self, join, condition, text=None):
         """Be the room that refuses a join."""
@@ -90,7 +83,9 @@ class Occupied:
 
     def receive(self, name, children, nick, **attributes):
         from_ = ROOM if nick is None else f"{ROOM}/{nick}"
-        self.end.receive(stanza(name, children, **({"from_": from_} | attributes)))
+        self.end.receive(
+            stanza(name, children, **({"from_": from_, "to": self.end.me} | attributes))
+        )
 
     def after(self, seconds):
         """Let time pass; gives what is sent meanwhile."""
