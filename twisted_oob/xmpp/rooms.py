@@ -58,6 +58,9 @@ class RoomHandler(AskingHandler):
         TypeError: An argument is of the wrong kind; the message names it.
         ValueError: A room's JID is not that of a room, a nick can't be one, a room is named twice,
             or the pause is not above 0.
+
+    Attributes:
+        rooms: The rooms' bare JIDs.
     """
 
     def __init__(
@@ -76,15 +79,16 @@ class RoomHandler(AskingHandler):
         self._on_message = on_message
         self._wanted = True
         # By the room's bare JID.
-        self._rooms: dict[str, Occupancy] = {}
+        self._occupancies: dict[str, Occupancy] = {}
         for room, nick in checked_rooms(rooms):
-            self._rooms[room.full()] = Occupancy(room, nick, self, clock, pause=seconds)
+            self._occupancies[room.full()] = Occupancy(room, nick, self, clock, pause=seconds)
+        self.rooms = tuple(one.room for one in self._occupancies.values())
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
         """Return the feature of those who are in rooms (XEP-0045 section 6.2), if we are."""
-        return [DiscoFeature(NS_MUC)] if self._rooms and not nodeIdentifier else []
+        return [DiscoFeature(NS_MUC)] if self._occupancies and not nodeIdentifier else []
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
         """Return no items: which rooms we are in is nobody's business."""
@@ -100,7 +104,7 @@ class RoomHandler(AskingHandler):
         """Leave all rooms, before the stream is closed. No stream joins them again."""
         self._wanted = False
         if self.bound_stream is not None:
-            for occupancy in self._rooms.values():
+            for occupancy in self._occupancies.values():
                 occupancy.leave()
 
     def is_in(self, room: JID) -> bool:
@@ -109,7 +113,7 @@ class RoomHandler(AskingHandler):
         Args:
             room: Its bare JID.
         """
-        occupancy = self._rooms.get(room.full())
+        occupancy = self._occupancies.get(room.full())
         return occupancy is not None and occupancy.is_in
 
     def say(self, room: JID, message: Element) -> bool:
@@ -135,7 +139,7 @@ class RoomHandler(AskingHandler):
     def _stream_opened(self, stream: BoundStream) -> None:
         """Join the rooms."""
         AskingHandler._stream_opened(self, stream)
-        if self._rooms:
+        if self._occupancies:
             self.observe_stream("/presence", self._on_presence)
             self.observe_stream("/message", self._on_stanza)
         if self._wanted:
@@ -144,12 +148,12 @@ class RoomHandler(AskingHandler):
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
         """Be in no room any more."""
         AskingHandler._stream_lost(self, stream, reason)
-        for occupancy in self._rooms.values():
+        for occupancy in self._occupancies.values():
             occupancy.stream_lost()
 
     def _join_all(self) -> None:
         stream = self.bound_stream
-        for occupancy in self._rooms.values():
+        for occupancy in self._occupancies.values():
             # What is sent may lose the stream.
             if stream is not None and self.bound_stream is stream:
                 occupancy.join()
@@ -160,7 +164,7 @@ class RoomHandler(AskingHandler):
             sender = parse_jid(stanza.getAttribute("from"))
         except ValueError:
             return None, None
-        occupancy = self._rooms.get(sender.userhost())
+        occupancy = self._occupancies.get(sender.userhost())
         if occupancy is not None:
             occupancy.heard()
         return occupancy, sender
