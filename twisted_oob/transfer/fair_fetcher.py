@@ -33,7 +33,7 @@ Two kinds differ in how they wait:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -79,7 +79,7 @@ class Wanted:
     what: str
     sender: JID | None
     name: str
-    url: str
+    url: str = field(repr=False)
     info: FileInfo | None = None
     patient: bool = False
     fetcher: Any = None
