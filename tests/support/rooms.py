@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail, succeed
 from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.streams import ClientWire, stanza
+from twisted_oob import FetchedFile, OOBResponder
+from twisted_oob.errors import FetchFailed
+from twisted_oob.transfer.room_frontend import RoomFrontend
 from twisted_oob.xmpp.rooms import RoomHandler
 
 ROOM = "plans@rooms.example"
@@ -32,20 +36,14 @@ def refusal(condition, text=None, type_="auth"):
     return f"<error type='{type_}'><{condition} xmlns='{NS_STANZAS}'/>{said}</error>"
 
 
-class Occupied:
-    """A RoomHandler on a stream that is not open yet, and the room at the other end."""
+class Room:
+    """The room at the other end of a handler's stream, which is not open yet."""
 
-    def __init__(self, *rooms, wire=ClientWire, **options):
-        self.clock = Clock()
-        self.said = []
+    def __init__(self, handler, clock, wire=ClientWire):
+        self.clock = clock
         self.end = wire()
-        self.handler = RoomHandler(
-            rooms or [(JID(ROOM), NICK)],
-            lambda occupant, message: self.said.append((occupant.full(), str(message.body))),
-            reactor=self.clock,
-            **options,
-        )
-        self.handler.setHandlerParent(self.end.manager)
+        self.handler = handler
+        handler.setHandlerParent(self.end.manager)
 
     @property
     def is_in(self):
@@ -90,4 +88,76 @@ class Occupied:
     def after(self, seconds):
         """Let time pass; gives what is sent meanwhile."""
         self.clock.advance(seconds)
+        return self.end.sent()
+
+
+class Occupied(Room):
+    """A RoomHandler, and the room. ``said``: what was given, with the address of who said it."""
+
+    def __init__(self, *rooms, wire=ClientWire, **options):
+        self.said = []
+        clock = Clock()
+        handler = RoomHandler(
+            rooms or [(JID(ROOM), NICK)],
+            lambda occupant, message: self.said.append((occupant.full(), str(message.body))),
+            reactor=clock,
+            **options,
+        )
+        super().__init__(handler, clock, wire)
+
+
+class FolderFetcher:
+    """In the place of a Fetcher. ``urls``: what was asked for.
+
+    A URL that ends with a number is not fetched: the number is an HTTP status.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.urls = []
+        self.leftovers = 0
+
+    def remove_leftovers(self):
+        return self.leftovers
+
+    def fetch(self, url, *, info=None):
+        self.urls.append(url)
+        name = url.rpartition("/")[2]
+        if name.isdigit():
+            return fail(FetchFailed(f"HTTP status {name}", detail=f"from {url}"))
+        return succeed(FetchedFile(path=self.folder / name, size=1200, sha256="0" * 64, url=url))
+
+
+class Keeping(Room):
+    """A RoomFrontend that is started, and the room. ``fetchers``: by the folder's name."""
+
+    def __init__(self, folder, *rooms, wire=ClientWire, start=True, **options):
+        self.fetchers = {}
+        clock = Clock()
+        self.main = FolderFetcher(folder)
+        self.responder = OOBResponder(self.main, allow_from=[], reactor=clock, concurrency=1)
+        frontend = RoomFrontend(
+            self.responder,
+            rooms or [(JID(ROOM), NICK)],
+            folder=folder,
+            make_fetcher=self._fetcher,
+            **options,
+        )
+        super().__init__(frontend, clock, wire)
+        if start:
+            frontend.start()
+
+    def _fetcher(self, folder):
+        assert folder.is_dir()
+        return self.fetchers.setdefault(folder.name, FolderFetcher(folder))
+
+    @property
+    def urls(self):
+        """What was asked for from the room."""
+        assert self.main.urls == []
+        return self.fetchers[ROOM].urls
+
+    def share(self, url, nick="alice", more="", **attributes):
+        """Be an occupant who shares a file; gives what is said then."""
+        self.say(url, nick, f"<x xmlns='jabber:x:oob'><url>{url}</url></x>{more}", **attributes)
         return self.end.sent()

@@ -3,10 +3,10 @@
 Theory of operation
 ===================
 
-What comes in is what people say in the rooms that the operator joined (see xmpp/rooms.py for what is
-left out there: history, our own, the room's). What goes out are files in folders, and a word in the
-room if one could not be had. Whoever is in a room may share files there: the operator chose the
-room, and the room chooses its occupants.
+What comes in is what people say in the rooms that the operator joined. (What is history, or comes
+from ourselves or from the room, is left out before; see xmpp/rooms.py.) What goes out are files in
+folders, and a word in the room if one could not be had. Whoever is in a room may share files there:
+the operator chose the room, and the room chooses its occupants.
 
 ========  =====================================================  =================================
 step      what goes on                                           what becomes of all else
@@ -45,7 +45,6 @@ from twisted_oob.protocol.seen import Seen
 from twisted_oob.transfer.chat_files import ChatFiles
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
-from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.occupancy import PAUSE
 from twisted_oob.xmpp.rooms import RoomHandler
 
@@ -158,9 +157,7 @@ class RoomFrontend(RoomHandler):
         if files:
             _begin(self._fetch(room, message, files))
 
-    async def _fetch(
-        self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]
-    ) -> None:
+    async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
         lines = self._lines(await room.files.fetch_all(message, files))
         if message.left_out:
             lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
