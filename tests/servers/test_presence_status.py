@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import DeferredQueue
 from twisted.internet.task import Clock
 from twisted.words.xish import domish
 
@@ -12,8 +13,6 @@ from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI
 from tests.support.waiting import in_time
 from twisted_oob import AccountStream, AllowList
 from twisted_oob.xmpp.presence import PresenceHandler
-
-from twisted.internet.defer import DeferredQueue  # isort: skip
 
 pytestmark = IN_CI
 ALICE = f"alice@{DOMAIN}"
