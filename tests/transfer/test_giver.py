@@ -258,7 +258,12 @@ async def test_a_component_without_uploads_shares_the_file_for_some_time(net, pa
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(giving):
+async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(giving, monkeypatch):
+    opened = []
+    open_one = ServedFolder.open
+    monkeypatch.setattr(
+        ServedFolder, "open", lambda folder, name: opened.append(name) or open_one(folder, name)
+    )
     made = giving(ends=None)
     given = [made.give(recipient=f"{BOB}/{number}") for number in range(MOST_OF_ONE)]
     assert isinstance(outcome(made.give()), ResourceConstraint)
@@ -272,8 +277,8 @@ async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(givi
     # There is room for one more now.
     given.append(made.give())
     assert not given[-1].called
-    stopped = made.giver.stop()
-    await in_time(stopped)
+    await in_time(made.giver.stop())
+    assert len(opened) == CONCURRENCY // 2 + 2
     assert all(isinstance(outcome(one), CancelledError) for one in (*given[1:], other))
     assert descriptors_in(made.path) == []
     assert made.sending.is_quiet()
