@@ -61,17 +61,20 @@ class Talk:
 class Room:
     """A service with rooms, by the stream of a Sender; it lets in whoever comes.
 
-    ``heard``: a queue of what was said to its rooms. ``joined``: one of occupants who came.
+    ``heard``: a queue of what was said to its rooms. ``joined`` and ``left``: of occupants.
     """
 
     def __init__(self, sender):
         self._stream = sender.component.xmlstream
-        self.heard, self.joined = DeferredQueue(), DeferredQueue()
+        self.heard, self.joined, self.left = DeferredQueue(), DeferredQueue(), DeferredQueue()
         self._stream.addObserver("/message", self.heard.put)
-        self._stream.addObserver("/presence[not(@type)]", self._join)
+        self._stream.addObserver("/presence", self._see)
 
-    def _join(self, presence):
+    def _see(self, presence):
         occupant, who = presence["to"], presence["from"]
+        if presence.getAttribute("type") == "unavailable":
+            self.left.put((occupant, who))
+            return
         item = f"<x xmlns='{NS_USER}'><item role='participant'/><status code='110'/></x>"
         self._stream.send(f"<presence from='{occupant}' to='{who}'>{item}</presence>")
         self.joined.put((occupant, who))
