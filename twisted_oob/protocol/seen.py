@@ -194,12 +194,16 @@ class Seen:
     def _remember(
         self, memory: _Memory, digest: bytes, lifetime: float, info: FileInfo | None = None
     ) -> bool:
-        """Remember something; tells whether it was remembered before."""
-        known, _info = self._recall(memory, digest)
+        """Remember something, if it is not remembered; tells whether it was.
+
+        To hear of it again makes it no longer: some scripts say the same once a minute.
+        """
+        if self._recall(memory, digest)[0]:
+            return True
         self._count += digest not in memory
         memory[digest] = self._clock.seconds() + lifetime, info
         memory.move_to_end(digest)
-        return known
+        return False
 
     def _trim(self, memory: _Memory) -> None:
         """Forget what is too old or too much."""
