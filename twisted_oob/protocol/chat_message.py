@@ -31,6 +31,7 @@ Nothing that a peer may have sent raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,7 +48,7 @@ from twisted_oob.protocol.fallbacks import body_of, own_words
 from twisted_oob.protocol.messages import OOBMessage, messages_in
 from twisted_oob.protocol.metadata import text_of
 from twisted_oob.protocol.same_file import file_key
-from twisted_oob.protocol.text_urls import urls_in
+from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, urls_in
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 
 MAX_FILES: Final = 20
@@ -71,6 +72,7 @@ _WITHOUT_WORDS: Final = frozenset(
         ("jabber:x:conference", "x"),
     )
 )
+_WORD: Final = re.compile(r"\S+")
 # Ids and threads are sent back, and remembered. Those that clients make have 36 characters.
 _LONGEST_ID: Final = 1023
 
@@ -216,7 +218,8 @@ def _files(stanza: Element, words: str | None) -> list[OOBMessage]:
     shared = messages_in(stanza)
     if words is None:
         return shared
-    in_text = urls_in(_without(words, [file.url for file in shared[:MAX_FILES]]))
+    searched = words[:MAX_TEXT_LENGTH]
+    in_text = urls_in(_without(searched, [file.url for file in shared[:MAX_FILES]]))
     return messages_in(stanza, in_text) if in_text else shared
 
 
@@ -231,7 +234,7 @@ def _without(words: str, urls: list[str]) -> str:
         if "%20" in url:
             for written in (url.replace("%20", " "), unquote(url)):
                 words = words.replace(written, " ")
-    return " ".join(word for word in words.split(" ") if _key_of(word) not in keys)
+    return _WORD.sub(lambda word: "" if _key_of(word[0]) in keys else word[0], words)
 
 
 def _key_of(text: str) -> str | None:
