@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import DeferredQueue
 
 from tests.support.hostile_http import answer
-from tests.support.network import DOMAIN, SENDER
+from tests.support.network import DOMAIN, LOOPBACK, SENDER
 from tests.support.waiting import in_time
+from twisted_oob import (
+    ChatFrontend,
+    Fetcher,
+    FetchPolicy,
+    FileGiver,
+    FileSender,
+    FileShare,
+    OOBHandler,
+    ServedFolder,
+)
+from twisted_oob.xmpp.basics import attach_basics
 
 
 class Person:
@@ -16,17 +27,24 @@ class Person:
 
     def __init__(self, sender):
         self.oob = sender.oob
-        self._said = Deferred()
-        sender.component.xmlstream.addObserver("/message/body", self._hear)
+        self._component = sender.component
+        self._heard = DeferredQueue()
+        self._component.xmlstream.addObserver("/message/body", self._hear)
 
     def _hear(self, message):
-        said, self._said = self._said, Deferred()
-        said.callback(str(message.body))
+        self._heard.put(str(message.body))
+
+    def hear(self):
+        return in_time(self._heard.get())
 
     async def send(self, url, **options):
-        said = self._said
         await self.oob.send_message(DOMAIN, url, **options)
-        return await in_time(said)
+        return await self.hear()
+
+    def write(self, text):
+        message = f"<message to='{DOMAIN}' from='{SENDER}' id='1'><body>{text}</body></message>"
+        self._component.xmlstream.send(message)
+        return self.hear()
 
 
 @pytest_twisted.ensureDeferred
@@ -67,7 +85,48 @@ async def test_a_scheme_that_nobody_here_fetches_is_told(network, url):
 @pytest_twisted.ensureDeferred
 async def test_help_tells_the_largest_file_that_the_policy_allows(network):
     person = Person(await network.start(max_size=2_000_000))
-    said = person._said
-    hello = f"<message to='{DOMAIN}' from='{SENDER}' id='1'><body>hello</body></message>"
-    person.oob.bound_stream.xmlstream.send(hello)
-    assert "of at most 2.0 MB" in await in_time(said)
+    assert "of at most 2.0 MB" in await person.write("hello")
+
+
+@pytest_twisted.async_yield_fixture
+async def giving(network, tmp_path):
+    """A person whom a responder gives files, from a folder with one picture."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "a picture.png").write_bytes(b"a picture")
+    person = Person(await network.start(limits={"messages": False}))
+    attach_basics(person._component, identity=("client", "pc"), name="a person")
+    stream = network.embedded._component
+    handler = OOBHandler()
+    handler.setHandlerParent(stream)
+    share = FileShare("tcp:0:interface=127.0.0.1", reactor=network.reactor)
+    share.startService()
+    sender = FileSender(handler, share=share, keep=60, bounce_timeout=0.01)
+    giver = FileGiver(ServedFolder(folder), sender, reactor=network.reactor)
+    ChatFrontend(network.responder, giver=giver).setHandlerParent(stream)
+    yield person
+    await giver.stop()
+    await share.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_picture_is_listed_and_sent_as_a_message(giving, network, tmp_path):
+    assert "a picture.png (9 bytes, " in await giving.write("list *.png")
+    url = await giving.write("send a picture.png")
+    fetcher = Fetcher(network.reactor, FetchPolicy(allow_networks=(LOOPBACK,)), tmp_path)
+    fetched = await fetcher.fetch(url)
+    assert fetched.path.read_bytes() == b"a picture"
+    # The file was the answer: nothing else is said.
+    assert await giving.write("send ../secret") == "there is no file ../secret"
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_takes_offers_is_asked_to_fetch_and_told_in_the_end(giving):
+    offers = []
+
+    async def on_offer(offer):
+        offers.append(offer.url)
+
+    OOBHandler(on_offer).setHandlerParent(giving._component)
+    assert await giving.write("send a picture.png") == "sent a picture.png (9 bytes)"
+    assert len(offers) == 1
