@@ -268,6 +268,7 @@ def test_names_of_folders_are_safe_and_never_the_same():
     ]
     rooms = {parse_jid(room).full(): folder_name(parse_jid(room)) for room in odd}
     assert rooms["plans@rooms.example"] == "plans@rooms.example"
+    assert rooms[r"c\5cd@rooms.example"].startswith("c_5cd@rooms.example (")
     assert len(rooms) == len(odd) - 1
     names = sorted(rooms.values())
     for one, other in pairwise(names):
