@@ -13,7 +13,7 @@ from tests.support.streams import URL, outcome
 from twisted_oob import FileInfo
 from twisted_oob.errors import FetchFailed, ResourceConstraint
 from twisted_oob.transfer.fair_fetcher import FairFetcher, Wanted
-from twisted_oob.xmpp.gate import Limits
+from twisted_oob.xmpp.gate import Limits, Sender, Verdict
 
 
 class Fair:
@@ -122,6 +122,18 @@ def test_failing_messages_hold_up_neither_what_is_good_nor_the_bound():
     assert len(fair.failures) == 201
 
 
+def test_messages_give_back_nothing_that_malformed_offers_have_cost():
+    fair = Fair()
+    friend = Sender("friend@home.example", allowed=True, own=False)
+    for _ in range(100):
+        assert fair.limits.judge_offer(friend, has_room=True) is Verdict.ADMIT
+    for _ in range(20):
+        fair.want()
+    assert fair.limits.judge_offer(friend, has_room=True) is Verdict.DROP
+    fair.want(patient=False)
+    assert fair.limits.judge_offer(friend, has_room=True) is Verdict.ADMIT
+
+
 def test_a_failing_offer_keeps_its_turn_while_its_answer_waits():
     fair = Fair()
     fair.fetcher.outcome = FetchFailed("no")
@@ -170,6 +182,20 @@ def test_the_turn_of_a_failure_that_is_told_as_it_stops_is_nobodys():
     assert len(fair.fetcher.urls) == begun
     fair.clock.advance(0)
     assert stopped.called
+    assert not fair.kept
+
+
+def test_what_fails_within_the_grace_is_told_at_once():
+    fair = Fair(grace=30)
+    fair.fetcher.outcome = FetchFailed("no")
+    for _ in range(100):
+        fair.want()
+    fair.fetcher.outcome = None
+    one = fair.want()
+    fair.fetches.stop()
+    fair.fetcher.transfers.pop().errback(FetchFailed("no"))
+    assert type(outcome(one)) is FetchFailed
+    fair.clock.advance(0)
     assert not fair.kept
 
 
