@@ -1,4 +1,4 @@
-"""slixmpp as a client that people chat with: it writes messages of every form, and tells what comes.
+"""slixmpp as a person's client: it writes messages of every form, and tells what comes.
 
 It reads its first line of stdin as slixmpp_peer.py does; then commands; the end of stdin ends it:
 
@@ -151,7 +151,8 @@ async def main():
     xmpp.ca_certs = Path(who["ca_file"])
     for number in PLUGINS:
         xmpp.register_plugin(f"xep_{number}")
-    # It tells of a receipt as of any other message, and asks for none unless it is told to.
+    # No person's client takes offers.
+    xmpp.plugin["xep_0030"].del_feature(feature="jabber:iq:oob")
     xmpp.plugin["xep_0184"].auto_ack = False
 
     def present(presence):
