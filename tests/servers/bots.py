@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+from contextlib import contextmanager
 
 from tests.servers.servers import ACCOUNTS, COMPONENTS, DOMAIN, SECRET
 from tests.support.responders import Responder
@@ -61,6 +63,15 @@ class Bot:
         self.process = Responder(self._reactor, self.folder, *self._where, *self._words)
         await self.process.printed(rf"Offers to {re.escape(self.jid)}(/oob)? land in")
         return self
+
+    @contextmanager
+    def held_up(self):
+        """Let it do nothing for as long; what comes meanwhile waits in the system."""
+        self.process.kill("STOP")
+        try:
+            yield
+        finally:
+            self.process.kill(signal.SIGCONT)
 
     @property
     def log(self):
