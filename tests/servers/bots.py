@@ -74,6 +74,11 @@ class Bot:
             self.process.kill(signal.SIGCONT)
 
     @property
+    def address(self):
+        """The address that its stream has, which messages of every type get to."""
+        return self.jid if "@" not in self.jid else f"{self.jid}/oob"
+
+    @property
     def log(self):
         """What it has logged so far."""
         return self.process.output

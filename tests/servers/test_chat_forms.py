@@ -123,7 +123,6 @@ def place(request, server, tmp_path_factory):
     (served / SERVED).write_bytes(b"the sea")
     allowed = [f"{user}@{DOMAIN}" for user in (FRIEND, WORDY)]
     bot = Bot(reactor, server, folder, request.param, "--serve", str(served), allowed=allowed)
-    bot.address = f"{bot.jid}/oob" if request.param == "account" else bot.jid
     web = Web(reactor)
     # An async fixture of this scope that skips breaks the tests after the first.
     try:
