@@ -14,8 +14,8 @@ from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.xmpp.own_address import OwnAddress
 
 if TYPE_CHECKING:
+    from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.transfer.giver import FileGiver
-    from twisted_oob.transfer.responder import OOBResponder
 
 CHAT_FEATURES: Final = (
     NS_X_OOB,
@@ -40,7 +40,7 @@ class ChatFrontend(OwnAddress):
 
     def __init__(
         self,
-        responder: OOBResponder,
+        responder: FetchHost,
         *,
         texts: ChatTexts | None = None,
         giver: FileGiver | None = None,

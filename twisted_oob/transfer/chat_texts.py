@@ -60,7 +60,7 @@ class ChatTexts:
             max_size: The largest file that it takes, in bytes; None if that is not known.
         """
         limit = "" if max_size is None else f" of at most {human_size(max_size)}"
-        lines = [f"Send me a file{limit}, or a link to one, and I keep it."]
+        lines = [f"I keep the files that you send me{limit}, and those that you send links to."]
         if gives_files:
             lines += [
                 "list: tells what files I have; list *.pdf tells only some of them",
@@ -76,7 +76,8 @@ class ChatTexts:
             files: The newest first; at least one.
             more: How many there are beside these.
         """
-        lines = [f"{file.name} ({human_size(file.size)}, {_day(file.modified)})" for file in files]
+        lines = ["I have these files:"]
+        lines += [f"{file.name} ({human_size(file.size)}, {_day(file.modified)})" for file in files]
         if more:
             lines.append(f"and {more} more: list PATTERN shows some, such as list *.pdf")
         return "\n".join(lines)

@@ -131,6 +131,7 @@ class FairFetcher:
 
     Attributes:
         most_open: How many offers can be open at once; more are refused.
+        max_size: The largest file that the fetcher takes, in bytes; None if it does not tell.
         running: How many transfers run now.
         on_running: Each is called with ``running`` whenever that has changed.
     """
@@ -139,6 +140,7 @@ class FairFetcher:
         self, fetcher: Any, *, limits: Limits, reactor: Clock, concurrency: int, grace: float
     ) -> None:
         self.most_open = concurrency * (1 + WAITING_PER_TRANSFER)
+        self.max_size: int | None = getattr(getattr(fetcher, "policy", None), "max_size", None)
         self.running = 0
         self.on_running: list[Callable[[int], object]] = []
         self._fetcher = fetcher

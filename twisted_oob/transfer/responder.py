@@ -13,6 +13,8 @@ fetched      a FairFetcher fetches the file in its turn   result, if it is there
 
 Strangers are turned away first, so that they learn nothing of how busy the responder is. The
 error is raised in ``_on_offer``; OOBHandler makes the stanza of it.
+
+Messages are ChatFrontend's part. It is a handler of its own, which uses the same FairFetcher.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from twisted_oob._checks import check_clock, check_flag, checked_count, wrong_ty
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
+from twisted_oob.transfer.chat import ChatFrontend
 from twisted_oob.transfer.fair_fetcher import FairFetcher, Wanted
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.basics import attach_basics, check_stream
@@ -45,23 +48,35 @@ CONCURRENCY: Final = 8
 class OOBResponder(Service):
     """Fetches the files it is offered, and answers with a result once a whole file is there.
 
+    It takes the files that people send in messages, too, and answers in the chat.
+
     A Twisted service. ``attach`` it to the stream it serves, and run both as a ``ServedStream``,
-    which starts and stops them in the order that lets every offer be answered.
+    which starts and stops them in the order that lets everything be answered.
 
     Args:
         fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
-            ``fetch(url, *, info=None)``. ``info`` is what the offer says of its file, or None.
-        allow_from: Who may make offers: the entries of an AllowList.
+            ``fetch(url, *, info=None)``. ``info`` is what the offer or message says of its file, or
+            None.
+        allow_from: Whose offers and messages are taken: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
-        concurrency: How many transfers run at once. Eight times as many wait for their turn. A
-            sender (a bare JID) has at most half of both, and turns go round among senders. Offers
-            beyond that get resource-constraint, type wait; many of them get no answer.
+        concurrency: How many transfers run at once. Eight times as many offers wait for their turn.
+            A sender (a bare JID) has at most half of both, and turns go round among senders. Offers
+            beyond that get resource-constraint, type wait; many of them get no answer. Besides,
+            2,000 files of messages wait, at most half of them of one sender, whose offers go first.
         grace: Seconds that running transfers get to finish when the responder is stopped.
+        messages: Whether files are taken from messages, too, by a ChatFrontend. An application that
+            gives False can add one of its own to the stream: ``ChatFrontend(responder, ...)``.
 
     Raises:
         TypeError: An argument is of the wrong kind; the message names it.
         ValueError: An entry of ``allow_from`` is not a JID, a domain or ``*``, ``concurrency`` is
             below 1, or ``grace`` is below 0 or endless.
+
+    Attributes:
+        fetches: Fetches the files, those of offers and all others.
+        allowed: The AllowList.
+        limits: How often each sender is answered.
+        clock: The reactor that it was made with.
     """
 
     def __init__(
@@ -92,9 +107,9 @@ class OOBResponder(Service):
     ) -> OOBHandler:
         """Serve a stream.
 
-        Besides offers it answers disco (XEP-0030), version (XEP-0092) and ping (XEP-0199), and
-        every other IQ request with service-unavailable (RFC 6120 section 8.4). All answers are
-        bounded in rate; see ``xmpp/gate.py``.
+        Besides offers and messages it answers disco (XEP-0030), version (XEP-0092) and ping
+        (XEP-0199), and every other IQ request with service-unavailable (RFC 6120 section 8.4). All
+        answers to requests are bounded in rate; see ``xmpp/gate.py``.
 
         Args:
             manager: A Wokkel ``XMPPClient``, ``Component`` or ``InternalComponent``, or any other
@@ -125,6 +140,8 @@ class OOBResponder(Service):
         guard = RequestGuard(RequestGate(senders, self.limits), senders, offer=(NS_IQ_OOB, "query"))
         for handler in (guard, offers):
             handler.setHandlerParent(manager)
+        if self._messages:
+            ChatFrontend(self).setHandlerParent(manager)
         attach_basics(manager, identity=identity, name="Out of Band responder")
         return offers
 
