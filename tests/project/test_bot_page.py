@@ -51,7 +51,7 @@ def test_the_bot_says_what_the_page_says():
     said = [
         texts.stored("report.pdf", 1_200_000),
         texts.failed("report.pdf", "HTTP status 404"),
-        texts.listing([ServedFile("minutes.txt", 3400, day)], 0),
+        *texts.listing([ServedFile("minutes.txt", 3400, day)], 0).splitlines(),
         texts.status(0),
         texts.status(3),
     ]
