@@ -7,9 +7,20 @@ taken out before. Only names, ports, folders and the secret are others than on t
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers.servers import DOMAIN, HTTP_HOST, SECRET, Ejabberd, Prosody
+from pytest_twisted import blockon
+from twisted.internet.defer import ensureDeferred
+
+from tests.servers.servers import (
+    CERTIFICATE_NAMES,
+    DOMAIN,
+    HTTP_HOST,
+    SECRET,
+    Ejabberd,
+    Prosody,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "bot.rst").read_text(encoding="utf-8")
@@ -93,3 +104,17 @@ class BotEjabberd(Ejabberd):
 
 
 DOCUMENTED = {server.name: server for server in (BotProsody, BotEjabberd)}
+
+
+@contextmanager
+def running(name, certificates, folder):
+    """Run one of them in a new folder, as long as the context lasts."""
+    from twisted.internet import reactor
+
+    certificate = certificates.issue(DOMAIN, names=CERTIFICATE_NAMES)
+    made = DOCUMENTED[name](reactor, folder, certificate, certificates.file)
+    blockon(ensureDeferred(made.start()))
+    try:
+        yield made
+    finally:
+        blockon(ensureDeferred(made.stop()))

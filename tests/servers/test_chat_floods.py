@@ -12,10 +12,10 @@ from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from tests.servers.bots import MODES, Bot
-from tests.servers.documented import BotProsody
+from tests.servers.documented import running
 from tests.servers.limited import component
 from tests.servers.peers import SlixmppChat
-from tests.servers.servers import CERTIFICATE_NAMES, DOMAIN, IN_CI, PEER_COMPONENT, SECRET
+from tests.servers.servers import IN_CI, PEER_COMPONENT, SECRET
 from tests.servers.test_chat_forms import Web
 from tests.servers.test_floods import memory
 from tests.support.waiting import in_time
@@ -55,15 +55,10 @@ _JUNK = (
 @pytest.fixture
 def prosody(certificates, tmp_path):
     """Prosody as docs/bot.rst configures it."""
-    from twisted.internet import reactor
-
     folder = tmp_path / "server"
     folder.mkdir()
-    certificate = certificates.issue(DOMAIN, names=CERTIFICATE_NAMES)
-    made = BotProsody(reactor, folder, certificate, certificates.file)
-    blockon(ensureDeferred(made.start()))
-    yield made
-    blockon(ensureDeferred(made.stop()))
+    with running("prosody", certificates, folder) as server:
+        yield server
 
 
 @pytest_twisted.async_yield_fixture

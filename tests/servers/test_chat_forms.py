@@ -11,14 +11,11 @@ from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
 
 from tests.servers.bots import MODES, Bot
+from tests.servers.documented import running
 from tests.servers.peers import SlixmppChat
 from tests.servers.servers import DOMAIN, IN_CI
 from tests.support.hostile_http import HostileServer, answer
 from twisted_oob._shown import human_size
-
-pytestmark = pytest.mark.parametrize(
-    "server", ["prosody", pytest.param("ejabberd", marks=IN_CI)], indirect=True
-)
 
 FRIEND, STRANGER, WORDY = "slixmpp", "anyevent", "bob"
 HOUR, DAY = 3600, 86400
@@ -108,6 +105,13 @@ class Chat:
     def assert_nothing_fetched(self):
         mine = [path for path in self.web.asked if f"-{self.number}." in path]
         assert mine == [f"/{self.name('fence.txt')}"]
+
+
+@pytest.fixture(scope="module", params=["prosody", pytest.param("ejabberd", marks=IN_CI)])
+def server(request, certificates, tmp_path_factory):
+    """A server as docs/bot.rst configures it."""
+    with running(request.param, certificates, tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 @pytest.fixture(

@@ -9,11 +9,16 @@ from twisted.internet.defer import ensureDeferred
 
 from tests.servers.bots import MODES, Bot
 from tests.servers.converse import Converse
+from tests.servers.documented import running
 from tests.servers.servers import IN_CI
 from tests.servers.test_converse import PICTURE, WIDTH
 
-# The one that has a websocket.
-pytestmark = pytest.mark.parametrize("server", ["prosody"], indirect=True)
+
+@pytest.fixture(scope="module")
+def server(certificates, tmp_path_factory):
+    """The one that has a websocket, as docs/bot.rst configures it."""
+    with running("prosody", certificates, tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 @pytest.fixture(
