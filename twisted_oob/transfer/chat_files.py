@@ -1,20 +1,19 @@
 """ChatFiles: fetches the files of chat messages, each file once.
 
-People send a file again if they see no answer soon, clients repeat what they think was lost, and
-corrections name what was named before. So each file of a message is looked up first:
+People send a file again if they see no answer soon. So each file of a message is looked up first:
 
-=====================================  ============================================================
-the same sender named the same URL     what becomes of it
-=====================================  ============================================================
-in the message that this one corrects  left out
-in another message, and it is being    it waits for that transfer, and gets its outcome
-fetched now
-in another message, and it was stored  it gets that outcome
-less than a minute ago
-never, or with another outcome         it is fetched
-=====================================  ============================================================
+=======================================  ==========================================================
+if the same account sent the same URL,   then what becomes of it is
+=======================================  ==========================================================
+and it is being fetched                  the outcome of that transfer, which it waits for
+and it was stored less than a minute     the same outcome
+ago
+and neither is so, or it did not         it is fetched
+=======================================  ==========================================================
 
-All that is kept for this is bounded, and holds digests in the place of URLs and addresses, which
+(That a message came before, or corrects another, shows sooner; see protocol/seen.py.)
+
+What is kept for this is bounded, and holds digests in the place of URLs and addresses, which
 strangers make as long as they like.
 """
 
@@ -33,6 +32,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted_oob._shown import printable
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import file_name
+from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.fair_fetcher import Wanted
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ SAME_FILE: Final = 60.0
 """Seconds after which a file that was stored is fetched again if it is sent again."""
 MOST_STORED: Final = 1000
 """How many files that were stored are remembered; the oldest is forgotten first."""
-MOST_NAMED: Final = 1000
-"""How many messages are remembered for their corrections; the oldest is forgotten first."""
 MOST_WAITING: Final = 100
 """How many messages may wait for one transfer."""
 
@@ -91,25 +89,6 @@ class ChatFiles:
         self._host = host
         self._running: dict[bytes, list[Deferred[Outcome]]] = {}
         self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
-        self._named: OrderedDict[bytes, frozenset[bytes]] = OrderedDict()
-
-    def new_in(self, message: ChatMessage) -> list[OOBMessage]:
-        """Give the files that a message brings; a correction (XEP-0308) brings only new ones.
-
-        The message is remembered, so this is asked once for each.
-        """
-        # All corrections of a message name the first one's id (XEP-0308 section 4).
-        id_ = message.id if message.replaces is None else message.replaces
-        if id_ is None or not (message.files or message.replaces):
-            return list(message.files)
-        key = _digest(message.sender.userhost(), id_)
-        before = self._named.pop(key, frozenset()) if message.replaces else frozenset()
-        named = {_digest(file.url): file for file in message.files}
-        if before or named:
-            self._named[key] = before.union(named)
-            if len(self._named) > MOST_NAMED:
-                self._named.popitem(last=False)
-        return [file for url, file in named.items() if url not in before]
 
     def fetches(self, message: ChatMessage, files: Iterable[OOBMessage]) -> bool:
         """Whether one of these files has to be fetched, as its outcome is not known."""
@@ -183,12 +162,9 @@ class ChatFiles:
 
 
 def _key(message: ChatMessage, file: OOBMessage) -> bytes:
-    return _digest(message.sender.userhost(), file.url)
-
-
-def _digest(*texts: str) -> bytes:
-    # No XML holds a NUL, so no two different lists of texts are the same bytes.
-    return blake2b("\0".join(texts).encode(), digest_size=16).digest()
+    # Neither a JID nor XML holds a NUL.
+    key = f"{message.sender.userhost()}\0{file_key(file.url)}"
+    return blake2b(key.encode(), digest_size=16).digest()
 
 
 def _name_of(file: OOBMessage) -> str:

@@ -16,7 +16,9 @@ MOST_CHARACTERS: Final = 20_000
 """What is longer is cut: servers close the stream for stanzas that are too large."""
 
 # Of any scheme. A reader of messages takes http and https only, but some client may take others.
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://\S*")
+_IN_URLS: Final = "://"
+# The scheme is bounded, or the time would grow with the square of a text's length.
+_URL: Final = re.compile(r"[A-Za-z0-9+.\-]{0,20}://\S*")
 _ENGLISH: Final = ChatTexts()
 
 _P = ParamSpec("_P")
@@ -75,7 +77,7 @@ def _fault_of(text: object) -> str | None:
         return f"is no str, but a {type(text).__name__}"
     if not text.strip():
         return "is empty"
-    if _URL.search(text) is not None:
+    if _IN_URLS in text:
         return "holds a URL, which another responder would fetch"
     if read_command(text, gives_files=True) is not None:
         return "is a command, which another responder would obey"
