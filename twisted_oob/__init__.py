@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from twisted_oob.protocol.messages import OOBMessage
     from twisted_oob.protocol.offers import Offer
     from twisted_oob.protocol.upload_service import UploadService
+    from twisted_oob.transfer.chat import ChatFrontend
+    from twisted_oob.transfer.chat_texts import ChatTexts
     from twisted_oob.transfer.delivery import Delivery
     from twisted_oob.transfer.responder import OOBResponder, ServedStream
     from twisted_oob.transfer.sender import FileSender
@@ -70,6 +72,8 @@ __all__ = [
     "AccountStream",
     "AllowList",
     "AlreadyAnswered",
+    "ChatFrontend",
+    "ChatTexts",
     "ComponentStream",
     "Delivery",
     "ErrorCondition",
@@ -147,6 +151,8 @@ _HOMES: Final = {
     "protocol.offers": ("Offer",),
     "protocol.upload_service": ("UploadService",),
     "transfer.delivery": ("Delivery",),
+    "transfer.chat": ("ChatFrontend",),
+    "transfer.chat_texts": ("ChatTexts",),
     "transfer.responder": (
         "OOBResponder",
         "ServedStream",

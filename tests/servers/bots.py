@@ -11,6 +11,7 @@ from tests.support.responders import Responder
 
 USER = "bot"
 ACCOUNT = f"{USER}@{DOMAIN}"
+ALLOWED = (DOMAIN, *COMPONENTS)
 MODES = ("account", "component")
 
 
@@ -27,9 +28,10 @@ class Bot:
         mode: One of ``MODES``.
         words: More words of its command line.
         user: The account that it logs in to, in the mode ``account``.
+        allowed: Who may make offers and write to it.
     """
 
-    def __init__(self, reactor, server, folder, mode, *words, user=USER):
+    def __init__(self, reactor, server, folder, mode, *words, user=USER, allowed=ALLOWED):
         self.folder = folder / f"bot-{mode}-{user}"
         self.landed = self.folder / "landed"
         self._reactor = reactor
@@ -51,7 +53,7 @@ class Bot:
         self._where = [
             *where,
             *("--ca-file", str(server.ca_file), "--download-dir", "landed"),
-            *(word for name in (DOMAIN, *COMPONENTS) for word in ("--allow-from", name)),
+            *(word for name in allowed for word in ("--allow-from", name)),
             *("--allow-network", "127.0.0.0/8"),
         ]
         self.process = None
@@ -70,6 +72,11 @@ class Bot:
             yield
         finally:
             self.process.kill(signal.SIGCONT)
+
+    @property
+    def address(self):
+        """The address that its stream has, which messages of every type get to."""
+        return self.jid if "@" not in self.jid else f"{self.jid}/oob"
 
     @property
     def log(self):

@@ -16,10 +16,11 @@ from twisted.words.protocols.jabber.jid import JID
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._tls import read_certificates
+from twisted_oob.commands.checked_options import exit_with_error
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
 from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
-from twisted_oob.commands.options import Options, exit_with_error
+from twisted_oob.commands.options import Options
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
