@@ -142,14 +142,14 @@ def test_each_url_is_found_in_whatever_surrounds_it(pieces):
     assert urls_in(text) == list(dict.fromkeys(wanted))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(st.sampled_from(["http://", "https://h", "(", ")", "[", "<", ">", " ", "\u00fc"])))
 def test_no_text_makes_it_fail(pieces):
     for url in urls_in("".join(pieces)):
         assert to_uri(url) == url
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.text())
 def test_no_unicode_makes_it_fail(text):
     urls_in(f"https://{text}")
