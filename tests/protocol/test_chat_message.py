@@ -30,6 +30,7 @@ from twisted_oob.protocol.chat_message import (
     Thread,
     message_kind,
     read_chat_message,
+    sender_of,
 )
 
 URL = "https://h.example/a.pdf"
@@ -131,6 +132,7 @@ def test_a_message_that_is_not_to_be_copied_is_taken():
 @pytest.mark.parametrize("from_", [None, "", "@", "a@b@c", "a" * 2000])
 def test_nobody_wrote_it(from_):
     assert written(body("hello"), x(URL), from_=from_) is None
+    assert sender_of(arrived(from_=from_)) is None
 
 
 @pytest.mark.parametrize("name", ["presence", "iq"])
@@ -225,6 +227,10 @@ FILES = {
     "a space in the text": (
         [x("https://h.example/a%20b.pdf"), body("look: https://h.example/a b.pdf !")],
         ["https://h.example/a%20b.pdf"],
+    ),
+    "a space in the text, and other letters": (
+        [x("https://h.example/\xfc%20b.pdf"), body("look: https://h.example/\xfc b.pdf !")],
+        ["https://h.example/%C3%BC%20b.pdf"],
     ),
     "a space in both": (
         [x("https://h.example/a b.pdf"), body("https://h.example/a b.pdf")],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.written import arrived, body, fallback
@@ -72,3 +74,14 @@ def test_the_words_are_the_writers_own(children, words):
 
 def test_a_message_without_a_body_has_no_text():
     assert body_of(arrived(fallback("urn:a", "<body/>"))) is None
+
+
+def test_many_ranges_cost_no_more_than_their_number():
+    ranges = [f"<body start='{n}' end='{n + 1}'/>" for n in range(0, 20_000, 2)]
+    message = arrived(body("ab" * 200_000), fallback("urn:a", *ranges))
+    text = body_of(message)
+    began = time.process_time()
+    words = own_words(message, text)
+    # Quadratic, it takes more than a second.
+    assert time.process_time() - began < 0.5
+    assert words == "b" * 10_000 + "ab" * 190_000

@@ -279,9 +279,11 @@ def test_many_senders_push_out_those_who_have_been_silent(monkeypatch):
 def test_in_all_the_loudest_forgets_first(monkeypatch):
     monkeypatch.setattr("twisted_oob.protocol.seen.MOST_IN_ALL", 30)
     seen = Seen(Clock())
+    for number in range(5):
+        seen.is_new(said(id_="1", from_=f"a{number}@example.net"))
     for number in range(20):
         seen.is_new(said(id_=f"{number}", from_="loud@example.net"))
-    for number in range(20):
+    for number in range(5, 20):
         seen.is_new(said(id_="1", from_=f"a{number}@example.net"))
         assert len(seen) <= 30
     assert not any(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted_oob._urls import MAX_URL_LENGTH, to_uri
-from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, urls_in
+from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, MAX_URLS, urls_in
 
 A, B = "https://h.example/a.pdf", "http://h.example/b"
 
@@ -68,6 +68,7 @@ TEXTS = {
     "an emoji behind it": (f"{A}\U0001f44d", [A]),
     "Arabic": (f"\u0627\u0646\u0638\u0631 {A}\u060c \u0648{B}\u061f", [A, B]),
     "marks of direction": (f"\u200f{A}\u200f \u2068{B}\u2069", [A, B]),
+    "a joiner behind it": (f"{A}\u200d", [A]),
     "Hindi": (f"\u0926\u0947\u0916\u0947\u0902 {A}\u0964", [A]),
     "a Cyrillic word before it": (f"\u0444\u0430\u0439\u043b:{A}", [A]),
     "an international name": (
@@ -141,14 +142,14 @@ def test_each_url_is_found_in_whatever_surrounds_it(pieces):
     assert urls_in(text) == list(dict.fromkeys(wanted))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(st.sampled_from(["http://", "https://h", "(", ")", "[", "<", ">", " ", "\u00fc"])))
 def test_no_text_makes_it_fail(pieces):
     for url in urls_in("".join(pieces)):
         assert to_uri(url) == url
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.text())
 def test_no_unicode_makes_it_fail(text):
     urls_in(f"https://{text}")
@@ -178,6 +179,12 @@ def test_a_hostile_text_costs_no_more_than_its_length(piece):
     urls_in(text)
     # Quadratic, each takes more than a second.
     assert time.process_time() - began < 0.5
+
+
+def test_of_too_many_urls_the_first_are_found():
+    assert urls_in("".join(f"http://h/{n} " for n in range(2000))) == [
+        f"http://h/{n}" for n in range(MAX_URLS)
+    ]
 
 
 def test_one_url_of_any_characters_costs_no_more_than_its_length():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from twisted.words.xish.domish import Element
 
 from twisted_oob.protocol.chat_message import NS_MUC_USER, NS_RECEIPTS, NS_REPLY
-from twisted_oob.xmpp.characters import replace_non_xml
 from twisted_oob.xmpp.serial import SafeElement
 from twisted_oob.xmpp.tracker import new_id
 
@@ -71,7 +70,7 @@ def build_text(to: JID, text: str, kind: str = "chat", sender: JID | None = None
         sender: The address that it comes from; None for the stream's own.
     """
     message = _message(to, kind, sender)
-    message.addElement("body", content=replace_non_xml(text))
+    message.addElement("body", content=text)
     return message
 
 

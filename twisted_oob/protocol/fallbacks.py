@@ -42,27 +42,26 @@ def own_words(message: Element, body: str) -> str:
         message: What has the text. A range in it that can't be is ignored.
         body: The text.
     """
-    for start, end in sorted(_ranges(message, len(body)), reverse=True):
-        body = body[:start] + body[end:]
-    return body.strip()
+    kept = []
+    position = 0
+    for start, end in sorted(_ranges(message, len(body))):
+        if end > position:
+            kept.append(body[position:start])
+            position = end
+    return "".join([*kept, body[position:]]).strip()
 
 
 def _ranges(message: Element, length: int) -> Iterator[tuple[int, int]]:
-    """Give the ranges to take out, in code points (XEP-0426); none touches another."""
-    taken = sorted(
-        (start, end)
-        for fallback in message.elements()
-        if fallback.name == "fallback"
-        and fallback.uri in _NAMESPACES
-        and fallback.getAttribute("for") not in _OF_FILES
-        for start, end in _marked(fallback, length)
-        if start < end
-    )
-    until = 0
-    for start, end in taken:
-        if end > until:
-            yield max(start, until), end
-            until = end
+    """Give the ranges to take out, in code points (XEP-0426)."""
+    for fallback in message.elements():
+        if (
+            fallback.name == "fallback"
+            and fallback.uri in _NAMESPACES
+            and fallback.getAttribute("for") not in _OF_FILES
+        ):
+            for start, end in _marked(fallback, length):
+                if start < end:
+                    yield start, end
 
 
 def _marked(fallback: Element, length: int) -> Iterator[tuple[int, int]]:
@@ -74,7 +73,7 @@ def _marked(fallback: Element, length: int) -> Iterator[tuple[int, int]]:
             start = _index(part.getAttribute("start", "0"))
             end = _index(part.getAttribute("end", str(length)))
             if start is not None and end is not None:
-                yield start, min(end, length)
+                yield start, end
 
 
 def _index(text: str) -> int | None:

@@ -41,6 +41,8 @@ from twisted_oob._urls import MAX_URL_LENGTH, to_uri
 
 MAX_TEXT_LENGTH: Final = 65536
 """How many characters of a text are searched. Servers let through a few times as many."""
+MAX_URLS: Final = 1000
+"""How many URLs of a text are found. To make URIs of them takes most of the time."""
 
 _SCHEME: Final = re.compile(r"(?<![A-Za-z0-9+])https?://", re.IGNORECASE)
 # White space, control and bidi characters (RFC 3987 section 4.1); what no URI holds; quotes, angle
@@ -73,7 +75,8 @@ def urls_in(text: str) -> list[str]:
     """Find the http and https URLs in a text.
 
     Args:
-        text: Any text. Of a longer one, the first MAX_TEXT_LENGTH characters count.
+        text: Any text. Of a longer one, the first MAX_TEXT_LENGTH characters count, and of more
+            URLs, the first MAX_URLS.
 
     Returns:
         URIs (RFC 3986), each once, in the order of the text. What only looks like a URL is left
@@ -85,8 +88,10 @@ def urls_in(text: str) -> list[str]:
             for url in _written(line):
                 try:
                     found[to_uri(url)] = None
-                except ValueError:  # noqa: PERF203  (each is for itself)
+                except ValueError:
                     continue
+                if len(found) == MAX_URLS:
+                    return list(found)
     return list(found)
 
 

@@ -26,8 +26,8 @@ what                                                                what it gets
 ==================================================================  ==============================
 an offer, if ``most_open`` have no answer yet, or after a stop      resource-constraint, type wait
 a message, if ``most_open`` are in work                             a log line
-a message that is an error, of a room, a headline, or a carbon or   nothing
-another copy of a message
+an error, a headline, a message of a room, or a copy of one, such   nothing
+as a carbon
 a message from our own address, or after a stop                     nothing
 a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
 an offer has brought within the last minute                         in two ways
