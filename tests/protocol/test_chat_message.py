@@ -289,6 +289,11 @@ def test_each_file_once(children, found, order):
     assert all(file.element is message.element for file in message.files)
 
 
+def test_a_file_that_is_only_described_is_for_those_who_remember_it():
+    message = written(sfs(described="<name>a.pdf</name>"))
+    assert (message.body, message.files, message.encrypted) == (None, (), False)
+
+
 def test_what_is_known_of_a_file_comes_from_all_that_name_it():
     message = written(
         body("https://H.example/%61.pdf"),
@@ -391,6 +396,6 @@ def test_nothing_that_a_peer_may_send_raises(attributes, type_, children):
         element["type"] = type_
     message = read_chat_message(element)
     if message is not None:
-        assert message.files or message.body or message.encrypted
+        assert message.body is None or message.body.strip()
         assert len({file.url for file in message.files}) == len(message.files)
     read_chat_message(element_of("message", None, attributes, children))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.jid import JID
 
-from tests.support.written import BOT, FRIEND, OCCUPANT, ROOM, body, written, x
+from tests.support.written import BOT, FRIEND, OCCUPANT, ROOM, attached, body, sfs, written, x
+from twisted_oob import FileInfo
 from twisted_oob.protocol.seen import MOST_IN_ALL, MOST_OF_A_SENDER, MOST_SENDERS, Seen
 
 OWN = "bot@example.org"
@@ -136,7 +137,8 @@ def test_it_is_remembered_for_a_while(make, lifetime):
     assert seen.is_new(make())
     clock.advance(lifetime - 1)
     assert not seen.is_new(make())
-    clock.advance(lifetime)
+    # What came in between makes it no longer.
+    clock.advance(1)
     assert seen.is_new(make())
     clock.advance(2 * DAY)
     seen.is_new(said(id_=None))
@@ -172,7 +174,7 @@ def test_the_files_of_a_message_are_remembered_for_a_day():
     seen.new_files(said(x(URL), id_="1"))
     clock.advance(DAY - 1)
     assert seen.new_files(said(x(URL), replaces("1"))) == ()
-    clock.advance(DAY)
+    clock.advance(1)
     assert names(seen.new_files(said(x(URL), replaces("1")))) == [URL]
 
 
@@ -181,6 +183,74 @@ def test_a_message_without_files_or_without_an_id_has_nothing_to_remember():
     assert seen.new_files(said()) == ()
     assert names(seen.new_files(said(x(URL), id_=None))) == [URL]
     assert len(seen) == 0
+
+
+def described(name):
+    return f"<name>{name}</name>"
+
+
+def shared(*children, **attributes):
+    return written(*children, **{"id_": f"n{next(_ids)}", **attributes})
+
+
+def test_sources_that_are_attached_are_of_the_file_that_was_described():
+    seen = Seen(Clock())
+    assert seen.new_files(shared(sfs(described=described("a.pdf")), id_="1")) == ()
+    message = shared(attached(URL, to="1"), x(URL))
+    (file,) = seen.new_files(message)
+    assert (file.url, file.info) == (URL, FileInfo("a.pdf"))
+    # Another source of it, of which there is only need if the first one was of no use.
+    assert seen.new_files(shared(attached(OTHER, to="1"))) == ()
+    seen.forget(message, file)
+    (file,) = seen.new_files(shared(attached(OTHER, to="1")))
+    assert (file.url, file.info) == (OTHER, FileInfo("a.pdf"))
+
+
+def test_of_several_files_each_has_its_own_sources():
+    seen = Seen(Clock())
+    first = sfs(described=described("a.pdf"), named="a")
+    second = sfs(described=described("b.pdf"), named="b")
+    seen.new_files(shared(first, second, id_="1"))
+    (file,) = seen.new_files(shared(attached(OTHER, to="1", named="b")))
+    assert file.info == FileInfo("b.pdf")
+    (file,) = seen.new_files(shared(attached(URL, to="1")))
+    assert file.info == FileInfo("a.pdf")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "to"),
+    [({"from_": "anna@example.net/x"}, "1"), ({}, "2"), ({"id_": None}, "1")],
+    ids=["of somebody else", "to another message", "to nothing"],
+)
+def test_sources_that_belong_to_nothing_are_a_file_of_which_nothing_is_known(attributes, to):
+    seen = Seen(Clock())
+    id_ = attributes.pop("id_", "1")
+    seen.new_files(shared(sfs(described=described("a.pdf")), id_=id_))
+    (file,) = seen.new_files(shared(attached(URL, to=to), **attributes))
+    assert (file.url, file.info) == (URL, None)
+
+
+def test_another_source_of_a_file_that_had_one_is_no_other_file():
+    seen = Seen(Clock())
+    first = shared(sfs(URL, described=described("a.pdf")), id_="1")
+    (file,) = seen.new_files(first)
+    assert seen.new_files(shared(attached(OTHER, to="1"))) == ()
+    assert names(seen.new_files(shared(attached(OTHER, to="1"), x(URL)))) == [URL]
+    seen.forget(first, file)
+    assert names(seen.new_files(shared(attached(OTHER, to="1")))) == [OTHER]
+
+
+def test_what_could_not_be_had_is_tried_again_if_a_correction_names_it_again():
+    seen = Seen(Clock())
+    first = said(x(URL), x(OTHER), id_="1")
+    files = seen.new_files(first)
+    remembered = len(seen)
+    seen.forget(first, files[0])
+    seen.forget(first, files[0])
+    assert len(seen) == remembered - 2
+    assert names(seen.new_files(said(x(URL), x(OTHER), replaces("1")))) == [URL]
+    seen.forget(said(x(URL), from_="anna@example.net/x"), files[0])
+    seen.forget(said(x(URL), id_=None), files[0])
 
 
 def test_one_sender_pushes_out_only_its_own():

@@ -42,20 +42,20 @@ def x(url, desc=""):
     return f"<x xmlns='jabber:x:oob'><url>{url}</url>{desc}</x>"
 
 
-def sfs(*urls, described="", more=""):
+def sfs(*urls, described="", more="", named=""):
     """Write <file-sharing/>."""
     return (
-        "<file-sharing xmlns='urn:xmpp:sfs:0'>"
+        f"<file-sharing xmlns='urn:xmpp:sfs:0' id='{named}'>"
         f"<file xmlns='urn:xmpp:file:metadata:0'>{described}</file>"
         f"<sources>{_url_data(urls)}{more}</sources></file-sharing>"
     )
 
 
-def attached(*urls, to="m0"):
+def attached(*urls, to="m0", named=""):
     """Write <sources/> that are attached later."""
     return (
         f"<attach-to xmlns='urn:xmpp:message-attaching:1' id='{to}'/>"
-        f"<sources xmlns='urn:xmpp:sfs:0'>{_url_data(urls)}</sources>"
+        f"<sources xmlns='urn:xmpp:sfs:0' id='{named}'>{_url_data(urls)}</sources>"
     )
 
 

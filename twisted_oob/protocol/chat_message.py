@@ -17,6 +17,8 @@ a reaction (XEP-0444), a retraction (XEP-0424), an      only the files that it s
 invitation to a room (XEP-0045, XEP-0249)               for clients that don't know what it is
 an encrypted message (OMEMO, OpenPGP, OTR, XEP-0454)    ``encrypted``; its text is a note, or a key,
                                                         and counts neither as words nor for URLs
+a file's description without a URL (XEP-0447)           no words, no files: for Seen, which knows
+                                                        it when its sources are attached
 a message without words or files, such as a chat        None
 state, a receipt or a subject
 ======================================================  ==========================================
@@ -42,6 +44,7 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
 
 from twisted_oob._urls import to_uri
+from twisted_oob.protocol.attached import described_in
 from twisted_oob.protocol.delay import delayed_since
 from twisted_oob.protocol.encrypted import is_encrypted
 from twisted_oob.protocol.fallbacks import body_of, own_words
@@ -188,7 +191,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
     if encrypted:
         # Such a file is there for those who have the key, which is part of the URL (XEP-0454).
         files = [file for file in files if not file.url.lower().startswith("aesgcm:")]
-    if not files and words is None and not encrypted:
+    if not files and words is None and not encrypted and not any(described_in(stanza)):
         return None
     id_ = _id(stanza)
     request, receipt = (NS_RECEIPTS, "request"), (NS_RECEIPTS, "received")
