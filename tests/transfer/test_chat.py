@@ -104,6 +104,19 @@ def test_names_are_made_safe():
     assert chat.receive(file_message(url)) == ["could not fetch [31mevil.png: HTTP status 404"]
 
 
+def test_what_the_sender_knows_of_a_file_must_be_so_and_names_it():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("its SHA-256 is another one")
+    sharing = (
+        "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'>"
+        "<name>../my cat.png</name><size>9</size></file><sources>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{URL}'/>"
+        "</sources></file-sharing>"
+    )
+    assert chat.write(URL, sharing) == ["could not fetch my cat.png: its SHA-256 is another one"]
+    assert [info.size for info in chat.fetcher.infos] == [9]
+
+
 def test_a_message_with_files_is_work_for_files_whatever_its_text_says():
     chat = Chat()
     assert chat.write("help", x_oob()) == [STORED]
@@ -244,7 +257,10 @@ def test_list_and_send_are_no_commands_without_files_to_give():
 
 def test_an_encrypted_message_is_told_to_be_that_once_an_hour():
     chat = Chat()
-    sentence = "I can't read encrypted messages; turn encryption off for this chat"
+    sentence = (
+        "I can't read encrypted messages: turn encryption off for this chat, and send it again"
+    )
+    assert len(chat.write("hello")) == 1
     assert chat.write("You received a message", ENCRYPTED) == [sentence]
     assert chat.write("You received a message", ENCRYPTED) == []
     chat.clock.advance(HOUR + 1)

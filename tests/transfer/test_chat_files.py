@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from twisted.internet.defer import CancelledError
 from twisted.words.protocols.jabber.error import StanzaError
@@ -9,7 +11,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message, stored, x_oob
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
-from twisted_oob.transfer.chat_files import MOST_WAITING
+from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
 
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
@@ -123,6 +125,25 @@ def test_few_files_are_remembered(monkeypatch):
     for number in [*range(11), 10, 0]:
         chat.receive(file_message(f"https://files.example/{number}"))
     assert [int(url.rpartition("/")[2]) for url in chat.fetcher.urls] == [*range(11), 0]
+
+
+def test_what_was_stored_is_forgotten_after_a_minute():
+    chat = Chat()
+    for number in range(5):
+        chat.receive(file_message(f"https://files.example/{number}"))
+    chat.clock.advance(SAME_FILE + 1)
+    chat.receive(file_message())
+    gc.collect()
+    assert len([one for one in gc.get_objects() if isinstance(one, Outcome)]) == 1
+
+
+def test_files_of_messages_wait_longer_than_offers():
+    chat = Chat(concurrency=1, held=True)
+    for number in range(50):
+        assert chat.receive(file_message(f"https://files.example/{number}")) == []
+    for number in range(50):
+        chat.fetcher.held[number].callback(stored(URL))
+    assert chat.said() == [STORED] * 50
 
 
 # --- how a file ends

@@ -5,8 +5,7 @@ Theory of operation
 
 What comes in are messages of all kinds, from people's clients and from other programs. What goes
 out are receipts, and at most one answer for each message, a text or a file. A message goes through
-these steps. Most of them say no by saying nothing, as whoever says too much to another program may
-never stop.
+these steps. Most of them say no in silence: two programs that answer all they hear never stop.
 
 ============  ==============================================  =====================================
 step          who goes on                                     what becomes of all others
@@ -30,7 +29,7 @@ it has               answer
 ===================  ==============================================================================
 files                a line for each, once all have ended: they are fetched at once, in fair turns
                      (see chat_files.py). None for a correction that names no new one
-encrypted contents   that nobody here can read them. Once an hour, as for help
+encrypted contents   a note that nobody here can read them; once an hour, as for help
 ``help``             help; also a ``send`` that names no file
 ``list``, ``send``   a listing, or the file, which is the answer; only with a FileGiver
 any other text       help, once an hour for each bare JID
@@ -38,7 +37,7 @@ any other text       help, once an hour for each bare JID
 
 Two of these, or one and another bot, must not answer each other without end. So:
 
-- Neither help nor the word about encryption answers a ``<reply/>`` (XEP-0461), and each answer of
+- Neither help nor the note about encryption answers a ``<reply/>`` (XEP-0461), and each answer of
   ours is one. Neither answers what is delayed, as the chat may be over.
 - No text of ours holds a URL or begins with a command, whatever the application's ChatTexts says
   (see checked_texts.py). So no answer of ours is a file or a command to another one.

@@ -129,6 +129,7 @@ class ChatFiles:
         outcome = await self._retrieve(message, file)
         waiting = self._running.pop(key)
         if outcome.size is not None:
+            self._stored.pop(key, None)  # so that it comes last
             self._stored[key] = self._host.clock.seconds(), outcome
         self._forget_old()
         for one in waiting:

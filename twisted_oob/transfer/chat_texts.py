@@ -118,7 +118,9 @@ class ChatTexts:
 
     def encrypted(self) -> str:
         """Say that a message is encrypted, so that nobody here can read it."""
-        return "I can't read encrypted messages; turn encryption off for this chat"
+        return (
+            "I can't read encrypted messages: turn encryption off for this chat, and send it again"
+        )
 
     def status(self, running: int) -> str:
         """Say in the presence how busy the responder is.
