@@ -13,6 +13,7 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
 
 from tests.servers.accounts import LOOPBACK
+from tests.servers.bots import MODES, Bot
 from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
 from tests.support.waiting import in_time, until
 from twisted_oob import (
@@ -47,11 +48,12 @@ def account(reactor, server, user):
 
 
 class Person:
-    """A person in a room. ``heard``: what the others said, and who did."""
+    """A person in a room. ``heard``: what others said, and who did. ``gone``: who went."""
 
     def __init__(self, reactor, server, room, user, nick=None):
         self.room = room
         self.heard = []
+        self.gone = []
         self._stream = account(reactor, server, user)
         self.handler = RoomHandler([(room, nick or user)], self._hear, reactor=reactor)
         self.oob = OOBHandler(reactor=reactor)
@@ -61,10 +63,16 @@ class Person:
     def _hear(self, occupant, message):
         self.heard.append((occupant.resource, str(message.body)))
 
+    def _see(self, presence):
+        sender = JID(presence["from"])
+        if sender.userhost() == self.room.full():
+            self.gone.append(sender.resource)
+
     async def start(self):
         self._stream.startService()
         await in_time(self._stream.ready)
         await until(lambda: self.handler.is_in(self.room))
+        self._stream.xmlstream.addObserver("/presence[@type='unavailable']", self._see)
 
     async def share(self, url):
         """Share a file with the room."""
@@ -317,3 +325,33 @@ async def test_a_room_that_nobody_had_is_made_and_open_to_others(scene):
     scene.alice.handler.leave()
     await scene.joined()
     await scene.person("bob")
+
+
+@pytest_twisted.async_yield_fixture(params=MODES)
+async def bot(request, scene, server, tmp_path):
+    """The command, as an account or a component, in Alice's room."""
+    from twisted.internet import reactor
+
+    words = ("--join", f"{scene.room.full()}/{NICK}", "--talk-in-rooms")
+    made = Bot(reactor, server, tmp_path, request.param, *words)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@IN_CI
+@pytest.mark.parametrize("scene", ["client"], indirect=True)
+@pytest_twisted.ensureDeferred
+async def test_the_command_keeps_files_of_rooms_and_leaves_as_it_ends(scene, bot):
+    room = scene.room.full()
+    await bot.process.printed(f"Joined {room}/{NICK}")
+    url, content = scene.file("plan.bin")
+    await scene.alice.share(url)
+    await until(lambda: scene.alice.heard)
+    assert scene.alice.heard == [(NICK, "stored plan.bin (100 kB)")]
+    assert (bot.landed / room / "plan.bin").read_bytes() == content
+    assert bot.files() == {}
+    await bot.stop()
+    await until(lambda: NICK in scene.alice.gone)
+    assert "Not in the room" not in bot.log
+    assert "Traceback" not in bot.log

@@ -109,7 +109,8 @@ class RoomFrontend(RoomHandler):
         RoomHandler.__init__(self, rooms, self._take, reactor=responder.clock, pause=pause)
         self._talk = check_flag("talk", talk)
         self._responder = responder
-        self._folder = folder
+        # A daemon changes its working directory.
+        self._folder = folder.absolute()
         self._make_fetcher = make_fetcher
         self._texts = CheckedTexts(texts)
         self._seen = Seen(responder.clock)
