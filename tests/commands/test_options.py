@@ -11,7 +11,7 @@ from twisted.words.protocols.jabber.jid import JID
 
 import twisted
 import twisted_oob
-from tests.support.options import NAMES, VALUED, parsed
+from tests.support.options import NAMES, REPEATABLE, VALUED, be_there, parsed
 from twisted_oob import FetchPolicy
 from twisted_oob.commands.options import (
     ACCOUNT,
@@ -19,12 +19,11 @@ from twisted_oob.commands.options import (
     DEFAULTS,
     EMBEDDED,
     Options,
-    exit_with_error,
 )
 from twisted_oob.commands.report import REPORT_OBSERVER
 from twisted_oob.xmpp.ports import CLIENT_PORT, DIRECT_TLS_PORT
 
-FLAGS = {"demo", "direct-tls"}
+FLAGS = {"demo", "direct-tls", "no-messages", "talk-in-rooms"}
 
 
 def error_of(*words):
@@ -53,6 +52,10 @@ def test_defaults(tmp_path, monkeypatch):
         "stall-timeout": 30.0,
         "concurrency": 8,
         "grace": 0.0,
+        "serve-listen": "tcp:0:interface=127.0.0.1",
+        "via": "auto",
+        "join": [],
+        **dict.fromkeys(("serve", "public-url")),
         **dict.fromkeys(("jid", "password-file", "ca-file", "component", "host", "port")),
     }
     assert options.mode == EMBEDDED
@@ -86,11 +89,11 @@ def test_defaults_of_a_component():
 @pytest.mark.parametrize("option", sorted(VALUED))
 def test_an_options_value_is_set(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
+    be_there(tmp_path)
     text, value, others = VALUED[option]
-    value = tmp_path / value if option.endswith(("-file", "-dir")) else value
+    value = tmp_path / value if option.endswith(("-file", "-dir", "serve")) else value
     made = parsed(f"--{option}", text, *others)[option]
-    assert made == ([value] if option.startswith("allow-") else value)
+    assert made == ([value] if option in REPEATABLE else value)
 
 
 def test_repeatable_options_add_up():
@@ -105,11 +108,12 @@ def test_repeatable_options_add_up():
 @pytest.mark.parametrize("option", sorted(VALUED))
 def test_only_a_repeatable_option_may_be_given_twice(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
+    be_there(tmp_path)
     text, _, others = VALUED[option]
     words = (f"--{option}", text)
-    if option in {"allow-from", "allow-network"}:
-        assert len(parsed(*words, *words, *others)[option]) == 2
+    if option in REPEATABLE:
+        other = (words[0], text.replace("Plans", "files"))
+        assert len(parsed(*words, *other, *others)[option]) == 2
     else:
         assert f"--{option} was given twice: it takes one value" in error_of(*words, *words)
 
@@ -164,6 +168,7 @@ GOES_WITH = {
     "host": {ACCOUNT, COMPONENT},
     "port": {ACCOUNT, COMPONENT},
     "component": {COMPONENT},
+    "join": {ACCOUNT, COMPONENT},
 }
 CHOOSING = {
     EMBEDDED: {},
@@ -184,8 +189,10 @@ CHOOSING = {
 )
 def test_an_option_is_accepted_in_its_modes_alone(option, mode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
+    be_there(tmp_path)
     given = dict(CHOOSING[mode]) | {option: VALUED[option][0]}
+    if VALUED[option][2][:1] == ("--serve",):
+        given["serve"] = "served"
     if option == "port" and mode == ACCOUNT:
         given["host"] = "a"
     words = [word for name, text in given.items() for word in (f"--{name}", text)]
@@ -195,12 +202,6 @@ def test_an_option_is_accepted_in_its_modes_alone(option, mode, tmp_path, monkey
         line = error_of(*words)
         assert f"--{option} " in line
         assert "goes with" in line or "exclude each other" in line
-
-
-def test_an_error_ends_the_process_with_one_line_and_status_1():
-    with pytest.raises(SystemExit) as raised:
-        exit_with_error("a reason\nof two  lines")
-    assert raised.value.code == "twistd oob-responder: a reason of two  lines"
 
 
 def test_the_help_tells_each_options_default(monkeypatch):
@@ -221,6 +222,11 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "host": "found by SRV lookup with --jid, 127.0.0.1 with --component",
         "port": f"{CLIENT_PORT} with --jid, {DIRECT_TLS_PORT} with --direct-tls,"
         " 5347 with --component",
+        "serve": "no files are given",
+        "serve-listen": "tcp:0; tcp:0:interface=127.0.0.1 on the embedded router",
+        "public-url": "http, at the address that the server sees us at",
+        "via": "auto",
+        "join": "no rooms",
         "allow-from": "* on the embedded router, the account's domain with --jid;"
         " required with --component",
     }
@@ -230,12 +236,14 @@ def test_the_help_tells_each_options_default(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option", ["download-dir", "listen", "domain", "secret-file", "max-size", "timeout", "grace"]
+    "option",
+    ["download-dir", "listen", "domain", "secret-file", "max-size", "timeout", "grace", "via"],
 )
 def test_a_default_is_what_it_would_be_if_it_were_given(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     key = "grace_embedded" if option == "grace" else option.replace("-", "_")
-    assert parsed(f"--{option}", DEFAULTS[key])[option] == parsed()[option]
+    served = ("--serve", ".") if option == "via" else ()
+    assert parsed(f"--{option}", DEFAULTS[key], *served)[option] == parsed()[option]
 
 
 def test_the_demo_reports_to_the_terminal_alone():

@@ -52,6 +52,8 @@ from twisted_oob.commands import values
         (values.parse_recipient, "me@home.example/desk", JID("me@home.example/desk")),
         (values.parse_public_url, "https://a.example", "https://a.example"),
         (values.parse_public_url, "HTTP://a.example:8080/b c/", "HTTP://a.example:8080/b%20c/"),
+        (values.parse_room, "Plans@c.example/A Nick", JID("plans@c.example/A Nick")),
+        (values.parse_via, "share", "share"),
         (values.parse_text, "two\nlines \N{PARTY POPPER}", "two\nlines \N{PARTY POPPER}"),
         (values.parse_port, "1", 1),
         (values.parse_port, "65535", 65535),
@@ -94,11 +96,22 @@ def test_a_good_value_is_parsed(parse, text, value):
         (values.parse_recipient, ["", "a@@b", "@b", "a@"], "a JID, such as bob@example.org"),
         (
             values.parse_public_url,
-            ["", "a.example", "ftp://a.example", "http://", "http://a?b", "http://a#b"],
+            [
+                "",
+                "a.example",
+                "ftp://a.example",
+                "http://",
+                "http://a?b",
+                "http://a#b",
+                "http://u@a",
+            ],
             "a URL such as https://files.example.org/shared",
         ),
+        (values.parse_room, ["", "a@b", "a@b/", "b/n", "a@@b/n"], "a room with a nick, such as "),
+        (values.parse_via, ["", "Share", "iq"], "auto, share or upload"),
         (values.parse_port, ["", "0", "65536", "-1", "x", "1.0", "000001"], "1 to 65535"),
         (values.parse_directory, [""], "the path of a directory"),
+        (values.parse_served_folder, [""], "the path of a directory"),
     ],
 )
 def test_a_bad_value_is_told_what_would_be_right(parse, wrong, right):
@@ -157,18 +170,25 @@ def test_a_directory_can_not_be_a_file_nor_below_one(tmp_path):
             values.parse_directory(str(path))
 
 
-def test_a_directory_must_be_writable(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("parse", "what", "mode"),
+    [
+        (values.parse_directory, "write", os.W_OK | os.X_OK),
+        (values.parse_served_folder, "read", os.R_OK | os.X_OK),
+    ],
+)
+def test_a_directory_must_be_open_to_us(tmp_path, monkeypatch, parse, what, mode):
     asked = []
 
     def access(path, mode):
         asked.append((path, mode))
         return False
 
-    # Root may write anywhere, so the system's answer is given in its place.
+    # Root may do anything anywhere, so the system's answer is given in its place.
     monkeypatch.setattr(os, "access", access)
-    with pytest.raises(ValueError, match=rf"^no permission to write in {tmp_path}$"):
-        values.parse_directory(str(tmp_path / "missing"))
-    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+    with pytest.raises(ValueError, match=rf"^no permission to {what} in {tmp_path}$"):
+        parse(str(tmp_path))
+    assert asked == [(tmp_path, mode)]
 
 
 def test_a_file_may_be_missing_but_not_its_directory(tmp_path):

@@ -1,11 +1,13 @@
 """converse.js in a headless Chromium, logged in to a server by its websocket.
 
 The page is served by the test's own process, and tells it what a person would see: the page itself
-looks at what it shows, and posts that back. Nothing is loaded from anywhere else.
+looks at what it shows, and posts that back. What a person does, it is told by the test. Nothing is
+loaded from anywhere else.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -16,7 +18,7 @@ from twisted.internet import defer
 from twisted.internet.defer import DeferredQueue
 from twisted.web.pages import notFound
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import Data, File
 
 from tests.servers.servers import ACCOUNTS, DOMAIN, HTTP_HOST
@@ -73,6 +75,8 @@ class Converse:
         self._reactor = reactor
         self._folder = folder
         self._reports = DeferredQueue()
+        self._actions = DeferredQueue()
+        self._shown = []
         self._port = None
         self._program = None
         page = string.Template(_PAGE.read_text(encoding="utf-8")).substitute(
@@ -86,6 +90,7 @@ class Converse:
         root.putChild(b"dist", File(str(dist)))
         root.putChild(b"favicon.ico", notFound())
         root.putChild(b"report", _Reports(self._reports))
+        root.putChild(b"action", _Actions(self._actions))
         self._site = Site(root)
         self._site.noisy = False
 
@@ -103,12 +108,26 @@ class Converse:
         """Wait until a message with this id is shown; give the messages that are, oldest first.
 
         Each is a dict: ``id``; ``text``, what can be read; ``pictures``, the width of each in
-        pixels, 0 if it could not be loaded; ``mentions``, how many things are marked as names.
+        pixels, 0 if it could not be loaded; ``mentions``, how many things are marked as names;
+        ``own``, whether the user wrote it; ``received``, whether it is marked so (XEP-0184);
+        ``reply``, whether it is shown as one (XEP-0461).
         """
-        while True:
-            messages = (await self._next("shown"))["messages"]
-            if last in [message["id"] for message in messages]:
-                return messages
+        return await self.shows(lambda messages: last in [message["id"] for message in messages])
+
+    async def shows(self, enough):
+        """Wait until what is shown is enough; give it."""
+        while not enough(self._shown):
+            self._shown = (await self._next("shown"))["messages"]
+        return self._shown
+
+    def write(self, text):
+        """Type a message, and send it."""
+        self._actions.put({"do": "write", "text": text})
+
+    def share(self, name, media_type, content):
+        """Send a file, as if it were dropped on the chat."""
+        about = {"name": name, "type": media_type, "bytes": base64.b64encode(content).decode()}
+        self._actions.put({"do": "share", **about})
 
     async def stop(self):
         """Close the browser."""
@@ -138,3 +157,22 @@ class _Reports(Resource):
     def render_POST(self, request):
         self._reports.put(json.load(request.content))
         return b""
+
+
+class _Actions(Resource):
+    """Gives the page one action after the other, each once there is one."""
+
+    isLeaf = True
+
+    def __init__(self, actions):
+        super().__init__()
+        self._actions = actions
+
+    def render_GET(self, request):
+        waiting = self._actions.get()
+        request.notifyFinish().addErrback(lambda _: waiting.cancel())
+        waiting.addCallbacks(
+            lambda action: (request.write(json.dumps(action).encode()), request.finish()),
+            lambda failure: failure.trap(defer.CancelledError),
+        )
+        return NOT_DONE_YET

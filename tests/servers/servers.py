@@ -20,8 +20,11 @@ import pytest
 from tests.support.processes import Program, missing
 
 DOMAIN = "xmpp.test"
-# Whoever uploads much, so that a quota ends it, is "greedy".
-USERS = ("ours", "slixmpp", "anyevent", "alice", "bob", "greedy")
+# Whoever uploads much, so that a quota ends it, is "greedy". The bots take files from people.
+USERS = (
+    *("ours", "slixmpp", "anyevent", "alice", "bob", "greedy"),
+    *("profanity", "sendxmpp", "bot", "otherbot"),
+)
 ACCOUNTS = {user: f"password of {user}" for user in USERS}
 # No name that may have an address of IPv6, too: nothing listens there.
 HTTP_HOST = "127.0.0.1"

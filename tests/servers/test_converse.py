@@ -27,6 +27,7 @@ PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAMAAAABCAAAAAA+i0toAAAADElEQVR4nGNgaPgPAAIDAYAkYfWXAAAAAElFTkSuQmCC"
 )
 ONE_PICTURE = {"text": "", "pictures": [WIDTH], "mentions": 0}
+ASPECTS = tuple(ONE_PICTURE)
 OOB = "<x xmlns='jabber:x:oob'><url>{url}</url></x>"
 REFERENCES = """
     <reference xmlns='urn:xmpp:reference:0' type='data' {span} uri='{url}'>
@@ -97,7 +98,7 @@ async def shown_to_bob(browser, alice):
     """Wait until all that was sent is shown; give what is shown of each message, by its id."""
     last = write(alice, "the end")
     messages = await browser.shown(last)
-    return {message.pop("id"): message for message in messages}
+    return {message["id"]: {name: message[name] for name in ASPECTS} for message in messages}
 
 
 @pytest_twisted.ensureDeferred

@@ -23,18 +23,37 @@ VALUED = {
     "grace": ("2.5", 2.5, ()),
     "host": ("x.y", "x.y", _COMPONENT),
     "jid": ("a@b.c", JID("a@b.c"), ("--password-file", "file")),
+    "join": (
+        "Plans@rooms.x.y/Our Files",
+        JID("plans@rooms.x.y/Our Files"),
+        ("--jid", "a@b.c", "--password-file", "file"),
+    ),
     "listen": ("tcp:0", "tcp:0", ()),
     "max-size": ("1Ki", 1024, ()),
     "password-file": ("file", "file", ("--jid", "a@b.c")),
     "port": ("77", 77, _COMPONENT),
+    "public-url": ("https://x.y/f", "https://x.y/f", ("--serve", "served")),
     "secret-file": ("file", "file", ()),
+    "serve": ("served", "served", ()),
+    "serve-listen": ("tcp:7", "tcp:7", ("--serve", "served")),
     "stall-timeout": ("7", 7.0, ()),
     "timeout": ("1.5", 1.5, ()),
+    "via": ("share", "share", ("--serve", "served")),
 }
 """For each option that takes a value: one, what it is parsed to, and the options it needs.
 
-A relative path becomes absolute. ``file`` is one that exists.
+A relative path becomes absolute. ``file`` and the folder ``served`` are there: see ``be_there``.
 """
+
+
+REPEATABLE = {"allow-from", "allow-network", "join"}
+"""The options that add up."""
+
+
+def be_there(folder):
+    """Make what the values in VALUED name."""
+    (folder / "file").touch()
+    (folder / "served").mkdir()
 
 
 def parsed(*words):

@@ -169,8 +169,8 @@ def test_who_waits_to_be_told_of_a_failure_is_told_at_once_when_it_stops(failing
 
 def test_who_waits_to_be_told_of_a_failure_is_forgotten_with_the_stream(failing, log):
     failing.end.lose()
-    assert failing.responder._open == set()
-    assert failing.responder._turns._senders == {}
+    assert failing.responder.fetches._open == {}
+    assert failing.responder.fetches._turns._senders == {}
     failing.responder.stopService()
     assert failing.clock.getDelayedCalls() == []
 
@@ -181,8 +181,8 @@ def test_an_offer_that_is_cancelled_is_no_failure(log):
     for transfer in list(served.fetcher.transfers):
         transfer.addErrback(lambda failure: failure.trap(CancelledError) and failure)
     served.end.lose()
-    assert served.responder._open == set()
-    assert len(served.responder._limits._failures) == 0
+    assert served.responder.fetches._open == {}
+    assert len(served.responder.limits._failures) == 0
 
 
 def test_it_takes_offers_as_soon_as_it_is_attached():

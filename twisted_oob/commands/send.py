@@ -18,7 +18,10 @@ from twisted_oob.commands.parameters import Value
 from twisted_oob.commands.shared_options import shared_options
 from twisted_oob.commands.values import (
     LISTEN,
+    SHARE,
     TIMEOUT,
+    UPLOAD,
+    VIA,
     parse_endpoint,
     parse_network,
     parse_public_url,
@@ -47,8 +50,8 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 )
 @click.option(
     "--via",
-    type=click.Choice(("auto", "share", "upload")),
-    default="auto",
+    type=click.Choice((VIA, SHARE, UPLOAD)),
+    default=VIA,
     help="How a file gets its URL: from a share of this process, by an upload to the server, or "
     "(auto) by the upload if the server takes it, else from a share.",
 )
@@ -113,7 +116,7 @@ def send(
         raise click.UsageError("give a FILE or URL, and behind it the JID that gets it")
     if public_url is None and listen.startswith("unix:"):
         raise click.UsageError("--public-url must be given with --listen unix:...")
-    if via == "upload":
+    if via == UPLOAD:
         try:
             check_mode(connection.mode, ["--via upload"], {"--via upload": (ACCOUNT, COMPONENT)})
         except ValueError as error:

@@ -26,7 +26,16 @@ TIMEOUT: Final = "900"
 """Seconds that a file may take by default, at either end: as long as OOBHandler waits."""
 LISTEN: Final = "tcp:0"
 """Where a share listens by default: at any free port of IPv4."""
+LISTEN_LOCALLY: Final = f"{LISTEN}:interface=127.0.0.1"
+"""Where it listens if nobody but this machine should reach it."""
+SHARE: Final = "share"
+"""How a file gets its URL: from a share of this process."""
+UPLOAD: Final = "upload"
+"""How a file gets its URL: by an upload to the server."""
+VIA: Final = "auto"
+"""How a file gets its URL by default: as it can best be had."""
 
+_OCCUPANT: Final = "plans@conference.example.org/files"
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 # Not float() alone: it also reads nan, inf, 1e999 and 1_0. The limit on the digits keeps the
@@ -139,6 +148,20 @@ def parse_recipient(text: str) -> JID:
         raise ValueError(f"expected a JID, such as bob@example.org{_because(error)}") from None
 
 
+def parse_room(text: str) -> JID:
+    """Parse the JID of an occupant of a room (XEP-0045): the room, and a nick as its resource."""
+    wanted = "expected a room with a nick"
+    try:
+        jid = parse_jid(text)
+    except ValueError as error:
+        raise ValueError(f"{wanted}, such as {_OCCUPANT}{_because(error)}") from None
+    if jid.user and not jid.resource:
+        raise ValueError(f"{wanted}, such as {text.rstrip('/')}/files")
+    if not jid.user:
+        raise ValueError(f"{wanted}, such as {_OCCUPANT}")
+    return jid
+
+
 def parse_account(text: str) -> JID:
     """Parse the JID of an account, with or without a resource."""
     try:
@@ -178,9 +201,16 @@ def parse_public_url(text: str) -> str:
         url = to_uri(text)
     except ValueError:
         url = ""
-    if re.match(r"https?://[^?#]+$", url, re.IGNORECASE) is None:
+    if re.match(r"https?://[^/?#@]+(/[^?#]*)?$", url, re.IGNORECASE) is None:
         raise ValueError("expected a URL such as https://files.example.org/shared")
     return url
+
+
+def parse_via(text: str) -> str:
+    """Check how a file gets its URL."""
+    if text not in {VIA, SHARE, UPLOAD}:
+        raise ValueError(f"expected {VIA}, {SHARE} or {UPLOAD}")
+    return text
 
 
 def parse_text(text: str) -> str:
@@ -226,6 +256,20 @@ def parse_directory(text: str) -> Path:
         raise ValueError(f"not a directory: {existing}")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"no permission to write in {existing}")
+    return path
+
+
+def parse_served_folder(text: str) -> Path:
+    """Parse the path of a directory whose files can be read; returns it absolute."""
+    if not text:
+        raise ValueError("expected the path of a directory; . is the current one")
+    path = Path(text).absolute()
+    if not path.exists():
+        raise ValueError(f"no such directory: {path}")
+    if not path.is_dir():
+        raise ValueError(f"not a directory: {path}")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ValueError(f"no permission to read in {path}")
     return path
 
 

@@ -142,6 +142,9 @@ class Fetcher:
         OSError: The policy's ``ca_file`` can't be read.
         ValueError: The ``ca_file`` contains no certificate, or there is a ``tls_policy``, which
             would not know of it.
+
+    Attributes:
+        policy: The same.
     """
 
     def __init__(
@@ -158,7 +161,7 @@ class Fetcher:
         if not isinstance(directory, str | PathLike):
             raise wrong_type("directory", "a path", directory)
         self._reactor = reactor
-        self._policy = policy
+        self.policy = policy
         # Absolute from the start: a daemon changes its working directory.
         self._directory = Path(directory).absolute()
         if not self._directory.is_dir():
@@ -210,7 +213,7 @@ class Fetcher:
         transfer = _Transfer(
             self._reactor,
             self._clock,
-            self._policy,
+            self.policy,
             self._committer,
             self._tls_policy,
             info=info,

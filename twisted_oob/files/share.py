@@ -187,8 +187,23 @@ class FileShare(_Service):  # type: ignore[misc]
                 source.close()
             raise
         if seconds is not None:
-            self._timers[shared] = self._reactor.callLater(seconds, shared.close)
+            self.expire(shared, seconds)
         return shared
+
+    def expire(self, shared: SharedFile, seconds: float) -> None:
+        """Close a shared file after some time, whatever was said of that before.
+
+        Args:
+            shared: One of this share. If it is closed, nothing happens.
+            seconds: When, in seconds from now, above 0.
+        """
+        timer = self._timers.get(shared)
+        if shared.source.closed:
+            return
+        if timer is None:
+            self._timers[shared] = self._reactor.callLater(seconds, shared.close)
+        else:
+            timer.reset(seconds)
 
     def _where(self) -> tuple[str, int] | None:
         """Give the host and port of the URLs, or None if there is a public URL."""

@@ -48,6 +48,8 @@ class SourceFile:
 
     Args:
         path: Where it is. A symbolic link is followed now, and never again.
+        folder: The descriptor of an open folder; None for none. Then the path's last segment is
+            looked up there, and a symbolic link is not followed.
 
     Raises:
         OSError: It can't be opened, is no regular file, or does not tell its size. The text of an
@@ -58,9 +60,10 @@ class SourceFile:
         path: The path as it was given.
         size: The bytes that it had when it was opened.
         modified: When it was last changed until then, in seconds since 1970 (POSIX).
+        identity: Equal for two files only if they are the same inode, unchanged in between.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, folder: int | None = None) -> None:
         if not isinstance(path, str | PathLike):
             raise wrong_type("path", "a path", path)
         self.path = Path(path)
@@ -69,7 +72,11 @@ class SourceFile:
         self._readers = 0
         self._closed = False
         # A FIFO without a writer would hold up the process here.
-        self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        if folder is None:
+            self._fd = os.open(self.path, flags)
+        else:
+            self._fd = os.open(self.path.name, flags | os.O_NOFOLLOW, dir_fd=folder)
         try:
             status = os.fstat(self._fd)
             _check_regular(self.path, status.st_mode)
@@ -83,6 +90,14 @@ class SourceFile:
             raise
         self.size = status.st_size
         self.modified = status.st_mtime
+        # The last one can't be set: it tells of changes that keep the size and the time.
+        self.identity = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
 
     @property
     def name(self) -> str:

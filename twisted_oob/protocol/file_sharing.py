@@ -18,7 +18,7 @@ other bytes than those that are described.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from twisted.words.xish.domish import Element
 
 from twisted_oob.protocol.data import NS_X_OOB, OOBData
 from twisted_oob.protocol.metadata import NS_FILE, FileInfo, file_element, read_file, text_of
+from twisted_oob.protocol.same_file import file_key
 
 NS_SFS: Final = "urn:xmpp:sfs:0"
 NS_URL_DATA: Final = "http://jabber.org/protocol/url-data"
@@ -40,7 +41,7 @@ _XMPP: Final = "xmpp:"
 _FETCHABLE: Final = ("https:", "http:")
 
 # What names a file, from what tells most of it to what tells least.
-_BY_SFS, _BY_SIMS, _ATTACHED, _BY_X_OOB = range(4)
+_BY_SFS, _BY_SIMS, _ATTACHED, _BY_X_OOB, _IN_TEXT = range(5)
 
 
 @dataclass(slots=True)
@@ -116,27 +117,37 @@ def _add_reference(holder: Element, url: str, end: str) -> Element:
     return reference
 
 
-def files_in(stanza: Element, on_unusable: Callable[[ValueError], object]) -> list[MentionedFile]:
+def files_in(
+    stanza: Element,
+    on_unusable: Callable[[ValueError], object],
+    in_text: Sequence[str] = (),
+) -> list[MentionedFile]:
     """Find the files that a message or presence names, each once, in the order of the stanza.
 
-    What names the same URL is the same file. Nothing that a peer may have sent raises.
+    What names the same URL is the same file, also if it is written in another way. Nothing that a
+    peer may have sent raises.
 
     Args:
         stanza: The message or presence.
         on_unusable: Called with the error for each URL that is left out, as nobody can use it.
+        in_text: URIs that its text has, which come after all others.
     """
     found: list[MentionedFile] = []
-    by_url: dict[str, MentionedFile] = {}
+    by_key: dict[str, MentionedFile] = {}
+    mentions = list(_mentions(stanza, on_unusable))
+    last = len(stanza.children)
+    mentions += [MentionedFile(last, _IN_TEXT, [OOBData(url)]) for url in in_text]
     # The order of the stanza decides nothing: a server may turn it round (ejabberd does).
-    for mention in sorted(_mentions(stanza, on_unusable), key=lambda mention: mention.way):
-        file = next((by_url[data.url] for data in mention.sources if data.url in by_url), None)
+    for mention in sorted(mentions, key=lambda mention: mention.way):
+        keys = [file_key(data.url) for data in mention.sources]
+        file = next((by_key[key] for key in keys if key in by_key), None)
         if file is None:
             file = mention
             found.append(file)
         else:
             file.add(mention)
-        for data in mention.sources:
-            by_url.setdefault(data.url, file)
+        for key in keys:
+            by_key.setdefault(key, file)
     return sorted(found, key=lambda file: file.place)
 
 
@@ -180,9 +191,9 @@ def _mentions(
 def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
     """Give what shares a file by SFS or SIMS, each with its URLs as they are written."""
     if child.uri == NS_SFS and child.name == "file-sharing":
-        yield _BY_SFS, child, _targets(child.elements(NS_SFS, "sources"))
+        yield _BY_SFS, child, targets(child.elements(NS_SFS, "sources"))
     elif child.uri == NS_SFS and child.name == "sources":
-        yield _ATTACHED, child, _targets([child])
+        yield _ATTACHED, child, targets([child])
     elif child.uri == NS_REFERENCE and child.name == "reference":
         for media in child.elements(NS_SIMS, "media-sharing"):
             references = [
@@ -193,7 +204,8 @@ def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
             yield _BY_SIMS, media, _urls(references, "uri")
 
 
-def _targets(sources: Iterable[Element]) -> list[str]:
+def targets(sources: Iterable[Element]) -> list[str]:
+    """Give the URLs of ``<sources/>`` of SFS, as they are written."""
     return _urls(
         [url for one in sources for url in one.elements(NS_URL_DATA, "url-data")], "target"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from twisted.logger import Logger
@@ -13,6 +14,8 @@ from twisted.words.xish import domish
 
 from twisted_oob.protocol.arguments import check_addresses
 from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text
+from twisted_oob.protocol.delay import delayed_since
+from twisted_oob.protocol.fallbacks import body_of
 from twisted_oob.protocol.file_sharing import add_sharing, files_in
 from twisted_oob.protocol.metadata import FileInfo, check_info
 from twisted_oob.xmpp.deferreds import as_deferred
@@ -39,6 +42,10 @@ class OOBMessage:
         body: The text of the message's ``<body/>``; None if it has none.
         element: The whole stanza as it came.
         info: What the sender knows of the file; None if it gave only the URL.
+        delayed: When the stanza was first sent, in UTC, if it did not come at once: it waited on a
+            server until we were online, or it is of a room's history (XEP-0203). None if it came
+            at once.
+        groupchat: Whether it was said in a room (XEP-0045). ``sender`` is then the occupant.
     """
 
     data: OOBData
@@ -46,6 +53,8 @@ class OOBMessage:
     body: str | None = field(repr=False)  # most clients put the URL there, with its userinfo
     element: domish.Element = field(repr=False)
     info: FileInfo | None = field(default=None, repr=False)  # a stranger's text of any length
+    delayed: datetime | None = field(default=None, repr=False)
+    groupchat: bool = field(default=False, repr=False)
 
     @property
     def url(self) -> str:
@@ -111,14 +120,19 @@ def _message(to: str, from_: str | None, message_type: str, body: str) -> domish
     return message
 
 
-def messages_in(stanza: domish.Element) -> list[OOBMessage]:
-    """Read each file that a message or presence, not of type error, names with a usable URL."""
+def messages_in(stanza: domish.Element, in_text: Sequence[str] = ()) -> list[OOBMessage]:
+    """Read each file that a message or presence, not of type error, names with a usable URL.
+
+    Args:
+        stanza: The message or presence.
+        in_text: URIs that its text has, and that count as well.
+    """
     address = stanza.getAttribute("from")
 
     def ignored(error: ValueError) -> None:
         _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
 
-    files = files_in(stanza, ignored)
+    files = files_in(stanza, ignored, in_text)
     if not files:
         return []
     try:
@@ -126,9 +140,11 @@ def messages_in(stanza: domish.Element) -> list[OOBMessage]:
     except ValueError as error:
         ignored(error)
         return []
-    # The one in <fallback/> is not the message's.
-    body = next((str(child) for child in stanza.elements(stanza.uri, "body")), None)
-    return [OOBMessage(file.data, sender, body, stanza, file.info) for file in files]
+    body, delayed = body_of(stanza), delayed_since(stanza)
+    groupchat = stanza.name == "message" and stanza.getAttribute("type") == "groupchat"
+    return [
+        OOBMessage(file.data, sender, body, stanza, file.info, delayed, groupchat) for file in files
+    ]
 
 
 def deliver(stanza: domish.Element, on_message: MessageCallback) -> None:

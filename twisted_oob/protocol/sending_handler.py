@@ -162,13 +162,18 @@ class SendingHandler(StreamHandler):
         return self._outbox.send(messages, self.timeout, seconds)
 
     def find_features(
-        self, recipient: JID | str, timeout: float | None = 10.0
+        self,
+        recipient: JID | str,
+        timeout: float | None = 10.0,
+        *,
+        sender: JID | str | None = None,
     ) -> Deferred[frozenset[str]]:
         """Ask an entity which Out of Band Data it takes (XEP-0066 section 4).
 
         Args:
             recipient: The full JID of a client, or the JID of a component.
             timeout: Seconds until it fails without an answer; None for never.
+            sender: As for ``send_url``.
 
         Returns:
             A Deferred. It fires with those of DISCO_FEATURES that the entity announces; if it
@@ -176,11 +181,16 @@ class SendingHandler(StreamHandler):
         """
         try:
             seconds = checked_seconds("timeout", timeout)
-            check_addresses(recipient, None)
+            check_addresses(recipient, sender)
             if self.bound_stream is None:
                 self._check_not_refused()
             answer = self._tracker.request(
-                "get", FEATURES_QUERY, recipient, timeout=seconds, on_error=lambda _error: None
+                "get",
+                FEATURES_QUERY,
+                recipient,
+                sender=sender,
+                timeout=seconds,
+                on_error=lambda _error: None,
             )
         except (ValueError, StreamRefused):
             return fail(Failure())

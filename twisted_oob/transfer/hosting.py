@@ -13,6 +13,8 @@
 An upload that was begun and fails is not made up for by a share: its URL reaches fewer people, and
 whoever sends should hear at once that their server refuses. A slot that is refused for an empty
 file says no more than a limit does, though: some servers (ejabberd) take no empty files.
+
+What was kept of the same file (``kept.py``) spares the upload or the new share.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from twisted_oob.files.share import FileShare
     from twisted_oob.files.shared_file import SharedFile
     from twisted_oob.files.source import SourceFile
+    from twisted_oob.transfer.kept import KeptUrls
     from twisted_oob.transfer.uploads import UploadHandler
 
 PLACES: Final = ("auto", "upload", "share")
@@ -73,9 +76,14 @@ class UrlHost:
         self.info = FileInfo(sendable_name(name) or None)
         self._url = url
 
-    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(
+        self, manager: Any, recipient: JID, seconds: float | None, *, lasting: bool = False
+    ) -> str:
         """Give the URL."""
         return self._url
+
+    def keep(self) -> None:
+        """Do nothing: the URL is somebody else's."""
 
     def close(self) -> None:
         """Do nothing: the URL is somebody else's."""
@@ -90,12 +98,13 @@ class FileHost:
         share: A FileShare, or None.
         uploads: An UploadHandler, or None.
         tell: Called as something goes on, until this is closed; None if nobody wants to know.
+        kept: Keeps URLs; None if the share ends with this.
 
     Attributes:
         via: What is or was tried last, ``'upload'`` or ``'share'``; None before.
         url: The URL, once there is one.
         info: What is known of the file; its SHA-256 after it was hashed.
-        shared: The SharedFile that has the URL; None if there is no such thing.
+        shared: The SharedFile that was made for the URL; None if there is no such thing.
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class FileHost:
         share: FileShare | None,
         uploads: UploadHandler | None,
         tell: OnProgress | None,
+        kept: KeptUrls | None = None,
     ) -> None:
         self.via: str | None = None
         self.url: str | None = None
@@ -114,16 +124,20 @@ class FileHost:
         self._source = source
         self._share = None if place == "upload" else share
         self._uploads = None if place == "share" else uploads
+        self._kept = kept
         self._progress = ProgressObserver(tell)
         self._closed = False
 
-    async def give_url(self, manager: Any, recipient: JID, seconds: float | None) -> str:
+    async def give_url(
+        self, manager: Any, recipient: JID, seconds: float | None, *, lasting: bool = False
+    ) -> str:
         """Give the file its URL.
 
         Args:
             manager: The manager of a stream that is up: a share is reached at its address.
             recipient: Who should reach it.
             seconds: How long an upload may take; None for as long as it takes.
+            lasting: Whether a share that is kept will do: it may end before it was read.
 
         Raises:
             UploadServiceNotFound, FileTooLarge, SlotRefused, UploadFailed: It can't be uploaded.
@@ -141,11 +155,19 @@ class FileHost:
                 _log.debug("Shared, not uploaded: {error}", error=error)
         if self._share is None:
             raise ValueError("neither share nor uploads is there")
-        self.url = url = await self._serve(self._share, manager, recipient)
+        self.url = url = await self._serve(self._share, manager, recipient, lasting)
         return url
 
+    def keep(self) -> None:
+        """Let the share outlast this, if one was made for it and shares are kept."""
+        if self.shared is not None and self._share is not None and self._kept is not None:
+            self._kept.keep_share(self._share, self.shared)
+            self._closed = True
+
     def close(self) -> None:
-        """End the share of the file, if there is one, and close the file."""
+        """End the share of the file, if there is one that is not kept, and close the file."""
+        if self._closed:
+            return
         if self.shared is not None:
             self.shared.close()
         self._source.close()
@@ -153,13 +175,18 @@ class FileHost:
 
     async def _upload(self, uploads: UploadHandler, seconds: float | None) -> str:
         self.via = "upload"
+        known = None if self._kept is None else self._kept.upload_of(self._source)
+        if known is not None:
+            self._learn(known[1])
+            return known[0]
         try:
             service = await uploads.find_service()
         except IQTimeoutError:
             raise UploadServiceNotFound("the server does not tell if it takes uploads") from None
         # Before the file is hashed, which may take long.
         check_takes(service, self._source.size)
-        self._learn(await self._hash())
+        sha256 = await self._hash()
+        self._learn(sha256)
         url: str = await uploads.upload(
             self._source,
             name=self.info.name,
@@ -168,25 +195,28 @@ class FileHost:
             # The limit of the whole sending comes first, and is another outcome.
             timeout=None if seconds is None else seconds + _MARGIN,
         )
+        if self._kept is not None:
+            self._kept.keep_upload(self._source, url, sha256)
         return url
 
-    async def _serve(self, share: FileShare, manager: Any, recipient: JID) -> str:
+    async def _serve(self, share: FileShare, manager: Any, recipient: JID, lasting: bool) -> str:
         self.via = "share"
         if not share.running:
             raise ValueError("share does not run: call its startService first")
         await share.ready
-        self.shared = share.add(
-            self._source,
-            name=self.info.name,
-            media_type=self.info.media_type,
-            on_progress=self._teller("read"),
-        )
-        self._learn(await self.shared.hash(self._teller("hash")))
+        shared = None
+        if lasting and self._kept is not None:
+            shared = self._kept.share_of(share, self._source)
+        if shared is None:
+            shared = self.shared = share.add(
+                self._source,
+                name=self.info.name,
+                media_type=self.info.media_type,
+                on_progress=self._teller("read"),
+            )
+        self._learn(await shared.hash(self._teller("hash")))
         host = local_host(manager)
-        if host is None or not share.is_at(host):
-            url = self.shared.url
-        else:
-            url = self.shared.url_for(host)
+        url = shared.url if host is None or not share.is_at(host) else shared.url_for(host)
         if is_loopback(urlsplit(url).hostname or "") and not is_loopback(recipient.host):
             _log.warn(
                 "{recipient} may not reach the shared file: its address is of this machine only. "

@@ -26,7 +26,8 @@ what                                                                what it gets
 ==================================================================  ==============================
 an offer, if ``most_open`` have no answer yet, or after a stop      resource-constraint, type wait
 a message, if ``most_open`` are in work                             a log line
-a message that is an error, of a room, a headline or a carbon       nothing
+an error, a headline, a message of a room, or a copy of one, such   nothing
+as a carbon
 a message from our own address, or after a stop                     nothing
 a message with a URL of the same sender that is in work, or that    nothing: it is one file, named
 an offer has brought within the last minute                         in two ways
@@ -52,6 +53,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._checks import check_callable, check_clock, checked_count, wrong_type
 from twisted_oob.errors import Rejected, ResourceConstraint
+from twisted_oob.protocol.chat_message import message_kind
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.arrivals import MESSAGE, OFFER, Arrival, Failed, Received
 from twisted_oob.xmpp.basics import attach_basics, check_stream
@@ -78,8 +80,6 @@ _T = TypeVar("_T")
 _AT_ONCE: Final = 4
 # Seconds for which a message counts as another name of the file that an offer has brought.
 _JUST_RECEIVED: Final = 60.0
-_NS_CARBONS: Final = "urn:xmpp:carbons:2"
-_MESSAGE_TYPES: Final = (None, "chat", "normal")
 
 
 class Receiver(Service):
@@ -347,16 +347,8 @@ class _Work:
 
 
 def _is_personal(message: OOBMessage) -> bool:
-    """Whether it is a message from one person to us (RFC 6121 section 5.2.2), and no carbon."""
-    stanza = message.element
-    return (
-        stanza.name == "message"
-        and stanza.attributes.get("type") in _MESSAGE_TYPES
-        and not any(
-            child.uri == _NS_CARBONS and child.name in ("received", "sent")
-            for child in stanza.elements()
-        )
-    )
+    """Whether it is a message from one person to us (RFC 6121 section 5.2.2), and no copy."""
+    return message_kind(message.element) in ("chat", "normal")
 
 
 def _file_of(arrival: Arrival) -> tuple[str, str]:

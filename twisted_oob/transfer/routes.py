@@ -20,9 +20,10 @@ the address that was given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as IQTimeoutError
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from twisted_oob.protocol.handler import OOBHandler
     from twisted_oob.xmpp.contacts import Contacts
+
+_FindFeatures: TypeAlias = "Callable[[JID], Deferred[frozenset[str]]]"
 
 WAYS: Final = ("auto", "iq", "message")
 """What ``as_`` may be."""
@@ -53,7 +56,13 @@ class Route:
     address: JID
 
 
-async def find_route(handler: OOBHandler, contacts: Contacts, recipient: JID, way: str) -> Route:
+async def find_route(
+    handler: OOBHandler,
+    contacts: Contacts,
+    recipient: JID,
+    way: str,
+    sender: JID | None = None,
+) -> Route:
     """Find out how a recipient is reached. The stream must be up.
 
     Args:
@@ -62,19 +71,21 @@ async def find_route(handler: OOBHandler, contacts: Contacts, recipient: JID, wa
         recipient: The address that was given.
         way: One of WAYS. ``'iq'`` and ``'message'`` force it; the IQ then goes to ``JID/oob`` if no
             resource of an account has told that it takes it.
+        sender: The address to ask from; None for the stream's.
 
     Raises:
         Exception: What ``find_features`` fails with, but for its TimeoutError.
     """
     if way == "message":
         return Route(how="message", address=recipient)
+    find_features = partial(handler.find_features, timeout=DISCO_TIMEOUT, sender=sender)
     account = recipient.user is not None and recipient.resource is None
     if account:
-        found = await _resource_of(handler, contacts, recipient)
+        found = await _resource_of(find_features, contacts, recipient)
     elif way == "iq":
         found = recipient
     else:
-        found = await _first_that_takes(handler, [recipient])
+        found = await _first_that_takes(find_features, [recipient])
     if found is None and way == "iq":
         found = _by_default(recipient)
     if found is None:
@@ -82,30 +93,29 @@ async def find_route(handler: OOBHandler, contacts: Contacts, recipient: JID, wa
     return Route(how="iq", address=found)
 
 
-async def _resource_of(handler: OOBHandler, contacts: Contacts, account: JID) -> JID | None:
+async def _resource_of(
+    find_features: _FindFeatures, contacts: Contacts, account: JID
+) -> JID | None:
     by_default = _by_default(account)
     known = contacts.resources(account)
     if known:
         rest = [] if by_default in known else [by_default]
-        return await _first_that_takes(handler, [*known, *rest])
+        return await _first_that_takes(find_features, [*known, *rest])
     # Its presence may be on its way, and most accounts are not our contacts.
     waiting = contacts.wait_for(account, PRESENCE_WAIT)
     try:
-        found = await _first_that_takes(handler, [by_default])
+        found = await _first_that_takes(find_features, [by_default])
         if found is None:
             known = [jid for jid in await waiting if jid != by_default]
-            found = await _first_that_takes(handler, known)
+            found = await _first_that_takes(find_features, known)
     finally:
         _leave(waiting)
     return found
 
 
-async def _first_that_takes(handler: OOBHandler, addresses: Iterable[JID]) -> JID | None:
+async def _first_that_takes(find_features: _FindFeatures, addresses: Iterable[JID]) -> JID | None:
     """Ask all at once; give the first of them, in their order, that takes the IQ."""
-    asked = [
-        (jid, handler.find_features(jid, timeout=DISCO_TIMEOUT).addErrback(_silent))
-        for jid in addresses
-    ]
+    asked = [(jid, find_features(jid).addErrback(_silent)) for jid in addresses]
     try:
         for jid, features in asked:
             if NS_IQ_OOB in await features:

@@ -15,12 +15,13 @@ offered    the URL goes out, with what is known of the file    ``received``, or 
            by IQ: the answer is waited for                     answered
            by message, and it is on a share: the reader is     ``fetched``, or the error that the
            waited for                                          message comes back with
-           by message, and it is elsewhere: for a moment, an   ``sent``, or that error
-           error is waited for
+           by message, and it is elsewhere, or its share is    ``sent``, or that error
+           kept: for a moment, an error is waited for
 =========  ==================================================  ====================================
 
 The time limit counts from the first step on, and ends each of them with ``timeout``. Cancelling
-ends each with CancelledError. Whatever the end is, the file and its share are closed then.
+ends each with CancelledError. Whatever the end is, the file and its share are closed then, unless
+the share is kept (``kept.py``) and the end is ``sent``.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from twisted_oob.transfer.delivery import (
     of_failed_upload,
 )
 from twisted_oob.transfer.hosting import PLACES, FileHost, OnProgress, UrlHost
+from twisted_oob.transfer.kept import KeptUrls
 from twisted_oob.transfer.routes import WAYS, Route, find_route
 from twisted_oob.xmpp.contacts import Contacts
 from twisted_oob.xmpp.jid import parse_jid
@@ -87,10 +89,15 @@ class FileSender:
         uploads: An UploadHandler on the same stream; None for no uploads.
         bounce_timeout: Seconds in which an error must come back for a message that failed. It is
             how long ``sent`` takes.
+        keep: Seconds for which a shared file whose URL went in a message can be read, however often
+            and by whomever; None to end the share when it was read once. As nobody waits for the
+            reader then, the message ends as ``sent``. At most 100 shares are kept, and the oldest
+            is closed first. The same file, unchanged, gets the same URL again meanwhile; that of an
+            upload also, for three hours at most.
 
     Raises:
         TypeError: An argument has the wrong type. The message names it.
-        ValueError: ``bounce_timeout`` is not above 0.
+        ValueError: ``bounce_timeout`` or ``keep`` is not above 0.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class FileSender:
         share: FileShare | None = None,
         uploads: UploadHandler | None = None,
         bounce_timeout: float = 2.0,
+        keep: float | None = None,
     ) -> None:
         if not isinstance(handler, OOBHandler):
             raise wrong_type("handler", "an OOBHandler", handler)
@@ -116,6 +124,8 @@ class FileSender:
         self.share = share
         self.uploads = uploads
         self.bounce_timeout = seconds
+        kept_for = checked_seconds("keep", keep)
+        self.kept = None if kept_for is None else KeptUrls(kept_for, handler.clock)
         if handler.parent is not None:
             # From now on, to know who is available when something is sent.
             Contacts.of(handler.parent, handler.clock)
@@ -130,6 +140,7 @@ class FileSender:
         as_: str = "auto",
         timeout: float | None = None,
         on_progress: OnProgress | None = None,
+        sender: JID | str | None = None,
     ) -> Deferred[Delivery]:
         """Hand a file or URL to somebody. Any number may be on their way at once.
 
@@ -146,6 +157,7 @@ class FileSender:
             timeout: Seconds for all of it, from now on; None for the handler's ``timeout``.
             on_progress: Called with the phase, the bytes that are done and the size of the file.
                 The phases are ``'hash'``, ``'upload'`` and ``'read'``, by who reads the share.
+            sender: The address to send from, for a component with several; None for the stream's.
 
         Returns:
             A Deferred. It fires with the Delivery, whatever the outcome. It fails if that can't be
@@ -156,8 +168,9 @@ class FileSender:
         """
         given = path_or_url if isinstance(path_or_url, SourceFile) else None
         try:
-            check_addresses(recipient, None)
+            check_addresses(recipient, sender)
             to = parse_jid(recipient)
+            from_ = None if sender is None else parse_jid(sender)
             if desc is not None:
                 check_text("desc", desc)
             _check_choice("via", via, PLACES)
@@ -174,7 +187,7 @@ class FileSender:
         if timeout is None:
             seconds = self.handler.timeout
         return Deferred.fromCoroutine(
-            _Sending(self, to, desc, host, way=as_, seconds=seconds).run()
+            _Sending(self, to, from_, desc, host, way=as_, seconds=seconds).run()
         )
 
     def _host(
@@ -187,13 +200,30 @@ class FileSender:
             check_not_empty("path_or_url", given)
             if _URL.match(given):
                 return UrlHost(OOBData(given).url)
-        self._check_can_host(via)
+        self.check_via(via)
         source = given if isinstance(given, SourceFile) else SourceFile(given)
         if source.closed:
             raise ValueError("path_or_url is a SourceFile that is closed")
-        return FileHost(source, place=via, share=self.share, uploads=self.uploads, tell=on_progress)
+        return FileHost(
+            source,
+            place=via,
+            share=self.share,
+            uploads=self.uploads,
+            tell=on_progress,
+            kept=self.kept,
+        )
 
-    def _check_can_host(self, via: str) -> None:
+    def check_via(self, via: str) -> None:
+        """Check that a file can get its URL so.
+
+        Args:
+            via: As for ``send``.
+
+        Raises:
+            ValueError: It is another word, or this sender has no such share or uploads.
+            WrongType: It is no str. It is a TypeError.
+        """
+        _check_choice("via", via, PLACES)
         if via == "share" and self.share is None:
             raise ValueError("via='share' needs a share: FileSender(handler, share=FileShare(...))")
         if via == "upload" and self.uploads is None:
@@ -211,6 +241,7 @@ class _Sending:
         self,
         sender: FileSender,
         recipient: JID,
+        from_: JID | None,
         desc: str | None,
         host: FileHost | UrlHost,
         *,
@@ -220,6 +251,7 @@ class _Sending:
         self._sender = sender
         self._handler = sender.handler
         self._recipient = recipient
+        self._from = from_
         self._desc = desc
         self._host = host
         self._way = way
@@ -245,23 +277,36 @@ class _Sending:
         manager = self._handler.parent
         contacts = Contacts.of(manager, self._handler.clock)
         await wait_for_stream(manager)
-        self._route = route = await find_route(self._handler, contacts, self._recipient, self._way)
-        url = await self._host.give_url(manager, route.address, self._left())
-        if route.how == "message":
+        self._route = route = await find_route(
+            self._handler, contacts, self._recipient, self._way, self._from
+        )
+        by_message = route.how == "message"
+        url = await self._host.give_url(manager, route.address, self._left(), lasting=by_message)
+        if by_message:
             return await self._by_message(route.address, url)
         answer = await self._handler.send_url(
-            route.address, url, self._desc, info=self._host.info, timeout=None
+            route.address,
+            url,
+            self._desc,
+            info=self._host.info,
+            sender=self._from,
+            timeout=None,
         )
         return of_answer(answer)
 
     async def _by_message(self, address: JID, url: str) -> Ending:
-        shared = self._host.shared
+        shared = self._host.shared if self._sender.kept is None else None
         seconds = self._sender.bounce_timeout
         if shared is not None:
             # An error may come as long as the file may be read.
             seconds = max(seconds, _LAST_BOUNCE if self._seconds is None else self._left() or 0.0)
         sent = self._handler.send_message(
-            address, url, self._desc, info=self._host.info, bounce_timeout=seconds
+            address,
+            url,
+            self._desc,
+            info=self._host.info,
+            sender=self._from,
+            bounce_timeout=seconds,
         )
         if shared is None:
             bounce = await sent
@@ -269,6 +314,7 @@ class _Sending:
             bounce = await _bounced_before(sent, shared.when_read())
         if bounce is not None:
             return of_bounce(bounce)
+        self._host.keep()
         return (SENT if shared is None else FETCHED), None, None
 
     def _left(self) -> float | None:

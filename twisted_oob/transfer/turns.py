@@ -3,15 +3,16 @@
 Theory of operation
 ===================
 
-What comes in: a sender's name with each offer. What goes out: a Place, whose ``turn`` fires when
-the offer's transfer may run. Whoever entered must leave.
+What comes in: a sender's name with each file. What goes out: a Place, whose ``turn`` fires when the
+file's transfer may run. Whoever entered must leave. A place is patient if nobody waits for it.
 
 =======  =====================  ==================================================================
 state    counts as              leads to
 =======  =====================  ==================================================================
 waiting  waiting, of its        running, when its sender's turn has come; left, if ``turn`` is
          sender and of all      cancelled or the place is left
-running  running, likewise      left
+running  running, likewise      left; aside, if it is patient and steps aside
+aside                           left
 left     nothing
 =======  =====================  ==================================================================
 
@@ -19,10 +20,15 @@ At most ``concurrency`` places run and WAITING_PER_TRANSFER times as many wait. 
 most half of each, also while nobody wants the other half: it will be wanted at once when somebody
 comes, and a transfer can't be taken back.
 
+Patient places run like all others, but don't count as waiting. They have a bound of their own,
+MOST_PATIENT, and one sender has at most half of it. All of them count there until they are left,
+also those that run and those that have stepped aside.
+
 Senders stand in a line while they have a waiting place and may run one more. Whenever a place ends,
-the first in the line gets a turn for its oldest waiting place. If it may have another turn, it goes
-to the end of the line. So with n senders, each gets every n-th turn, however many offers the others
-made, and whoever waits needs no more than one turn of each of the others.
+the first in the line gets a turn for its oldest waiting place, a patient one only if it has no
+other. If it may have another turn, it goes to the end of the line. So with n senders, each gets
+every n-th turn, however many files the others have, and whoever waits needs no more than one turn
+of each of the others.
 
 Each step takes the same time however many places there are. What is kept is bounded by the places.
 """
@@ -38,23 +44,33 @@ from twisted_oob.errors import ResourceConstraint
 
 WAITING_PER_TRANSFER: Final = 8
 """How many offers may wait for their turn, for each transfer that may run at once."""
+MOST_PATIENT: Final = 2000
+"""How many patient places there are."""
 
 
 class Place:
-    """What an offer has from the time it is accepted until it is answered.
+    """What an offer, or a file of a message, has from when it is accepted until it is answered.
 
     Attributes:
+        patient: Whether nobody waits for it.
         turn: Fires with None when the transfer may run. To cancel it is to leave.
-        running: Whether it has had its turn.
+        running: Whether it has its turn.
+        aside: Whether it has given its turn back and is still there.
     """
 
-    __slots__ = ("_turns", "running", "sender", "turn")
+    __slots__ = ("_turns", "aside", "patient", "running", "sender", "turn")
 
-    def __init__(self, turns: Turns, sender: _Sender) -> None:
+    def __init__(self, turns: Turns, sender: _Sender, patient: bool) -> None:
         self._turns: Turns | None = turns
         self.sender = sender
-        self.running = False
+        self.patient = patient
+        self.running = self.aside = False
         self.turn: Deferred[None] = Deferred(lambda _: self.leave())
+
+    def step_aside(self) -> None:
+        """Give the turn of a patient place back, and keep the place."""
+        if self._turns is not None and self.running and self.patient:
+            self._turns.stepped_aside(self)
 
     def leave(self) -> None:
         """Give the place up; the next in the line gets its turn. A second time does nothing."""
@@ -64,14 +80,23 @@ class Place:
 
 
 class _Sender:
-    """What one sender has: ``waiting`` in the order in which they came."""
+    """What one sender has: ``waiting`` and ``patient``, which wait in the order they came.
 
-    __slots__ = ("name", "running", "waiting")
+    ``kept_patient`` counts all its patient places, whatever their state.
+    """
+
+    __slots__ = ("kept_patient", "name", "patient", "running", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.running = 0
+        self.running = self.kept_patient = 0
         self.waiting: OrderedDict[Place, None] = OrderedDict()
+        self.patient: OrderedDict[Place, None] = OrderedDict()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a place of it waits for a turn."""
+        return bool(self.waiting or self.patient)
 
 
 class Turns:
@@ -84,7 +109,7 @@ class Turns:
     def __init__(self, concurrency: int) -> None:
         self._most_running = concurrency
         self._most_waiting = concurrency * WAITING_PER_TRANSFER
-        self._running = self._waiting = 0
+        self._running = self._waiting = self._kept_patient = 0
         # Halves; of one transfer, somebody must have the whole.
         self._share_running = max(1, self._most_running // 2)
         self._share_waiting = self._most_waiting // 2
@@ -93,7 +118,7 @@ class Turns:
         self._dealing = False
 
     def has_room(self, name: str) -> bool:
-        """Tell whether a sender may have another place now."""
+        """Tell whether a sender may have another place now that is not patient."""
         sender = self._senders.get(name)
         if (
             self._running < self._most_running
@@ -106,45 +131,75 @@ class Turns:
             return False
         return sender is None or len(sender.waiting) < self._share_waiting
 
-    def enter(self, name: str) -> Place:
+    def enter(self, name: str, patient: bool = False) -> Place:
         """Give a sender a place.
 
         Args:
             name: Who it is; equal names are one sender.
+            patient: Whether nobody waits for it.
 
         Raises:
             ResourceConstraint: It has its share already, or all places are taken.
         """
-        if not self.has_room(name):
+        if not (self._has_patience(name) if patient else self.has_room(name)):
             raise ResourceConstraint("too many transfers at once; try again later")
         sender = self._senders.get(name)
         if sender is None:
             sender = self._senders[name] = _Sender(name)
-        place = Place(self, sender)
-        sender.waiting[place] = None
-        self._waiting += 1
+        place = Place(self, sender, patient)
+        if patient:
+            sender.patient[place] = None
+            sender.kept_patient += 1
+            self._kept_patient += 1
+        else:
+            sender.waiting[place] = None
+            self._waiting += 1
         if self._may_run(sender):
             # If it stands in the line already, it stays where it is.
             self._line[sender] = None
             self._deal()
         return place
 
+    def stepped_aside(self, place: Place) -> None:
+        """Take a turn back; only the place itself calls it."""
+        place.aside = True
+        self._end_turn(place)
+        self._deal()
+
     def left(self, place: Place) -> None:
         """Take a place back; only the place itself calls it."""
         sender = place.sender
         if place.running:
-            self._running -= 1
-            sender.running -= 1
-            if sender.waiting:
-                self._line[sender] = None
-        else:
-            del sender.waiting[place]
-            self._waiting -= 1
-            if not sender.waiting:
+            self._end_turn(place)
+        elif not place.aside:
+            if place.patient:
+                del sender.patient[place]
+            else:
+                del sender.waiting[place]
+                self._waiting -= 1
+            if not sender.waits:
                 self._line.pop(sender, None)
-        if not sender.running and not sender.waiting:
+        if place.patient:
+            sender.kept_patient -= 1
+            self._kept_patient -= 1
+        if not (sender.running or sender.waiting or sender.kept_patient):
             del self._senders[sender.name]
         self._deal()
+
+    def _end_turn(self, place: Place) -> None:
+        sender = place.sender
+        place.running = False
+        self._running -= 1
+        sender.running -= 1
+        if sender.waits:
+            self._line[sender] = None
+
+    def _has_patience(self, name: str) -> bool:
+        """Tell whether a sender may have another patient place now."""
+        if self._kept_patient >= MOST_PATIENT:
+            return False
+        sender = self._senders.get(name)
+        return sender is None or sender.kept_patient < MOST_PATIENT // 2
 
     def _may_run(self, sender: _Sender) -> bool:
         return sender.running < self._share_running
@@ -159,12 +214,15 @@ class Turns:
         try:
             while self._line and self._running < self._most_running:
                 sender, _ = self._line.popitem(last=False)
-                place, _ = sender.waiting.popitem(last=False)
-                self._waiting -= 1
+                if sender.waiting:
+                    place, _ = sender.waiting.popitem(last=False)
+                    self._waiting -= 1
+                else:
+                    place, _ = sender.patient.popitem(last=False)
                 self._running += 1
                 sender.running += 1
                 place.running = True
-                if sender.waiting and self._may_run(sender):
+                if sender.waits and self._may_run(sender):
                     self._line[sender] = None
                 place.turn.callback(None)
         finally:

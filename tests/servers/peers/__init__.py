@@ -115,6 +115,33 @@ class SlixmppReader(Slixmpp):
     script = "slixmpp_reader.py"
 
 
+class SlixmppChat(Slixmpp):
+    """No peer of the matrix: a person's client, which writes messages (see slixmpp_chat.py)."""
+
+    name = "slixmpp chat"
+    script = "slixmpp_chat.py"
+
+    def __init__(self, reactor, folder, server, user, resource):
+        self.account = f"{user}@{DOMAIN}/{resource}"
+        self.password = ACCOUNTS[user]
+        super().__init__(reactor, folder, server)
+
+    async def write(self, to, **words):
+        """Send a message; gives its id."""
+        return (await self.ask("written", do="write", to=to, **words))["id"]
+
+    async def ping(self, to):
+        """Wait until somebody has answered, and so has seen all that was sent before."""
+        await self.ask("pong", do="ping", to=to)
+
+    def messages(self):
+        """Take what has come so far."""
+        pending = self._events["message"].pending
+        taken = list(pending)
+        pending.clear()
+        return taken
+
+
 class AnyEvent(Peer):
     name = "AnyEvent::XMPP"
     account = f"anyevent@{DOMAIN}"

@@ -1,0 +1,85 @@
+"""Answers to messages: in the conversation that they belong to, and marked as answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.words.xish.domish import Element
+
+from twisted_oob.protocol.chat_message import NS_MUC_USER, NS_RECEIPTS, NS_REPLY
+from twisted_oob.xmpp.serial import SafeElement
+from twisted_oob.xmpp.tracker import new_id
+
+if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
+
+    from twisted_oob.protocol.chat_message import ChatMessage
+
+
+def build_answer(message: ChatMessage, text: str) -> Element:
+    """Build the message that answers another.
+
+    It goes to the full JID that wrote, and for a message of a room to all in it. It is in the same
+    thread, and says what it answers (XEP-0461), unless what it answers has no id for that: in a
+    room, the room must have given it one (section 4.1).
+
+    Args:
+        message: What is answered.
+        text: The answer. Characters that XML can't hold are replaced.
+    """
+    in_room = message.kind == "groupchat"
+    to = message.sender.userhostJID() if in_room else message.sender
+    answer = build_text(to, text, message.kind, message.recipient)
+    if message.from_occupant:
+        # Without it, servers don't know it from a message to somebody outside of the room.
+        answer.addElement((NS_MUC_USER, "x"), NS_MUC_USER)
+    if message.thread is not None:
+        thread = answer.addElement("thread", content=message.thread.text)
+        if message.thread.parent is not None:
+            thread["parent"] = message.thread.parent
+    id_ = message.stanza_ids.get(message.sender.userhost()) if in_room else message.id
+    if id_ is not None:
+        reply = answer.addElement((NS_REPLY, "reply"), NS_REPLY)
+        reply["to"] = message.sender.full()
+        reply["id"] = id_
+    return answer
+
+
+def build_receipt(message: ChatMessage) -> Element | None:
+    """Build the receipt that the sender of a message asked for (XEP-0184).
+
+    It has nothing else in it, as section 7 wants it, so no hints for archives either.
+
+    Returns:
+        The receipt; None if the sender did not ask for one.
+    """
+    if not message.asks_receipt or message.id is None:
+        return None
+    receipt = _message(message.sender, message.kind, message.recipient)
+    receipt.addElement((NS_RECEIPTS, "received"), NS_RECEIPTS)["id"] = message.id
+    return receipt
+
+
+def build_text(to: JID, text: str, kind: str = "chat", sender: JID | None = None) -> Element:
+    """Build a message that has only a text.
+
+    Args:
+        to: Whom it goes to.
+        text: What it says. Characters that XML can't hold are replaced.
+        kind: Its type.
+        sender: The address that it comes from; None for the stream's own.
+    """
+    message = _message(to, kind, sender)
+    message.addElement("body", content=text)
+    return message
+
+
+def _message(to: JID, kind: str, sender: JID | None) -> Element:
+    # Safe, as some of it is a stranger's.
+    message: Element = SafeElement((None, "message"))  # type: ignore[no-untyped-call]
+    message["id"] = new_id()
+    message["to"] = to.full()
+    if sender is not None:
+        message["from"] = sender.full()
+    message["type"] = kind
+    return message

@@ -1,0 +1,187 @@
+"""ChatFiles: fetches the files of chat messages, each file once.
+
+People send a file again if they see no answer soon. So each file of a message is looked up first:
+
+=======================================  ==========================================================
+if the same account sent the same URL,   then what becomes of it is
+=======================================  ==========================================================
+and it is being fetched                  the outcome of that transfer, which it waits for
+and it was stored less than a minute     the same outcome
+ago
+and neither is so, or it did not         it is fetched
+=======================================  ==========================================================
+
+(That a message came before, or corrects another, shows sooner; see protocol/seen.py.)
+
+What is kept for this is bounded, and holds digests in the place of URLs and addresses, which
+strangers make as long as they like.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.words.protocols.jabber.error import StanzaError
+
+from twisted_oob._shown import printable
+from twisted_oob.errors import ResourceConstraint
+from twisted_oob.files.names import file_name
+from twisted_oob.protocol.same_file import file_key
+from twisted_oob.transfer.fair_fetcher import Wanted
+
+if TYPE_CHECKING:
+    from twisted_oob.protocol.chat_message import ChatMessage
+    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.transfer.fair_fetcher import FetchHost
+
+SAME_FILE: Final = 60.0
+"""Seconds after which a file that was stored is fetched again if it is sent again."""
+MOST_STORED: Final = 1000
+"""How many files that were stored are remembered; the oldest is forgotten first."""
+MOST_WAITING: Final = 100
+"""How many messages may wait for one transfer."""
+
+_BUSY: Final = "too many transfers at once; try again later"
+_STOPPED: Final = "it was broken off; try again later"
+_UNEXPECTED: Final = "something went wrong here"
+_LONGEST_REASON: Final = 300
+_REASONS: Final = {
+    "item-not-found": "it can't be retrieved",
+    "not-acceptable": "it is not wanted",
+    "not-allowed": "it is not wanted",
+    "forbidden": "it is not wanted",
+    "resource-constraint": _BUSY,
+}
+"""What an error means that says nothing itself, by its condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        name: Its name in our folder; if it was not stored, the name that its sender gave it.
+        size: Its size in bytes; None if it was not stored.
+        reason: Why it was not stored; None if it was.
+        refused: Whether nothing was tried, as there was no room.
+    """
+
+    name: str
+    size: int | None = None
+    reason: str | None = None
+    refused: bool = False
+
+
+class ChatFiles:
+    """Fetches files of chat messages.
+
+    Args:
+        host: Fetches them, in fair turns.
+        what: What they come in, as log lines begin; see Wanted.
+        fetcher: Fetches them, instead of the host's own; None for that.
+    """
+
+    def __init__(self, host: FetchHost, *, what: str = "Message", fetcher: Any = None) -> None:
+        self._host = host
+        self._what = what
+        self._fetcher = fetcher
+        self._running: dict[bytes, list[Deferred[Outcome]]] = {}
+        self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
+
+    def fetches(self, message: ChatMessage, files: Iterable[OOBMessage]) -> bool:
+        """Whether one of these files has to be fetched, as its outcome is not known."""
+        keys = [_key(message, file) for file in files]
+        return any(key not in self._running and self._outcome_of(key) is None for key in keys)
+
+    async def fetch_all(self, message: ChatMessage, files: Sequence[OOBMessage]) -> list[Outcome]:
+        """Fetch files, all at once.
+
+        Returns:
+            The outcome of each, in their order. Whatever happens is an outcome.
+        """
+        # All have begun before the first is waited for.
+        begun = [self._fetch(message, file) for file in files]
+        return [await outcome for outcome in begun]
+
+    def _fetch(self, message: ChatMessage, file: OOBMessage) -> Deferred[Outcome]:
+        key = _key(message, file)
+        known = self._outcome_of(key)
+        if known is not None:
+            return succeed(known)
+        outcome: Deferred[Outcome] = Deferred()
+        waiting = self._running.get(key)
+        if waiting is None:
+            self._running[key] = [outcome]
+            Deferred.fromCoroutine(self._run(key, message, file))
+        elif len(waiting) < MOST_WAITING:
+            waiting.append(outcome)
+        else:
+            return succeed(Outcome(_name_of(file), reason=_BUSY, refused=True))
+        return outcome
+
+    async def _run(self, key: bytes, message: ChatMessage, file: OOBMessage) -> None:
+        outcome = await self._retrieve(message, file)
+        waiting = self._running.pop(key)
+        if outcome.size is not None:
+            self._stored.pop(key, None)  # so that it comes last
+            self._stored[key] = self._host.clock.seconds(), outcome
+        self._forget_old()
+        for one in waiting:
+            one.callback(outcome)
+
+    async def _retrieve(self, message: ChatMessage, file: OOBMessage) -> Outcome:
+        sender = message.sender
+        wanted = Wanted(
+            self._what,
+            sender,
+            sender.userhost(),
+            file.url,
+            file.info,
+            patient=True,
+            fetcher=self._fetcher,
+        )
+        # What is told to the peer is the text of an error, never its detail.
+        try:
+            fetched = await self._host.fetches.fetch(wanted)
+        except StanzaError as error:
+            reason = error.text or _REASONS.get(error.condition, "it could not be had")
+            refused = isinstance(error, ResourceConstraint)
+        except CancelledError:
+            reason, refused = _STOPPED, False
+        except Exception:  # the FairFetcher has logged it
+            reason, refused = _UNEXPECTED, False
+        else:
+            return Outcome(printable(fetched.path.name), fetched.size)
+        line = " ".join(reason[:_LONGEST_REASON].split())
+        return Outcome(_name_of(file), None, printable(line), refused)
+
+    def _outcome_of(self, key: bytes) -> Outcome | None:
+        """Give the outcome of a file that was stored a short time ago."""
+        at, outcome = self._stored.get(key, (0.0, None))
+        return outcome if self._host.clock.seconds() - at < SAME_FILE else None
+
+    def _forget_old(self) -> None:
+        oldest_kept = self._host.clock.seconds() - SAME_FILE
+        while self._stored:
+            key, (at, _outcome) = next(iter(self._stored.items()))
+            if at > oldest_kept and len(self._stored) <= MOST_STORED:
+                return
+            del self._stored[key]
+
+
+def _key(message: ChatMessage, file: OOBMessage) -> bytes:
+    # Neither a JID nor XML holds a NUL.
+    key = f"{message.sender.userhost()}\0{file_key(file.url)}"
+    return blake2b(key.encode(), digest_size=16).digest()
+
+
+def _name_of(file: OOBMessage) -> str:
+    """Give the name of a file that nobody has, as its sender has it. A log may show it, too."""
+    offered = None if file.info is None else file.info.name
+    return file_name(None, urlsplit(file.url).path, offered=offered)
