@@ -118,4 +118,4 @@ async def test_the_files_are_listed(bot, person):
     with bot.held_up():
         await person.write("list\n", address(bot))
 
-    await person.heard(said(bot, r"map\.png \(5 bytes, \d{4}-\d\d-\d\d\)"))
+    await person.heard(said(bot, r"I have .*\nmap\.png \(5 bytes, \d{4}-\d\d-\d\d\)"))
