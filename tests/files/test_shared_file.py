@@ -159,3 +159,16 @@ def test_whoever_is_told_of_a_read_may_close_everything(memory, path):
 def test_no_repr_has_the_url(memory, path):
     shared = memory.share.add(path)
     assert repr(shared) == f"<SharedFile of {path}>"
+
+
+def test_when_it_ends_can_be_said_again(memory, path):
+    shared, other = memory.share.add(path, expires=10), memory.share.add(path)
+    memory.clock.advance(9)
+    memory.share.expire(shared, 10)
+    memory.share.expire(other, 5)
+    memory.clock.advance(5)
+    assert (shared.source.closed, other.source.closed) == (False, True)
+    memory.clock.advance(5)
+    assert shared.source.closed
+    memory.share.expire(shared, 10)
+    assert memory.clock.getDelayedCalls() == []

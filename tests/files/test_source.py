@@ -49,6 +49,41 @@ def test_it_stays_the_same_file_whatever_happens_to_the_path(path, source):
     assert source.read(0, 1000) == CONTENT[:1000]
 
 
+def test_in_an_open_folder_only_the_name_counts_and_no_link_is_followed(tmp_path, path):
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "folder").mkdir()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        source = SourceFile("/nowhere/file.bin", folder=folder)
+        assert (str(source.path), source.size) == ("/nowhere/file.bin", len(CONTENT))
+        source.close()
+        with pytest.raises(OSError, match="symbolic links"):
+            SourceFile(tmp_path / "link", folder=folder)
+        with pytest.raises(IsADirectoryError):
+            SourceFile(tmp_path / "folder", folder=folder)
+    finally:
+        os.close(folder)
+
+
+def test_the_identity_tells_whether_it_is_the_same_file_unchanged(tmp_path, path):
+    def identity(name="file.bin"):
+        source = SourceFile(tmp_path / name)
+        source.close()
+        return source.identity
+
+    first = identity()
+    assert identity() == first
+    status = path.stat()
+    path.with_name("copy").write_bytes(CONTENT)
+    os.utime(path.with_name("copy"), ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert identity("copy") != first
+    # As large as before, and as old.
+    while identity() == first:
+        path.write_bytes(CONTENT[::-1])
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert identity()[:4] == first[:4]
+
+
 def test_a_symbolic_link_is_followed_once(tmp_path, path):
     link = tmp_path / "link.txt"
     link.symlink_to(path)

@@ -16,13 +16,15 @@ URL = "https://files.example/a%20b.png"
 class Sending:
     """A FileSender on a stream in memory.
 
-    ``end``: its end of the stream; ``clock``: its time; ``told``: what on_progress was called with.
+    ``end``: its end of the stream, an account's or that of a component of this domain; ``clock``:
+    its time; ``told``: what on_progress was called with.
     """
 
-    def __init__(self, *, timeout=900.0, opened=True, **options):
+    def __init__(self, *, timeout=900.0, opened=True, component=None, **options):
         self.server = MemoryServer()
         self.clock = self.server.clock
-        self.end = self.server.client(ME)
+        connect = self.server.component if component else self.server.client
+        self.end = connect(component or ME)
         if not opened:
             self.end.lose()
         self.handler = OOBHandler(timeout=timeout, reactor=self.clock)

@@ -1,10 +1,11 @@
-"""Upload services for tests, whose connections are all closed by the client in the end."""
+"""What has connections in tests: upload services, which the client leaves, and shares."""
 
 from __future__ import annotations
 
 import pytest_twisted
 
 from tests.support.fetching import end
+from tests.support.sharing import NetShare
 from tests.support.slot_service import Setting
 
 
@@ -23,3 +24,15 @@ async def uploads():
     for setting in settings:
         await end(setting.web)
         assert setting.clock.getDelayedCalls() == []
+
+
+@pytest_twisted.async_yield_fixture
+async def net():
+    """A share on loopback. Afterwards it leaves nothing to be called."""
+    from twisted.internet import reactor
+
+    net = NetShare(reactor)
+    await net.start()
+    yield net
+    await net.stop()
+    assert net.clock.getDelayedCalls() == []

@@ -169,7 +169,7 @@ def test_who_waits_to_be_told_of_a_failure_is_told_at_once_when_it_stops(failing
 
 def test_who_waits_to_be_told_of_a_failure_is_forgotten_with_the_stream(failing, log):
     failing.end.lose()
-    assert failing.responder.fetches._open == set()
+    assert failing.responder.fetches._open == {}
     assert failing.responder.fetches._turns._senders == {}
     failing.responder.stopService()
     assert failing.clock.getDelayedCalls() == []
@@ -181,7 +181,7 @@ def test_an_offer_that_is_cancelled_is_no_failure(log):
     for transfer in list(served.fetcher.transfers):
         transfer.addErrback(lambda failure: failure.trap(CancelledError) and failure)
     served.end.lose()
-    assert served.responder.fetches._open == set()
+    assert served.responder.fetches._open == {}
     assert len(served.responder.limits._failures) == 0
 
 

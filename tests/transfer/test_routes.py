@@ -29,9 +29,11 @@ class Asking:
         self.answers = dict(answers)
         self.open = {}
         self.asked = []
+        self.senders = set()
 
-    def find_features(self, recipient, timeout):
+    def find_features(self, recipient, timeout, *, sender):
         assert timeout == DISCO_TIMEOUT
+        self.senders.add(sender)
         self.asked.append(recipient.full())
         deferred = self.open[recipient.full()] = Deferred()
         if recipient.full() in self.answers:

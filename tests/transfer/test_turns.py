@@ -20,9 +20,9 @@ class Runs:
         self.order = []
         self.running = []
 
-    def enter(self, name, *, at_once=None):
+    def enter(self, name, *, patient=False, at_once=None):
         """Enter a place; ``at_once``: what to do with it as soon as its turn comes."""
-        place = self.turns.enter(name)
+        place = self.turns.enter(name, patient)
 
         def ran(_):
             self.order.append(name)
@@ -170,6 +170,66 @@ def test_a_share_holds_while_turns_are_given():
     assert filled == [(0, 1)]
 
 
+def test_patient_places_have_a_bound_of_their_own_and_one_sender_has_half():
+    runs = Runs(8)
+    for name in "ab":
+        assert runs.fill(name) == (4, 32)
+    for name in "ac":
+        for _ in range(1000):
+            runs.enter(name, patient=True)
+        with pytest.raises(ResourceConstraint, match="too many"):
+            runs.enter(name, patient=True)
+    with pytest.raises(ResourceConstraint, match="too many"):
+        runs.enter("d", patient=True)
+    # Each kind leaves the other its room.
+    assert not runs.turns.has_room("d")
+    for _ in range(2):  # the first turn is c's, who has come since; the second is a's
+        runs.finish()
+    assert runs.turns.has_room("d")
+
+
+def test_offers_of_a_sender_go_before_its_patient_places():
+    runs = Runs(1)
+    order = []
+    for number, patient in enumerate([True, True, True, False, False]):
+        place = runs.enter("a", patient=patient)
+        place.turn.addCallback(lambda _, number=number: order.append(number))
+    while runs.running:
+        runs.finish()
+    assert order == [0, 3, 4, 1, 2]
+
+
+def test_turns_go_round_whether_they_are_patient_or_not():
+    runs = Runs(1)
+    for name in "AAAAbbbCC":
+        runs.enter(name, patient=name.isupper())
+    while runs.running:
+        runs.finish()
+    assert "".join(runs.order) == "AbCAbCAbA"
+
+
+def test_who_steps_aside_gives_its_turn_and_keeps_its_place():
+    runs = Runs(1)
+    first = runs.enter("a", patient=True)
+    others = [runs.enter("a", patient=True) for _ in range(999)]
+    first.step_aside()
+    first.step_aside()
+    assert [place.running for place in (first, *others[:2])] == [False, True, False]
+    with pytest.raises(ResourceConstraint):
+        runs.enter("a", patient=True)
+    first.leave()
+    first.step_aside()
+    assert [place.running for place in others[:2]] == [True, False]
+    runs.enter("a", patient=True)
+    # What waits, and what is not patient, has no turn to give.
+    others[5].step_aside()
+    offer = runs.enter("b")
+    runs.running.pop().leave()
+    assert offer.running
+    offer.step_aside()
+    assert offer.running
+
+
 class ManySenders(RuleBasedStateMachine):
     """Places that come and go in any order never break a share, and never idle without need."""
 
@@ -181,25 +241,42 @@ class ManySenders(RuleBasedStateMachine):
         self.open = {}
 
     def of(self, name, *, running):
+        return [place for place in self.open_in(running) if self.open[place] == name]
+
+    def open_in(self, running, *, patient=False):
+        """Give the places that run, or those of one kind that wait."""
         return [
             place
-            for place, owner in self.open.items()
-            if owner == name and place.running is running
+            for place in self.open
+            if place.running is running
+            and (running or place.patient is patient)
+            and not place.aside
         ]
+
+    def patient(self, name):
+        return [place for place, owner in self.open.items() if place.patient and owner == name]
 
     @rule(name=st.sampled_from("abcd"))
     def enter(self, name):
         if self.runs.turns.has_room(name):
             self.open[self.runs.enter(name)] = name
         else:
-            waiting = [place for place in self.open if not place.running]
-            assert len(waiting) == 40 or len(self.of(name, running=False)) == 20
+            assert len(self.open_in(False)) == 40 or len(self.of(name, running=False)) == 20
+
+    @rule(name=st.sampled_from("abcd"))
+    def enter_patient(self, name):
+        self.open[self.runs.enter(name, patient=True)] = name
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def step_aside(self, data):
+        data.draw(st.sampled_from(list(self.open))).step_aside()
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), cancel=st.booleans())
     def leave(self, data, cancel):
         place = data.draw(st.sampled_from(list(self.open)))
-        if cancel and not place.running:
+        if cancel and not (place.running or place.aside):
             place.turn.cancel()
         else:
             place.leave()
@@ -207,13 +284,14 @@ class ManySenders(RuleBasedStateMachine):
 
     @invariant()
     def shares_hold(self):
-        running = [place for place in self.open if place.running]
+        running, waiting = self.open_in(True), self.open_in(False)
         assert len(running) <= self.CONCURRENCY
-        assert len(self.open) - len(running) <= 8 * self.CONCURRENCY
+        assert len(waiting) <= 8 * self.CONCURRENCY
         for name in "abcd":
             own, waiting = (len(self.of(name, running=state)) for state in (True, False))
             assert own <= self.CONCURRENCY // 2
             assert waiting <= 8 * self.CONCURRENCY // 2
+            waiting += sum(not (one.running or one.aside) for one in self.patient(name))
             # A turn that somebody may have is not kept back.
             assert not waiting or own == self.CONCURRENCY // 2 or len(running) == self.CONCURRENCY
 
@@ -221,7 +299,9 @@ class ManySenders(RuleBasedStateMachine):
     def what_is_open_is_all_that_is_kept(self):
         kept = self.runs.turns
         assert set(kept._senders) == set(self.open.values())
-        assert kept._running + kept._waiting == len(self.open)
+        assert kept._running == len(self.open_in(True))
+        assert kept._waiting == len(self.open_in(False))
+        assert kept._kept_patient == sum(len(self.patient(name)) for name in "abcd")
 
 
 TestManySenders = ManySenders.TestCase

@@ -17,7 +17,7 @@ any, as the stream was lost                 3
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -36,7 +36,6 @@ from twisted_oob.commands.modes import ACCOUNT, EMBEDDED
 from twisted_oob.commands.progress import Progress
 from twisted_oob.commands.values import LISTEN, not_usable, not_valid
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
-from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.share import FileShare
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.delivery import (
@@ -44,6 +43,7 @@ from twisted_oob.transfer.delivery import (
     UPLOAD_FAILED,
     Delivery,
 )
+from twisted_oob.transfer.own_server import server_networks
 from twisted_oob.transfer.sender import FileSender
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.basics import attach_basics
@@ -307,13 +307,3 @@ class _Sending:
         # A person who sends one file has just read how it ended.
         if self._output.as_json or interrupted or total > 1:
             self._reporter.tell(Summary(ok=self._arrived, failed=total - self._arrived))
-
-
-def server_networks(stream: StreamService) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Give the networks that hold the server of a stream: who logs in to it trusts it.
-
-    That is its address alone; for a server on this machine, all addresses that are only of it.
-    """
-    peer = stream.xmlstream.transport.getPeer()
-    address = ip_address(peer.host.partition("%")[0])
-    return LOOPBACK if address.is_loopback else (ip_network(address),)

@@ -16,6 +16,7 @@ from twisted.words.protocols.jabber.jid import JID
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._tls import read_certificates
+from twisted_oob.commands.bot_options import make_bot, tell_at_start
 from twisted_oob.commands.checked_options import exit_with_error
 from twisted_oob.commands.demo import Demo
 from twisted_oob.commands.exit_status import exit_cleanly_on_sigterm, stop_with_status
@@ -24,15 +25,13 @@ from twisted_oob.commands.options import Options
 from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
-from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
+from twisted_oob.transfer.bot import FileBot
 from twisted_oob.transfer.embedded import EmbeddedResponder
-from twisted_oob.transfer.responder import OOBResponder, ServedStream
-from twisted_oob.xmpp.access import AllowList
+from twisted_oob.transfer.responder import ServedStream
 from twisted_oob.xmpp.account_stream import AccountStream
 from twisted_oob.xmpp.component_stream import ComponentStream
-from twisted_oob.xmpp.presence import PresenceHandler
 from twisted_oob.xmpp.stream import BoundStream
 
 __all__ = ["Options", "makeService"]
@@ -106,11 +105,10 @@ class ResponderService(Service):
         """Begin to serve; if that fails, log why and end the process with status 1."""
         Service.startService(self)
         exit_cleanly_on_sigterm(self._reactor)
-        start = self._listen if self._options.mode == EMBEDDED else self._connect
-        ensureDeferred(start()).addErrback(self._give_up)
+        ensureDeferred(self._start()).addErrback(self._give_up)
 
     def stopService(self) -> Deferred[Any] | None:
-        """Let transfers finish within the grace, answer every offer, and close every stream.
+        """Let transfers finish within the grace, answer everything, and close every stream.
 
         Returns:
             A Deferred that fires when the last stream is closed, or None if there is no stream.
@@ -122,22 +120,27 @@ class ResponderService(Service):
             return ensureDeferred(embedded.stop())
         return None if served is None else served.stopService()
 
-    def _responder(self) -> OOBResponder:
-        options = self._options
+    async def _start(self) -> None:
         # Not before the service starts: twistd may have changed its user meanwhile.
-        options["download-dir"].mkdir(mode=0o700, parents=True, exist_ok=True)
-        return OOBResponder(
-            Fetcher(self._reactor, self._policy, options["download-dir"]),
-            allow_from=options["allow-from"],
-            concurrency=options["concurrency"],
-            grace=options["grace"],
-            reactor=self._reactor,
-        )
+        self._options["download-dir"].mkdir(mode=0o700, parents=True, exist_ok=True)
+        bot = make_bot(self._options, self._policy, self._reactor)
+        # Before the stream: who can't be read from should not show up among people's contacts.
+        try:
+            await bot.listen()
+        except CannotListenError as error:
+            endpoint = self._options["serve-listen"]
+            raise ValueError(not_usable("--serve-listen", endpoint, error.socketError)) from None
+        if not self.running:
+            await bot.stopService()
+        elif self._options.mode == EMBEDDED:
+            await self._listen(bot)
+        else:
+            self._connect(bot)
 
-    async def _listen(self) -> None:
+    async def _listen(self, bot: FileBot) -> None:
         options = self._options
         embedded = EmbeddedResponder(
-            self._responder(),
+            bot,
             domain=options["domain"],
             endpoint=serverFromString(self._reactor, options["listen"]),
             secret=self._secret,
@@ -145,23 +148,20 @@ class ResponderService(Service):
         )
         port = await embedded.start()
         self._embedded = embedded
-        self._log_place(options["domain"])
+        self._tell(options["domain"])
         self._log.info(
             "{domain}: components connect to {address}",
             domain=options["domain"],
             address=port.getHost(),
         )
 
-    async def _connect(self) -> None:
-        # A coroutine, so that what it raises ends up where the errors of _listen do.
-        responder = self._responder()
+    def _connect(self, bot: FileBot) -> None:
         stream, self._stream = self._stream or self._make_stream(), None
         identity = ("client", "bot") if self._options.mode == ACCOUNT else ("component", "generic")
-        PresenceHandler(AllowList(self._options["allow-from"])).setHandlerParent(stream)
-        responder.attach(stream, identity=identity, direct=True)
+        bot.attach(stream, identity=identity, direct=True)
         _Bound(self._bound).setHandlerParent(stream)
         stream.on_refused = self._refused
-        self._served = ServedStream(responder, stream)
+        self._served = ServedStream(bot, stream)
         self._served.startService()
 
     def _make_stream(self) -> AccountStream | ComponentStream:
@@ -187,14 +187,10 @@ class ResponderService(Service):
 
     def _bound(self, address: str) -> None:
         self._was_up = True
-        self._log_place(address)
+        self._tell(address)
 
-    def _log_place(self, address: str) -> None:
-        self._log.info(
-            "Offers to {address} land in {folder}",
-            address=address,
-            folder=self._options["download-dir"],
-        )
+    def _tell(self, address: str) -> None:
+        tell_at_start(self._log, self._options, address)
 
     def _refused(self, error: StreamRefused) -> None:
         self._log.critical(

@@ -48,6 +48,11 @@ _LONGEST: Final = 255
 # lines. XML can't hold the two noncharacters.
 _NOT_SHOWN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NOT_IN_XML: Final = frozenset("\ufffe\uffff")
+# What opening says of a name that is too long, and of what has replaced the file since the look at
+# it: a link, a folder, a socket, or (in source.py) anything else that is no regular file.
+_NOT_REGULAR: Final = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL}
+)
 # What people put around a name that has spaces.
 _QUOTES: Final = ('""', "''", "``", "“”", "„“", "„”", "\u2018\u2019", "«»", "»«")
 
@@ -182,8 +187,7 @@ class ServedFolder:
         except (FileNotFoundError, UnicodeEncodeError):
             return None
         except OSError as error:
-            # It was replaced by something else since the look at it, or is too long for a name.
-            if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG}:
+            if error.errno in _NOT_REGULAR:
                 return None
             raise
 

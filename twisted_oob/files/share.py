@@ -194,10 +194,12 @@ class FileShare(_Service):  # type: ignore[misc]
         """Close a shared file after some time, whatever was said of that before.
 
         Args:
-            shared: One of this share that is not closed.
+            shared: One of this share. If it is closed, nothing happens.
             seconds: When, in seconds from now, above 0.
         """
         timer = self._timers.get(shared)
+        if shared.source.closed:
+            return
         if timer is None:
             self._timers[shared] = self._reactor.callLater(seconds, shared.close)
         else:

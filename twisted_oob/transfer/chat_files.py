@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -83,10 +83,14 @@ class ChatFiles:
 
     Args:
         host: Fetches them, in fair turns.
+        what: What they come in, as log lines begin; see Wanted.
+        fetcher: Fetches them, instead of the host's own; None for that.
     """
 
-    def __init__(self, host: FetchHost) -> None:
+    def __init__(self, host: FetchHost, *, what: str = "Message", fetcher: Any = None) -> None:
         self._host = host
+        self._what = what
+        self._fetcher = fetcher
         self._running: dict[bytes, list[Deferred[Outcome]]] = {}
         self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
 
@@ -132,7 +136,15 @@ class ChatFiles:
 
     async def _retrieve(self, message: ChatMessage, file: OOBMessage) -> Outcome:
         sender = message.sender
-        wanted = Wanted("Message", sender, sender.userhost(), file.url, file.info, patient=True)
+        wanted = Wanted(
+            self._what,
+            sender,
+            sender.userhost(),
+            file.url,
+            file.info,
+            patient=True,
+            fetcher=self._fetcher,
+        )
         # What is told to the peer is the text of an error, never its detail.
         try:
             fetched = await self._host.fetches.fetch(wanted)

@@ -15,8 +15,8 @@ class EmbeddedResponder:
     """Attaches a responder to an embedded router, where external components (XEP-0114) reach it.
 
     Args:
-        responder: What answers the offers, an OOBResponder or a Receiver. It is attached, started
-            and stopped here.
+        responder: What answers the components: an OOBResponder, a Receiver or a FileBot. It is
+            attached, started and stopped here.
         domain: The responder's JID.
         endpoint: Where components connect, an IStreamServerEndpoint.
         secret: What components authenticate with.
@@ -39,7 +39,7 @@ class EmbeddedResponder:
         responder.attach(self._component)
 
     async def start(self) -> Any:
-        """Begin to listen, and to answer offers.
+        """Begin to listen, and to answer components.
 
         Returns:
             The IListeningPort that components connect to.
@@ -48,12 +48,16 @@ class EmbeddedResponder:
             Exception: Whatever the endpoint's ``listen`` fails with, such as CannotListenError.
         """
         self._responder.startService()
-        self._port = await self._endpoint.listen(self._factory)
+        try:
+            self._port = await self._endpoint.listen(self._factory)
+        except Exception:
+            await self._responder.stopService()
+            raise
         self._component.startService()
         return self._port
 
     async def stop(self) -> None:
-        """Accept no more connections, answer every offer, then close each stream."""
+        """Accept no more connections, answer all that came, then close each stream."""
         if self._port is None:
             return
         port, self._port = self._port, None

@@ -33,7 +33,7 @@ Two kinds differ in how they wait:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -79,7 +79,7 @@ class Wanted:
     what: str
     sender: JID | None
     name: str
-    url: str
+    url: str = field(repr=False)
     info: FileInfo | None = None
     patient: bool = False
     fetcher: Any = None
@@ -148,7 +148,8 @@ class FairFetcher:
         self._clock = reactor
         self._turns = Turns(concurrency)
         self._grace = grace
-        self._open: set[_Work] = set()
+        # In the order in which they came, for those to be told first that came first.
+        self._open: dict[_Work, None] = {}
         self._closed = False
         self._on_idle: Deferred[None] | None = None
         self._end_of_grace: Timer | None = None
@@ -263,7 +264,7 @@ class FairFetcher:
         if not wanted.patient:
             # OfferGate has counted it as malformed until now.
             self._limits.well_formed(wanted.name)
-        self._open.add(work)
+        self._open[work] = None
         work.done = ensureDeferred(self._in_turn(work, wanted))
         try:
             return await work.done
@@ -274,7 +275,7 @@ class FairFetcher:
             raise
         finally:
             work.place.leave()
-            self._open.discard(work)
+            self._open.pop(work, None)
             if not self._open and self._on_idle is not None:
                 # The answer is sent when this coroutine's caller has ended; idle comes after that.
                 idle, self._on_idle = self._on_idle, None

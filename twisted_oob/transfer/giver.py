@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob._checks import check_clock, wrong_type
 from twisted_oob._shown import shown_jid, shown_name
+from twisted_oob._urls import shown_text
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.served_folder import Listing, ServedFolder
 from twisted_oob.files.source import SourceFile
@@ -91,7 +92,8 @@ class FileGiver:
         self._givings: dict[str, int] = {}
         self._listings = DeferredSemaphore(_LISTINGS)
         self._listing = 0
-        self._running: set[Deferred[Any]] = set()
+        # In the order in which they came.
+        self._running: dict[Deferred[Any], None] = {}
         self._on_idle: Deferred[None] | None = None
 
     def list(self, pattern: str | None = None) -> Deferred[Listing]:
@@ -139,10 +141,13 @@ class FileGiver:
         Returns:
             A Deferred that fires when nothing is left of it, in no thread either.
         """
+        if self._on_idle is not None:
+            return self._on_idle
         if not self._running:
             return succeed(None)
-        idle = self._on_idle = self._on_idle or Deferred()
-        for one in list(self._running):
+        idle = self._on_idle = Deferred()
+        # Those that wait go first: otherwise each end would let one of them begin.
+        for one in reversed(list(self._running)):
             one.cancel()
         return idle
 
@@ -152,15 +157,20 @@ class FileGiver:
             job.close()
             return fail(ResourceConstraint("no files are given at the moment; try again later"))
         running: Deferred[_T] = Deferred.fromCoroutine(job)
-        self._running.add(running)
+        self._running[running] = None
         return running.addBoth(self._ended, running)
 
     def _ended(self, result: _T, running: Deferred[Any]) -> _T:
-        self._running.discard(running)
+        self._running.pop(running, None)
         if not self._running and self._on_idle is not None:
-            idle, self._on_idle = self._on_idle, None
-            idle.callback(None)
+            # Not before the caller has the result.
+            self._reactor.callLater(0, self._idle)
         return result
+
+    def _idle(self) -> None:
+        idle, self._on_idle = self._on_idle, None
+        if idle is not None:
+            idle.callback(None)
 
     async def _list(self, pattern: str | None) -> Listing:
         if self._listing >= _MOST_LISTINGS:
@@ -173,7 +183,8 @@ class FileGiver:
             finally:
                 self._listings.release()
         except OSError as error:
-            self._log_unreadable(error)
+            # Whoever asked is not told the path, nor what is wrong with it.
+            self._log.warn("can't list the files to give: {why}", why=error.__cause__ or error)
             raise
         finally:
             self._listing -= 1
@@ -189,23 +200,18 @@ class FileGiver:
             await place.turn
             source = await self._open(name)
             delivery = await self._sender.send(recipient, source, via=self._via, sender=sender)
-        except FileNotFoundError:
-            ended(end="there is no such file")
-            raise
-        except OSError as error:
-            ended(end=error.strerror)
-            self._log_unreadable(error)
-            raise
         except CancelledError:
             ended(end="cancelled")
             raise
         except Exception as error:
-            ended(end=str(error))
+            # Of a folder that can't be read, the cause says why.
+            ended(end=str(error.__cause__ or error))
             raise
         finally:
             place.leave()
             self._count(who, -1)
-        ended(end=delivery.outcome)
+        why = "" if delivery.text is None else f": {shown_text(delivery.text)}"
+        ended(end=f"{delivery.outcome}{why}")
         return delivery
 
     def _enter(self, who: str) -> Place:
@@ -237,9 +243,3 @@ class FileGiver:
     def _in_thread(self, function: Callable[[_A], _T], argument: _A) -> Deferred[_T]:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, function, argument)
-
-    def _log_unreadable(self, error: OSError) -> None:
-        # Whoever asked is told neither the path nor what is wrong with the folder.
-        cause = error.__cause__
-        if cause is not None:
-            self._log.warn("can't read the folder of files to give: {why}", why=cause)

@@ -20,6 +20,22 @@ probe       allowed its server does          its presence
 probe       others  its server does          unsubscribed
 =========== ======= ======================== ==============================
 
+Presence has a status for people, which the application sets at any time. Others see a change of it
+at most once a minute:
+
+============= ============================== ========================================
+state         how it is entered              what ``set_status`` does
+============= ============================== ========================================
+no stream     made; the stream is lost       it is kept for the next stream's presence
+fresh         a stream opens; a change is    a timer waits for the minute to be over,
+              sent                           and sends the last text, if it is another
+settled       a minute is over               a change is sent at once: fresh
+============= ============================== ========================================
+
+An account's server tells its contacts. A component tells those whom it has shown its presence on
+this stream, until they unsubscribe or their server says that there is no such contact. Whoever asks
+meanwhile is shown what the others were.
+
 An account's server passes a request on only if it changes something (RFC 6121 sections 3.1.3 and
 3.3.3). A component asks each contact for the same only once in a row, or two components would
 answer each other for ever.
@@ -39,23 +55,30 @@ from wokkel.disco import DiscoFeature, DiscoIdentity
 from wokkel.iwokkel import IDisco
 from zope.interface import implementer
 
+from twisted_oob._checks import checked_reactor, wrong_type
+from twisted_oob.xmpp.characters import replace_non_xml
 from twisted_oob.xmpp.disco import everything
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.stream import BoundStream
 from twisted_oob.xmpp.stream_handler import StreamHandler
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
     from twisted.words.protocols.jabber.jid import JID
 
     from twisted_oob.xmpp.access import AllowList
+    from twisted_oob.xmpp.deadlines import Clock, Timer
 
 NS_CAPS: Final = "http://jabber.org/protocol/caps"
 NODE: Final = "https://pypi.org/project/twisted_oob"
 """The URI that identifies this software to others (XEP-0115 section 4)."""
-
+STATUS_INTERVAL: Final = 60.0
+"""Seconds from one change of the status that others see to the next."""
 
 # How many contacts a component remembers to have asked. Strangers can make it forget.
 _MOST_ASKED: Final = 1000
+# How many contacts a component tells of a new status: that is 200 kB a minute at the most.
+_MOST_SHOWN: Final = 500
 
 
 @implementer(IDisco)
@@ -72,28 +95,91 @@ class PresenceHandler(StreamHandler):
             full JIDs allow nobody here. None leaves all requests to the account's other clients.
         priority: The priority of an account's presence, -128 to 127 (RFC 6121 section 4.7.2.3). A
             resource with a negative one gets no message that is sent to the bare JID.
+        reactor: An IReactorTime; None for the global reactor.
+
+    Raises:
+        WrongType: The reactor does not tell the time. It is a TypeError.
     """
 
     _log = Logger()
 
-    def __init__(self, allowed: AllowList | None, *, priority: int = 0) -> None:
+    def __init__(
+        self, allowed: AllowList | None, *, priority: int = 0, reactor: Clock | None = None
+    ) -> None:
         StreamHandler.__init__(self)
+        self._clock: Clock = checked_reactor(reactor)
         self._allowed = allowed
         self._priority = priority
         self._node = ""
         # What each contact was last asked for, by our address and theirs.
         self._asked: dict[tuple[str, str], str] = {}
+        # The status as it is, and as others see it on this stream since a moment.
+        self._status = self._seen_status = ""
+        self._seen_since = 0.0
+        # Waits for the minute to be over.
+        self._timer: Timer | None = None
+        # To whom a component has shown its presence: our bare JIDs and theirs, by their texts.
+        self._shown: dict[tuple[str, str], tuple[JID, JID]] = {}
+
+    def set_status(self, text: str) -> None:
+        """Say in our presence how we are: its ``<status/>`` (RFC 6121 section 4.7.2.2).
+
+        Others see the last text, at the latest after a minute: at most one change a minute is sent.
+        Each new stream begins with it.
+
+        Args:
+            text: For people; ``''`` for no status. What no XML can hold is replaced.
+
+        Raises:
+            WrongType: It is no str. It is a TypeError.
+        """
+        if not isinstance(text, str):
+            raise wrong_type("text", "a str", text)
+        self._status = replace_non_xml(text)
+        self._show_status()
+
+    def _show_status(self) -> None:
+        """Let others see the status, as soon as they may."""
+        if self.bound_stream is None or self._timer is not None:
+            return
+        # A clock that is set back does not make it longer.
+        wait = min(self._seen_since + STATUS_INTERVAL - self._clock.seconds(), STATUS_INTERVAL)
+        if wait <= 0:
+            self._tell_status()
+        elif self._status != self._seen_status:
+            self._timer = self._clock.callLater(wait, self._tell_status)
+
+    def _tell_status(self) -> None:
+        self._timer = None
+        stream = self.bound_stream
+        if stream is None or self._status == self._seen_status:
+            return
+        self._seen_status, self._seen_since = self._status, self._clock.seconds()
+        if not _is_component(stream):
+            self._show(stream, None, stream.me)
+        for me, contact in list(self._shown.values()):
+            self._show(stream, contact, me)
+
+    def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
+        """Forget whom we have shown our presence, and wait for nothing."""
+        self._shown.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to answer; an account sends its initial presence."""
         self._asked.clear()
-        component = stream.me is not None and stream.me.user is None
+        self._seen_status, self._seen_since = self._status, self._clock.seconds()
+        component = _is_component(stream)
         kinds = ("subscribe", "unsubscribe", "probe") if component else ("subscribe", "unsubscribe")
         for kind in kinds if self._allowed is not None else ():
             self.observe_stream(
                 f"/presence[@type='{kind}']", self._on_request, 0, stream, self._allowed, component
             )
-        if not component:
+        if component:
+            self.observe_stream("/presence[@type='error']", self._on_error)
+        else:
             self._show(stream, None, stream.me)
 
     def getDiscoInfo(
@@ -125,6 +211,8 @@ class PresenceHandler(StreamHandler):
         presence = domish.Element((None, "presence"))
         if to is not None and me is not None:
             presence["to"], presence["from"] = to.full(), me.full()
+        if self._seen_status:
+            presence.addElement("status", content=self._seen_status)
         if self._priority:
             presence.addElement("priority", content=str(self._priority))
         caps = presence.addElement((NS_CAPS, "c"))
@@ -168,8 +256,28 @@ class PresenceHandler(StreamHandler):
             if me is not None:
                 answer["from"] = me.full()
             stream.send(answer)
-        if me is not None and allowed and kind != "unsubscribe":
+        if me is None:
+            return
+        if kind == "unsubscribe":
+            self._shown.pop((me.full(), contact.full()), None)
+        elif allowed:
+            self._note_shown(me, contact)
             self._show(stream, contact if kind == "subscribe" else sender, me)
+
+    def _on_error(self, presence: domish.Element) -> None:
+        """Forget a contact that our presence does not reach."""
+        try:
+            me, contact = (parse_jid(presence[key]).userhost() for key in ("to", "from"))
+        except (KeyError, ValueError):
+            return
+        self._shown.pop((me, contact), None)
+
+    def _note_shown(self, me: JID, contact: JID) -> None:
+        pair = me.full(), contact.full()
+        self._shown.pop(pair, None)
+        self._shown[pair] = me, contact
+        if len(self._shown) > _MOST_SHOWN:
+            del self._shown[next(iter(self._shown))]
 
     def _is_news(self, me: JID, contact: JID, kind: str) -> bool:
         """Tell whether a component asks for something else than the last time, and note it."""
@@ -179,6 +287,10 @@ class PresenceHandler(StreamHandler):
         if len(self._asked) > _MOST_ASKED:
             del self._asked[next(iter(self._asked))]
         return last != kind
+
+
+def _is_component(stream: BoundStream) -> bool:
+    return stream.me is not None and stream.me.user is None
 
 
 def verification_string(info: Iterable[object]) -> str:

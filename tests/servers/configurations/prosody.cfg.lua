@@ -37,4 +37,6 @@ Component "upload.${domain}" "http_file_share"
   http_file_share_size_limit = ${upload_limit}
   http_file_share_daily_quota = ${upload_quota}
 
+Component "rooms.${domain}" "muc"
+
 ${components}

@@ -1,0 +1,248 @@
+"""RoomFrontend: keeps the files that people share in rooms, each room's in a folder of its own.
+
+Theory of operation
+===================
+
+What comes in is what people say in the rooms that the operator joined. (What is history, or comes
+from ourselves or from the room, is left out before; see xmpp/rooms.py.) What goes out are files in
+folders, and a word in the room if one could not be had. Whoever is in a room may share files there:
+the operator chose the room, and the room chooses its occupants.
+
+========  =====================================================  =================================
+step      what goes on                                           what becomes of all else
+========  =====================================================  =================================
+read      messages with files: x:oob, SFS, SIMS. A URL in a      nothing: people talk to each other
+          sentence is no file, as people link web pages          in a room, not to us
+new       what was not seen before (see protocol/seen.py), and   nothing
+          of a correction what it adds
+fetched   each file, in fair turns, as a file of a message: all  the answer says why not
+          of a room have the share of one sender
+answered  with what failed; with ``talk``, also with what was    nothing
+          stored. Once for a message, as a reply to it
+========  =====================================================  =================================
+
+A room hears ANSWERS of ours a minute. What is beyond them is not said, and one line of the log
+tells.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from twisted_oob._checks import check_flag, wrong_type
+from twisted_oob.files.names import file_name
+from twisted_oob.protocol.chat_answer import build_answer
+from twisted_oob.protocol.chat_message import MAX_FILES, read_chat_message
+from twisted_oob.protocol.seen import Seen
+from twisted_oob.transfer.chat_files import ChatFiles
+from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.checked_texts import CheckedTexts
+from twisted_oob.xmpp.occupancy import PAUSE
+from twisted_oob.xmpp.rooms import RoomHandler
+
+if TYPE_CHECKING:
+    from twisted.words.protocols.jabber.jid import JID
+    from twisted.words.xish.domish import Element
+
+    from twisted_oob.protocol.chat_message import ChatMessage
+    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.transfer.chat_files import Outcome
+    from twisted_oob.transfer.fair_fetcher import FetchHost
+    from twisted_oob.xmpp.deadlines import Clock
+
+ANSWERS: Final = 5
+"""How many answers a room gets in a MINUTE."""
+MINUTE: Final = 60.0
+"""Seconds for which answers are counted."""
+
+_HASH_DIGITS: Final = 16
+
+
+class RoomFrontend(RoomHandler):
+    """Joins rooms, and keeps the files that people share there.
+
+    A handler of its own, beside an OOBResponder on the same stream. ``start`` it before the stream,
+    and before that is closed ``stop`` it, stop the responder, and ``leave``.
+
+    Args:
+        responder: The OOBResponder that fetches the files.
+        rooms: Each room's bare JID, and the nick that we want there.
+        folder: An existing folder, in which each room has a folder of its own.
+        make_fetcher: Makes the Fetcher for the folder of a room, which exists.
+        talk: Whether the room is told, too, which files were stored.
+        texts: What is said; None for ChatTexts.
+        pause: As for RoomHandler.
+
+    Raises:
+        TypeError: An argument is of the wrong kind; the message names it.
+        ValueError: As for RoomHandler.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        responder: FetchHost,
+        rooms: Iterable[tuple[JID | str, str]],
+        *,
+        folder: Path,
+        make_fetcher: Callable[[Path], Any],
+        talk: bool = False,
+        texts: ChatTexts | None = None,
+        pause: float = PAUSE,
+    ) -> None:
+        if not hasattr(responder, "fetches"):
+            raise wrong_type("responder", "an OOBResponder", responder)
+        if not isinstance(folder, Path):
+            raise wrong_type("folder", "a Path", folder)
+        if not callable(make_fetcher):
+            raise wrong_type("make_fetcher", "callable", make_fetcher)
+        if texts is not None and not isinstance(texts, ChatTexts):
+            raise wrong_type("texts", "a ChatTexts or None", texts)
+        RoomHandler.__init__(self, rooms, self._take, reactor=responder.clock, pause=pause)
+        self._talk = check_flag("talk", talk)
+        self._responder = responder
+        self._folder = folder
+        self._make_fetcher = make_fetcher
+        self._texts = CheckedTexts(texts)
+        self._seen = Seen(responder.clock)
+        # By the room's bare JID. Without one, nothing is taken.
+        self._kept: dict[str, _Room] = {}
+
+    def start(self) -> None:
+        """Make the rooms' folders, remove what a killed process left in them, and take files.
+
+        Rooms that we left are joined again.
+
+        Raises:
+            OSError: A folder can't be made or read. NotADirectoryError if something else is in its
+                place.
+        """
+        for room in self.rooms:
+            path = self._folder / folder_name(room)
+            _make_folder(path, room)
+            fetcher = self._make_fetcher(path)
+            removed = fetcher.remove_leftovers()
+            if removed:
+                self._log.info(
+                    "Removed {removed} unfinished files of an earlier run from {folder}",
+                    removed=removed,
+                    folder=path,
+                )
+            self._kept[room.full()] = _Room(room, self._responder, fetcher)
+            self._log.info("Files of {room} land in {folder}", room=room.full(), folder=path)
+        self.join()
+
+    def stop(self) -> None:
+        """Take no more files. What is being fetched is answered when it ends."""
+        self._kept.clear()
+
+    def _take(self, occupant: JID, stanza: Element) -> None:
+        """Take what somebody said in a room."""
+        room = self._kept.get(occupant.userhost())
+        if room is None:
+            return
+        message = read_chat_message(stanza)
+        if message is None or not message.files or not self._seen.is_new(message):
+            return
+        files = self._seen.new_files(message)
+        if files:
+            _begin(self._fetch(room, message, files))
+
+    async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
+        lines = self._lines(await room.files.fetch_all(message, files))
+        if message.left_out:
+            lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
+        if lines and room.may_hear():
+            self.say(room.jid, build_answer(message, "\n".join(lines)))
+
+    def _lines(self, outcomes: Sequence[Outcome]) -> list[str]:
+        lines = []
+        for one in outcomes:
+            if one.size is None:
+                lines.append(self._texts.say(ChatTexts.failed, one.name, one.reason or ""))
+            elif self._talk:
+                lines.append(self._texts.say(ChatTexts.stored, one.name, one.size))
+        return lines
+
+
+class _Room:
+    """A room whose files are kept: where they go, and how much of us it has heard.
+
+    Args:
+        jid: Its bare JID.
+        host: Fetches the files, in fair turns.
+        fetcher: Fetches them into its folder.
+    """
+
+    _log = Logger()
+
+    def __init__(self, jid: JID, host: FetchHost, fetcher: Any) -> None:
+        self.jid = jid
+        self.files = ChatFiles(host, what="Room message", fetcher=fetcher)
+        self._clock: Clock = host.clock
+        self._answered: deque[float] = deque()
+        self._quiet_until = 0.0
+
+    def may_hear(self) -> bool:
+        """Tell whether another answer may be sent to it now, and count it."""
+        now = self._clock.seconds()
+        while self._answered and self._answered[0] <= now - MINUTE:
+            self._answered.popleft()
+        if len(self._answered) < ANSWERS:
+            self._answered.append(now)
+            return True
+        if now >= self._quiet_until:
+            self._log.warn(
+                "Too much to answer in {room}: it hears {most} answers a minute",
+                room=self.jid.full(),
+                most=ANSWERS,
+            )
+        # As long as the flood goes on, that was the only line.
+        self._quiet_until = now + MINUTE
+        return False
+
+
+def folder_name(room: JID) -> str:
+    """Give the name of a room's folder: its bare JID, if that is a safe name.
+
+    If it is not, or is too long, then the name has a hash of the JID at its end. No two rooms have
+    the same one: a JID has no space before its resource.
+    """
+    bare = room.userhost()
+    # To a file's name, what is before a backslash would be a folder.
+    name = file_name(None, "", offered=bare.replace("\\", "_"))
+    if name == bare:
+        return name
+    return f"{name} ({sha256(bare.encode()).hexdigest()[:_HASH_DIGITS]})"
+
+
+def _make_folder(path: Path, room: JID) -> None:
+    """Make the folder of a room, unless it is there.
+
+    Raises:
+        NotADirectoryError: Something else is there; a link, too, as others may have put it there.
+        OSError: It can't be made.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotADirectoryError(
+                f"the files of the room {room.full()} go to the folder {path}, but that is no "
+                "folder: move it away"
+            ) from None
+
+
+def _begin(fetching: Coroutine[Deferred[Any], Any, None]) -> None:
+    Deferred.fromCoroutine(fetching).addErrback(
+        lambda failure: RoomFrontend._log.failure("A file of a room was lost", failure=failure)
+    )
