@@ -27,7 +27,7 @@ FILES, REPEATS, BOUNCES, JUNK = 20, 10, 10, 10
 MESSAGES = SENDERS * (FILES + REPEATS + BOUNCES + JUNK)
 PATIENCE = 120  # seconds for the files of a round
 MOST_GROWTH = 5  # MB from one round of messages to the next
-ROUND_TRIPS = 20
+ROUND_TRIPS = 20  # a bot answers 30 requests of somebody at once, and then some a second
 
 _OOB = "<body>{url}</body><x xmlns='jabber:x:oob'><url>{url}</url></x>"
 _ERROR = (

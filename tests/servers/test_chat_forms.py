@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from itertools import count
+from urllib.request import urlopen
 
 import pytest
 import pytest_twisted
 from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.threads import deferToThread
 
 from tests.servers.bots import MODES, Bot
 from tests.servers.documented import running
@@ -19,7 +22,7 @@ from twisted_oob._shown import human_size
 
 FRIEND, STRANGER, WORDY = "slixmpp", "anyevent", "bob"
 HOUR, DAY = 3600, 86400
-SERVED = "sea.png"
+SERVED, CONTENT = "sea.png", b"the sea"
 _numbers = count()
 
 
@@ -124,9 +127,9 @@ def place(request, server, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("bot")
     served = tmp_path_factory.mktemp("served")
-    (served / SERVED).write_bytes(b"the sea")
+    (served / SERVED).write_bytes(CONTENT)
     allowed = [f"{user}@{DOMAIN}" for user in (FRIEND, WORDY)]
-    bot = Bot(reactor, server, folder, request.param, allowed=allowed)
+    bot = Bot(reactor, server, folder, request.param, "--serve", str(served), allowed=allowed)
     web = Web(reactor)
     # An async fixture of this scope that skips breaks the tests after the first.
     try:
@@ -335,13 +338,15 @@ async def test_other_words_get_help_once(chat, wordy, tmp_path):
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_the_bot_has_can_be_listed_and_asked_for(chat):
+async def test_what_the_bot_has_can_be_listed_and_asked_for(chat, server):
     await chat.write(body="list")
     [listing] = await chat.texts(1)
     assert SERVED in listing
+
     await chat.write(body=f"send {SERVED}")
-    while True:
-        message = await chat.peer.next("message")
-        if message["url"]:
-            break
+    message = await chat.peer.next("message")
+
     assert message["body"] == message["url"]
+    trusted = ssl.create_default_context(cafile=server.ca_file)
+    with await deferToThread(urlopen, message["url"], timeout=20, context=trusted) as response:
+        assert response.read() == CONTENT
