@@ -326,6 +326,7 @@ async def test_a_stranger_gets_no_answer(chat, stranger, tmp_path):
     assert f"/{theirs.name('a.txt')}" not in chat.web.asked
 
 
+@IN_CI
 @pytest_twisted.ensureDeferred
 async def test_other_words_get_help_once(chat, wordy, tmp_path):
     theirs = Chat(chat.bot, chat.web, tmp_path, wordy)
