@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-
-from twisted.internet.defer import Deferred
 
 from tests.servers.servers import ACCOUNTS, DOMAIN
 from tests.support.processes import Program, missing
+from tests.support.waiting import until
 
 USER = "sendxmpp"
 JID = f"{USER}@{DOMAIN}"
@@ -24,20 +25,22 @@ def find_go_sendxmpp():
 class _Listener(Program):
     """A go-sendxmpp that listens. With --debug it tells on stderr what its stream brings.
 
-    ``output``: what it printed of messages. ``online`` fires when it is seen by others.
+    ``output``: what it printed of messages. ``online``: whether others see it. ``left``: how many
+    other sessions of the account it has seen end.
     """
 
+    online = False
+    left = 0
+
     def __init__(self, *args, **options):
-        self.online = Deferred()
         self._stream = ""
         super().__init__(*args, **options)
-        self.online.addTimeout(self.patience, self._reactor)
 
     def errReceived(self, data):
         self._stream += data.decode(errors="replace")
-        # Its own presence, as the server sends it to all of the account's sessions.
-        if "<presence" in self._stream and not self.online.called:
-            self.online.callback(None)
+        # Its own comes back to it, too.
+        self.online = "<presence" in self._stream
+        self.left = len(re.findall(r"<presence[^>]* type='unavailable'", self._stream))
 
 
 class GoSendxmpp:
@@ -71,31 +74,42 @@ class GoSendxmpp:
             encoding="utf-8",
         )
 
+    def file(self, name, size):
+        """Make a file; gives what is in it."""
+        content = os.urandom(size)
+        (self.folder / name).write_bytes(content)
+        return content
+
     async def listen(self):
         """Begin to listen, as another resource of the account."""
         self._listener = self._run(_Listener, "--debug", "--listen")
-        await self._listener.online
+        await until(lambda: self._listener.online)
 
     def heard(self, pattern):
         """Wait until the listener prints something that matches; gives the match."""
         return self._listener.printed(pattern)
 
-    def upload(self, file, recipient):
-        """Send a file; fires with the exit status."""
-        return self._run(Program, "--http-upload", file, recipient).finished()
+    async def upload(self, file, recipient):
+        """Send a file, and wait until the server knows that its sender has gone."""
+        await self._gone(self._run(Program, "--http-upload", file, recipient))
 
-    def write(self, text, recipient):
-        """Send a text; fires with the exit status."""
+    async def write(self, text, recipient):
+        """Send a text, and wait until the server knows that its sender has gone."""
         process = self._run(Program, recipient)
         process.types(text)
         process.transport.closeStdin()
-        return process.finished()
+        await self._gone(process)
 
     async def stop(self):
         """End those that run."""
         for process in self._processes:
             if not process.ended.called:
                 await process.stop()
+
+    async def _gone(self, process):
+        left = self._listener.left
+        assert await process.finished() == 0, process.output
+        await until(lambda: self._listener.left > left)
 
     def _run(self, kind, *words):
         command = [self._program, "--file", "sendxmpprc", *words]

@@ -26,6 +26,7 @@ ROWS, COLUMNS = 50, 200
 USER = "profanity"
 PATIENCE = 30
 
+_UPLOADS = f"upload.{DOMAIN}"
 _PROFRC = """
     [connection]
     tls.certpath={certificates}
@@ -118,6 +119,11 @@ class Profanity:
             terminal=(ours, its, ""),
         )
         await self.screen.shows("logged in successfully")
+        # It asks each service what it is, and uploads to none before that one has answered.
+        self.types(f"/disco items {DOMAIN}")
+        await self.screen.shows(rf"- +{_UPLOADS}")
+        self.types(f"/disco info {_UPLOADS}")
+        await self.screen.shows("urn:xmpp:http:upload:0")
         return self
 
     def types(self, line):
