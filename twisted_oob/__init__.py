@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from twisted_oob.files.fetch import Fetcher
     from twisted_oob.files.fetched import FetchedFile
     from twisted_oob.files.policy import FetchPolicy
+    from twisted_oob.files.served_folder import ServedFile, ServedFolder
     from twisted_oob.files.share import FileShare
     from twisted_oob.files.shared_file import SharedFile
     from twisted_oob.protocol.data import (
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from twisted_oob.transfer.chat import ChatFrontend
     from twisted_oob.transfer.chat_texts import ChatTexts
     from twisted_oob.transfer.delivery import Delivery
+    from twisted_oob.transfer.giver import FileGiver
     from twisted_oob.transfer.responder import OOBResponder, ServedStream
+    from twisted_oob.transfer.room_frontend import RoomFrontend
     from twisted_oob.transfer.sender import FileSender
     from twisted_oob.transfer.uploads import UploadHandler
     from twisted_oob.xmpp.access import AllowList
@@ -81,6 +84,7 @@ __all__ = [
     "FetchPolicy",
     "FetchedFile",
     "Fetcher",
+    "FileGiver",
     "FileInfo",
     "FileSender",
     "FileShare",
@@ -99,6 +103,9 @@ __all__ = [
     "QueueFull",
     "Rejected",
     "ResourceConstraint",
+    "RoomFrontend",
+    "ServedFile",
+    "ServedFolder",
     "ServedStream",
     "SharedFile",
     "SlotRefused",
@@ -137,6 +144,10 @@ _HOMES: Final = {
     "files.fetch": ("Fetcher",),
     "files.fetched": ("FetchedFile",),
     "files.policy": ("FetchPolicy",),
+    "files.served_folder": (
+        "ServedFile",
+        "ServedFolder",
+    ),
     "files.share": ("FileShare",),
     "files.shared_file": ("SharedFile",),
     "protocol.data": (
@@ -153,10 +164,12 @@ _HOMES: Final = {
     "transfer.delivery": ("Delivery",),
     "transfer.chat": ("ChatFrontend",),
     "transfer.chat_texts": ("ChatTexts",),
+    "transfer.giver": ("FileGiver",),
     "transfer.responder": (
         "OOBResponder",
         "ServedStream",
     ),
+    "transfer.room_frontend": ("RoomFrontend",),
     "transfer.sender": ("FileSender",),
     "transfer.uploads": ("UploadHandler",),
     "xmpp.access": ("AllowList",),

@@ -7,9 +7,7 @@ import os
 import re
 import socket
 from contextlib import closing
-from ipaddress import ip_network
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
@@ -19,7 +17,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.support.network import DOMAIN
 from tests.support.waiting import in_time
-from twisted_oob.commands.errand import MOST_AT_ONCE, server_networks
+from twisted_oob.commands.errand import MOST_AT_ONCE
 from twisted_oob.files.shared_file import SharedFile
 
 pytest_plugins = ["tests.support.errands"]
@@ -327,24 +325,3 @@ async def test_a_public_url_is_what_the_peer_gets(errands, network, file):
     assert errands.offers[0].url.startswith("https://files.example.org/x/")
     errands.offers[0].reply_success()
     assert await sending == 0
-
-
-# --- whom uploads may go to
-
-
-@pytest.mark.parametrize(
-    ("host", "networks"),
-    [
-        ("127.0.0.1", ["127.0.0.0/8", "::1/128"]),
-        ("127.1.2.3", ["127.0.0.0/8", "::1/128"]),
-        ("::1", ["127.0.0.0/8", "::1/128"]),
-        ("192.168.1.5", ["192.168.1.5/32"]),
-        ("fd00::5", ["fd00::5/128"]),
-        ("fe80::5%eth0", ["fe80::5/128"]),
-    ],
-)
-def test_the_server_itself_may_be_uploaded_to(host, networks):
-    peer = SimpleNamespace(host=host)
-    transport = SimpleNamespace(getPeer=lambda: peer)
-    stream = SimpleNamespace(xmlstream=SimpleNamespace(transport=transport))
-    assert server_networks(stream) == tuple(ip_network(one) for one in networks)

@@ -225,7 +225,7 @@ async def test_a_component_of_a_server(receptions, network):
     sender = (await network.start()).oob
     connection = Connection(COMPONENT, domain="me.localhost", host="127.0.0.1", port=network.port)
     receptions.begin(connection=connection, secret=SECRET, senders=("sender.localhost",), count=1,
-                     networks=network.fetcher._policy.allow_networks)  # fmt: skip
+                     networks=network.fetcher.policy.allow_networks)  # fmt: skip
     await receptions.output.heard("waiting for files to me.localhost;")
     features = await in_time(sender.find_features("me.localhost"))
     assert features == {"jabber:iq:oob", "jabber:x:oob"}

@@ -254,6 +254,28 @@ def test_what_fails_before_it_connects_is_one_line(services, ended, log):
     assert "File exists" in critical(log)[0]
 
 
+@pytest.mark.parametrize("options", [{}, {"component": "x.y", "allow_from": "*"}])
+def test_a_share_that_can_not_listen_is_one_line_before_anything_connects(
+    services, ended, log, options
+):
+    services.write("secret", "hunter2")
+    (services.folder / "served").mkdir()
+    taken = f"tcp:{services.web.port}:interface=127.0.0.1"
+    service = services.make(secret_file="secret", serve="served", serve_listen=taken, **options)
+    service.startService()
+    assert ended == [1]
+    assert critical(log) == [
+        f"Could not start: --serve-listen '{taken}' can't be used: Address already in use"
+    ]
+    assert (service._embedded, service._served) == (None, None)
+
+
+def test_a_public_url_that_no_share_can_have_is_one_line(services):
+    (services.folder / "served").mkdir()
+    line = error_of(services, secret_file="secret", serve="served", public_url="https://me@x.y")
+    assert "--public-url 'https://me@x.y' is not valid: " in line
+
+
 def test_a_refused_stream_is_one_line(services, ended, log):
     service = services.make(secret_file="secret")
     service._refused(StreamRefused("the password is wrong"))

@@ -12,6 +12,7 @@ from twisted.internet.defer import gatherResults
 from tests.support.hostile_http import answer
 from tests.support.network import DOMAIN
 from tests.support.options import NAMES, parsed
+from tests.support.talks import Room, Talk, read
 from twisted_oob.commands import tap
 from twisted_oob.commands.demo import Demo
 
@@ -181,6 +182,115 @@ async def _(services):
         services.make(component="x.y", secret_file="other", allow_from="*")
 
 
+# --- the chat
+
+
+def serve(services):
+    """Make a folder with one file; gives the option that serves it."""
+    folder = services.folder / "served"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.txt").write_bytes(b"abc")
+    return {"serve": str(folder)}
+
+
+@effect_of("no-messages")
+async def _(services):
+    _, sender = await services.start()
+    assert "jabber:x:oob" in await services.soon(sender.oob.find_features(DOMAIN))
+    _, sender = await services.start("--no-messages")
+    talk = Talk(sender)
+    talk.share(services.web.url())
+    talk.write("help")
+    assert "jabber:x:oob" not in await services.soon(sender.oob.find_features(DOMAIN))
+    assert (talk.heard.pending, services.web.connections) == ([], [])
+
+
+@effect_of("serve")
+async def _(services):
+    _, sender = await services.start(**serve(services))
+    talk = Talk(sender)
+    assert "a.txt (3 bytes, " in await talk.ask("list")
+    talk.write("send a.txt")
+    url = await talk.receive()
+    assert url.startswith("http://127.0.0.1:")
+    assert await services.soon(read(url)) == b"abc"
+    _, sender = await services.start()
+    assert "list" not in await Talk(sender).ask("help")
+
+
+@effect_of("serve-listen")
+async def _(services):
+    listen = {"serve_listen": "tcp:0:interface=127.0.0.2"}
+    _, sender = await services.start(**serve(services), **listen)
+    talk = Talk(sender)
+    talk.write("send a.txt")
+    assert (await talk.receive()).startswith("http://127.0.0.2:")
+
+
+@effect_of("public-url")
+async def _(services):
+    _, sender = await services.start(**serve(services), public_url="https://x.example/shared")
+    talk = Talk(sender)
+    talk.write("send a.txt")
+    assert (await talk.receive()).startswith("https://x.example/shared/")
+
+
+@effect_of("via")
+async def _(services):
+    router, sender = await services.start()
+    port = router._embedded._port.getHost().port
+    options = serve(services)
+    for via, domain in (("share", "one.localhost"), ("upload", "two.localhost")):
+        service = component(services, port, component=domain, via=via, **options)
+        service.startService()
+        await services.soon(service._served._stream.ready)
+        talk = Talk(sender, domain)
+        talk.write("send a.txt")
+        if via == "share":
+            assert (await talk.receive()).startswith("http://127.0.0.1:")
+        else:
+            # The router has no service that would take it.
+            assert (await talk.hear()).startswith("could not send a.txt: ")
+
+
+async def in_room(services, *flags):
+    """Join a room; gives it."""
+    router, _ = await services.start()
+    room = Room(await services.sender(router, "rooms.localhost"))
+    port = router._embedded._port.getHost().port
+    options = {"join": "plans@rooms.localhost/Our Files"}
+    component(services, port, *flags, **options).startService()
+    entered = ("plans@rooms.localhost/Our Files", "files.localhost")
+    assert await services.soon(room.joined.get()) == entered
+    services.web.answers += [answer(b"file"), answer(b"", status="404 Not Found")]
+    for path in ("/a.bin", "/b.bin"):
+        room.share(services.web.url(path), "plans@rooms.localhost", "files.localhost")
+    return room
+
+
+async def said(services, room):
+    message = await services.soon(room.heard.get())
+    assert (message["to"], message["type"]) == ("plans@rooms.localhost", "groupchat")
+    return str(message.body)
+
+
+@effect_of("join")
+async def _(services):
+    room = await in_room(services)
+    assert await said(services, room) == "could not fetch b.bin: HTTP status 404"
+    folder = services.folder / "more" / "plans@rooms.localhost"
+    assert (folder / "a.bin").read_bytes() == b"file"
+
+
+@effect_of("talk-in-rooms")
+async def _(services):
+    room = await in_room(services, "--talk-in-rooms")
+    assert {await said(services, room) for _ in range(2)} == {
+        "stored a.bin (4 bytes)",
+        "could not fetch b.bin: HTTP status 404",
+    }
+
+
 # --- a real server
 
 
@@ -235,12 +345,15 @@ async def _(services):
     assert user == "me"
 
 
-def component(services, port, **options):
-    services.write("secret", "a secret")
+def component(services, port, *flags, **options):
+    # That of the embedded router, if there is one.
+    if not (services.folder / "secret").exists():
+        services.write("secret", "a secret")
     return services.make(
+        *flags,
         **{"component": "files.localhost", "secret_file": "secret", "allow_from": "*"}
         | {"port": str(port), "download_dir": "more", "allow_network": "127.0.0.0/8"}
-        | options
+        | options,
     )
 
 

@@ -96,7 +96,15 @@ def test_a_good_value_is_parsed(parse, text, value):
         (values.parse_recipient, ["", "a@@b", "@b", "a@"], "a JID, such as bob@example.org"),
         (
             values.parse_public_url,
-            ["", "a.example", "ftp://a.example", "http://", "http://a?b", "http://a#b"],
+            [
+                "",
+                "a.example",
+                "ftp://a.example",
+                "http://",
+                "http://a?b",
+                "http://a#b",
+                "http://u@a",
+            ],
             "a URL such as https://files.example.org/shared",
         ),
         (values.parse_room, ["", "a@b", "a@b/", "b/n", "a@@b/n"], "a room with a nick, such as "),

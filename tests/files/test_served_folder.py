@@ -344,7 +344,7 @@ def test_the_exact_name_is_preferred(path, folder):
         assert content(folder, name) == (name, name.encode())
 
 
-def test_a_name_that_two_files_have_in_other_words_is_none(path, folder):
+def test_a_name_that_is_like_those_of_two_files_opens_neither(path, folder):
     put(path, "a.txt", "A.txt")
     assert refused(folder, '"A.TXT"')
 

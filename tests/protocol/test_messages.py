@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import datetime, timezone
 
 import pytest
 from twisted.internet.defer import Deferred, fail
@@ -72,6 +73,34 @@ def test_presence_is_seen(type_):
 @pytest.mark.parametrize("name", ["message", "presence"])
 def test_bounced_stanza_is_not_seen(name):
     assert receive(stanza(name, x(), from_=PEER, type="error")) == []
+
+
+DELAY = "<delay xmlns='urn:xmpp:delay' stamp='2026-11-26T06:07:08Z'/>"
+LEGACY_DELAY = "<x xmlns='jabber:x:delay' stamp='20261126T06:07:08'/>"
+
+
+@pytest.mark.parametrize("name", ["message", "presence"])
+@pytest.mark.parametrize("delay", [DELAY, LEGACY_DELAY])
+def test_a_delay_is_told(name, delay):
+    early, at_once = receive(
+        stanza(name, x() + delay, from_=PEER), stanza(name, x(URL), from_=PEER)
+    )
+    assert early.delayed == datetime(2026, 11, 26, 6, 7, 8, tzinfo=timezone.utc)
+    assert at_once.delayed is None
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "groupchat"),
+    [
+        ("message", "groupchat", True),
+        ("message", "chat", False),
+        ("message", None, False),
+        ("presence", "groupchat", False),
+    ],
+)
+def test_what_is_said_in_a_room_is_told(name, type_, groupchat):
+    (message,) = receive(stanza(name, x(), from_=PEER, type=type_))
+    assert message.groupchat is groupchat
 
 
 def test_each_x_element_is_seen_in_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -70,7 +71,10 @@ class FakeFetcher:
             self.held.append(Deferred())
             return self.held[-1]
         outcome = self.outcomes.get(url, 1234)
-        return fail(outcome) if isinstance(outcome, Exception) else succeed(stored(url, outcome))
+        if isinstance(outcome, Exception):
+            # Each time another one: what is raised holds the frames that it came through.
+            return fail(copy(outcome))
+        return succeed(stored(url, outcome))
 
     def remove_leftovers(self):
         return 0

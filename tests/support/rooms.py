@@ -107,7 +107,7 @@ class Occupied(Room):
 
 
 class FolderFetcher:
-    """In the place of a Fetcher. ``urls``: what was asked for.
+    """In the place of a Fetcher. ``urls``, ``infos``: what was asked for.
 
     A URL that ends with a number is not fetched: the number is an HTTP status.
     """
@@ -115,6 +115,7 @@ class FolderFetcher:
     def __init__(self, folder):
         self.folder = folder
         self.urls = []
+        self.infos = []
         self.leftovers = 0
 
     def remove_leftovers(self):
@@ -122,6 +123,7 @@ class FolderFetcher:
 
     def fetch(self, url, *, info=None):
         self.urls.append(url)
+        self.infos.append(info)
         name = url.rpartition("/")[2]
         if name.isdigit():
             return fail(FetchFailed(f"HTTP status {name}", detail=f"from {url}"))

@@ -52,10 +52,10 @@ class Services:
         self._made.append(service)
         return service
 
-    async def start(self, **options):
+    async def start(self, *flags, **options):
         """Start a service on an embedded router; gives the service and a sender there."""
         options = {name.replace("_", "-"): text for name, text in options.items()}
-        service = self.make(**EMBEDDED | options)
+        service = self.make(*flags, **EMBEDDED | options)
         service.startService()
         return service, await self.sender(service)
 

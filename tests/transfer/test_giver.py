@@ -191,7 +191,7 @@ async def test_a_folder_that_is_gone_is_told_without_its_path_and_logged_with_it
         assert str(path) not in str(error.value)
     assert [one.partition(": [Errno 2]")[0] for one in lines(log)] == [
         "can't list the files to give",
-        f"report.pdf for {PHONE}",
+        f"Giving report.pdf to {PHONE} ended",
     ]
     assert all(str(path) in one for one in lines(log))
 
@@ -223,8 +223,8 @@ async def test_what_is_written_to_the_log_names_the_file_and_no_url(giving, log)
     with pytest.raises(FileNotFoundError):
         await in_time(made.give("no\x1b[31m such"))
     assert lines(log) == [
-        f"report.pdf for {PHONE}: sent",
-        f"no\ufffd[31m such for {PHONE}: [Errno 2] there is no such file",
+        f"Giving report.pdf to {PHONE} ended: sent",
+        f"Giving no\ufffd[31m such to {PHONE} ended: [Errno 2] there is no such file",
     ]
 
 
@@ -233,7 +233,9 @@ async def test_why_a_file_did_not_arrive_is_logged_without_the_secrets_of_a_url(
     made = giving(ends=UploadFailed(500, "no: https://files.example/x?token=abc"))
     await in_time(made.give())
     [line] = lines(log)
-    assert line.startswith(f"report.pdf for {PHONE}: upload-failed: the upload failed: no: https:")
+    assert line.startswith(
+        f"Giving report.pdf to {PHONE} ended: upload-failed: the upload failed: "
+    )
     assert "abc" not in line
 
 
@@ -258,7 +260,12 @@ async def test_a_component_without_uploads_shares_the_file_for_some_time(net, pa
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(giving):
+async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(giving, monkeypatch):
+    opened = []
+    open_one = ServedFolder.open
+    monkeypatch.setattr(
+        ServedFolder, "open", lambda folder, name: opened.append(name) or open_one(folder, name)
+    )
     made = giving(ends=None)
     given = [made.give(recipient=f"{BOB}/{number}") for number in range(MOST_OF_ONE)]
     assert isinstance(outcome(made.give()), ResourceConstraint)
@@ -272,8 +279,8 @@ async def test_one_recipient_has_half_of_what_is_sent_at_once_and_some_wait(givi
     # There is room for one more now.
     given.append(made.give())
     assert not given[-1].called
-    stopped = made.giver.stop()
-    await in_time(stopped)
+    await in_time(made.giver.stop())
+    assert len(opened) == CONCURRENCY // 2 + 2
     assert all(isinstance(outcome(one), CancelledError) for one in (*given[1:], other))
     assert descriptors_in(made.path) == []
     assert made.sending.is_quiet()

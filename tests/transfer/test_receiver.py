@@ -217,6 +217,15 @@ def test_carbons_are_not_taken(name, asked):
     assert len(given.asked) == asked
 
 
+@pytest.mark.parametrize(
+    "child", [("urn:xmpp:forward:0", "forwarded"), ("urn:xmpp:mam:2", "result")]
+)
+def test_other_copies_of_messages_are_not_taken(child):
+    given = Receiving()
+    given.message(children=[child])
+    assert given.asked == []
+
+
 # --- one file, named in two ways
 
 

@@ -31,6 +31,8 @@ from twisted_oob import OOBResponder, ServedStream
         ("fetcher", "downloads", TypeError),
         ("reactor", None, TypeError),
         ("reactor", object(), TypeError),
+        ("messages", "no", TypeError),
+        ("messages", None, TypeError),
     ],
 )
 def test_a_wrong_argument_is_named(name, value, kind):

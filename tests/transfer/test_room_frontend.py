@@ -101,6 +101,28 @@ def test_a_correction_brings_only_what_it_adds(room):
     assert room.urls == [URL, "https://files.example/new.pdf"]
 
 
+def test_a_correction_may_name_again_what_could_not_be_had(room):
+    room.share(BAD, id="m1")
+    room.share(BAD, more="<replace xmlns='urn:xmpp:message-correct:0' id='m1'/>", id="m2")
+    assert room.urls == [BAD, BAD]
+
+
+def test_a_file_that_is_described_first_and_attached_later_is_kept(room):
+    described = (
+        "<file-sharing xmlns='urn:xmpp:sfs:0' id='f1'><file xmlns='urn:xmpp:file:metadata:0'>"
+        "<name>plan.pdf</name><size>1200</size></file></file-sharing>"
+    )
+    attached = (
+        "<attach-to xmlns='urn:xmpp:message-attaching:1' id='m1'/>"
+        "<sources xmlns='urn:xmpp:sfs:0' id='f1'>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{URL}'/></sources>"
+    )
+    room.say("plan.pdf", more=described, id="m1")
+    room.say("", more=attached, id="m2")
+    assert room.urls == [URL]
+    assert room.fetchers[ROOM].infos[0].size == 1200
+
+
 @pytest.mark.parametrize(
     ("wire", "sender"), [(ClientWire, "me@home.example/desk"), (ComponentWire, ComponentWire.me)]
 )
@@ -268,6 +290,7 @@ def test_names_of_folders_are_safe_and_never_the_same():
     ]
     rooms = {parse_jid(room).full(): folder_name(parse_jid(room)) for room in odd}
     assert rooms["plans@rooms.example"] == "plans@rooms.example"
+    assert rooms[r"c\5cd@rooms.example"].startswith("c_5cd@rooms.example (")
     assert len(rooms) == len(odd) - 1
     names = sorted(rooms.values())
     for one, other in pairwise(names):

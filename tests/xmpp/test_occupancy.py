@@ -180,6 +180,19 @@ def test_who_is_put_out_comes_back_after_a_pause(codes, reason, own, log):
     assert room.is_in
 
 
+def test_kicks_without_end_are_two_lines(log):
+    room = Occupied().entered()
+    lines(log)
+    for _ in range(5):
+        room.gone("110", "307")
+        room.after(LONGEST_PAUSE)
+        room.present()
+    assert lines(log) == [
+        f"Not in the room {OURS}: we were kicked; next attempt in 1 min 0 s",
+        f"Joined {OURS}",
+    ]
+
+
 def test_what_a_room_says_is_cut_and_steers_no_terminal(log):
     room = Occupied().entered()
     lines(log)
@@ -249,8 +262,9 @@ def test_a_reconnect_joins_at_once_whatever_the_pause(log):
     assert lines(log) == 2 * [f"Joined {OURS}"]
 
 
-def test_leaving_tells_the_room_and_nothing_joins_again_before_join_does():
+def test_leaving_tells_the_room_and_nothing_joins_again_before_join_does(log):
     room = Occupied().entered()
+    lines(log)
     room.handler.leave()
     (left,) = room.end.sent()
     assert canonical(left) == canonical(f"<presence to='{OURS}' type='unavailable'/>")
@@ -266,6 +280,7 @@ def test_leaving_tells_the_room_and_nothing_joins_again_before_join_does():
     room.gone("110")
     room.present()
     assert room.is_in
+    assert lines(log) == [f"Joined {OURS}"]
     room.handler.join()
     assert room.end.sent() == []
 
@@ -283,6 +298,9 @@ def test_nothing_is_left_behind_in_any_state(state):
         assert room.clock.getDelayedCalls()
         room.handler.leave() if end == "leave" else room.end.lose()
         assert not room.clock.getDelayedCalls()
+        if end == "leave":
+            # Who is not in the room has nothing to leave.
+            assert len(room.end.sent()) == (state != "waiting")
 
 
 def silent(room=None):

@@ -75,6 +75,22 @@ def test_each_room_is_for_itself():
     assert [left.get("to") for left in room.end.sent()] == [OURS, f"{OTHER}/other"]
 
 
+def test_a_join_that_loses_the_stream_is_the_last_one():
+    room = Occupied((JID(ROOM), NICK), (JID(OTHER), "other"))
+    room.handler.leave()
+    room.open()
+    sent = []
+
+    def send(stanza):
+        sent.append(stanza["to"])
+        room.end.lose()
+
+    room.end.xmlstream.send = send
+    room.handler.join()
+    assert sent == [OURS]
+    assert not room.clock.getDelayedCalls()
+
+
 def test_something_is_said_only_in_a_room_that_we_are_in():
     room = Occupied()
     room.open()

@@ -201,7 +201,7 @@ def parse_public_url(text: str) -> str:
         url = to_uri(text)
     except ValueError:
         url = ""
-    if re.match(r"https?://[^?#]+$", url, re.IGNORECASE) is None:
+    if re.match(r"https?://[^/?#@]+(/[^?#]*)?$", url, re.IGNORECASE) is None:
         raise ValueError("expected a URL such as https://files.example.org/shared")
     return url
 

@@ -139,8 +139,8 @@ class ServedFolder:
     def open(self, name: str) -> SourceFile:
         """Open a file of the folder.
 
-        If there is no such name, it may be one in other words: without the quotes around it, or
-        with other case, other white space or another form of Unicode, if just one file has it.
+        If no file has exactly this name, the only one whose name is alike counts: without the
+        quotes around it, or with other case, other white space or another form of Unicode.
 
         Args:
             name: Its name, as somebody wrote it.

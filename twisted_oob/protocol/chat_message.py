@@ -17,6 +17,8 @@ a reaction (XEP-0444), a retraction (XEP-0424), an      only the files that it s
 invitation to a room (XEP-0045, XEP-0249)               for clients that don't know what it is
 an encrypted message (OMEMO, OpenPGP, OTR, XEP-0454)    ``encrypted``; its text is a note, or a key,
                                                         and counts neither as words nor for URLs
+a file's description without a URL (XEP-0447)           no words, no files: for Seen, which knows
+                                                        it when its sources are attached
 a message without words or files, such as a chat        None
 state, a receipt or a subject
 ======================================================  ==========================================
@@ -31,6 +33,7 @@ Nothing that a peer may have sent raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,13 +44,14 @@ from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
 
 from twisted_oob._urls import to_uri
+from twisted_oob.protocol.attached import described_in
 from twisted_oob.protocol.delay import delayed_since
 from twisted_oob.protocol.encrypted import is_encrypted
 from twisted_oob.protocol.fallbacks import body_of, own_words
 from twisted_oob.protocol.messages import OOBMessage, messages_in
 from twisted_oob.protocol.metadata import text_of
 from twisted_oob.protocol.same_file import file_key
-from twisted_oob.protocol.text_urls import urls_in
+from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, urls_in
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 
 MAX_FILES: Final = 20
@@ -71,6 +75,7 @@ _WITHOUT_WORDS: Final = frozenset(
         ("jabber:x:conference", "x"),
     )
 )
+_WORD: Final = re.compile(r"\S+")
 # Ids and threads are sent back, and remembered. Those that clients make have 36 characters.
 _LONGEST_ID: Final = 1023
 
@@ -186,7 +191,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
     if encrypted:
         # Such a file is there for those who have the key, which is part of the URL (XEP-0454).
         files = [file for file in files if not file.url.lower().startswith("aesgcm:")]
-    if not files and words is None and not encrypted:
+    if not files and words is None and not encrypted and not any(described_in(stanza)):
         return None
     id_ = _id(stanza)
     request, receipt = (NS_RECEIPTS, "request"), (NS_RECEIPTS, "received")
@@ -216,7 +221,8 @@ def _files(stanza: Element, words: str | None) -> list[OOBMessage]:
     shared = messages_in(stanza)
     if words is None:
         return shared
-    in_text = urls_in(_without(words, [file.url for file in shared[:MAX_FILES]]))
+    searched = words[:MAX_TEXT_LENGTH]
+    in_text = urls_in(_without(searched, [file.url for file in shared[:MAX_FILES]]))
     return messages_in(stanza, in_text) if in_text else shared
 
 
@@ -231,7 +237,7 @@ def _without(words: str, urls: list[str]) -> str:
         if "%20" in url:
             for written in (url.replace("%20", " "), unquote(url)):
                 words = words.replace(written, " ")
-    return " ".join(word for word in words.split(" ") if _key_of(word) not in keys)
+    return _WORD.sub(lambda word: "" if _key_of(word[0]) in keys else word[0], words)
 
 
 def _key_of(text: str) -> str | None:

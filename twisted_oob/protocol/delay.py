@@ -29,8 +29,8 @@ def delayed_since(stanza: Element) -> datetime | None:
     Returns:
         The time, in UTC; None if the stanza was not delayed.
     """
-    stamps = [stamp for child in stanza.elements() for stamp in [_read(child)] if stamp is not None]
-    return min(stamps, default=None)
+    stamps = map(_read, stanza.elements())
+    return min((stamp for stamp in stamps if stamp is not None), default=None)
 
 
 def _read(child: Element) -> datetime | None:

@@ -191,9 +191,9 @@ def _mentions(
 def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
     """Give what shares a file by SFS or SIMS, each with its URLs as they are written."""
     if child.uri == NS_SFS and child.name == "file-sharing":
-        yield _BY_SFS, child, _targets(child.elements(NS_SFS, "sources"))
+        yield _BY_SFS, child, targets(child.elements(NS_SFS, "sources"))
     elif child.uri == NS_SFS and child.name == "sources":
-        yield _ATTACHED, child, _targets([child])
+        yield _ATTACHED, child, targets([child])
     elif child.uri == NS_REFERENCE and child.name == "reference":
         for media in child.elements(NS_SIMS, "media-sharing"):
             references = [
@@ -204,7 +204,8 @@ def _shared(child: Element) -> Iterator[tuple[int, Element, list[str]]]:
             yield _BY_SIMS, media, _urls(references, "uri")
 
 
-def _targets(sources: Iterable[Element]) -> list[str]:
+def targets(sources: Iterable[Element]) -> list[str]:
+    """Give the URLs of ``<sources/>`` of SFS, as they are written."""
     return _urls(
         [url for one in sources for url in one.elements(NS_URL_DATA, "url-data")], "target"
     )

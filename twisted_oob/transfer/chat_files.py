@@ -157,7 +157,8 @@ class ChatFiles:
             reason, refused = _UNEXPECTED, False
         else:
             return Outcome(printable(fetched.path.name), fetched.size)
-        return Outcome(_name_of(file), None, printable(reason[:_LONGEST_REASON]), refused)
+        line = " ".join(reason[:_LONGEST_REASON].split())
+        return Outcome(_name_of(file), None, printable(line), refused)
 
     def _outcome_of(self, key: bytes) -> Outcome | None:
         """Give the outcome of a file that was stored a short time ago."""
@@ -182,8 +183,4 @@ def _key(message: ChatMessage, file: OOBMessage) -> bytes:
 def _name_of(file: OOBMessage) -> str:
     """Give the name of a file that nobody has, as its sender has it. A log may show it, too."""
     offered = None if file.info is None else file.info.name
-    try:
-        path = urlsplit(file.url).path
-    except ValueError:  # no IPv6 address between "[" and "]"
-        path = ""
-    return file_name(None, path, offered=offered)
+    return file_name(None, urlsplit(file.url).path, offered=offered)

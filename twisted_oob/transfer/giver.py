@@ -191,7 +191,7 @@ class FileGiver:
 
     async def _give(self, recipient: JID, name: str, sender: JID | str | None) -> Delivery:
         ended = partial(
-            self._log.info, "{name} for {recipient}: {end}",
+            self._log.info, "Giving {name} to {recipient} ended: {end}",
             name=shown_name(name), recipient=shown_jid(recipient.full()),
         )  # fmt: skip
         who = recipient.userhost()

@@ -23,10 +23,17 @@ def server_networks(manager: Any) -> tuple[IPv4Network | IPv6Network, ...]:
     That is its address alone; for a server on this machine, all addresses that are only of it.
 
     Args:
-        manager: The manager of a stream over TCP that is up.
+        manager: The manager of a stream that is up.
+
+    Returns:
+        The networks; none if the stream is not over TCP.
     """
-    peer = manager.xmlstream.transport.getPeer()
-    address = ip_address(peer.host.partition("%")[0])
+    tell = getattr(manager.xmlstream.transport, "getPeer", None)
+    host = None if tell is None else getattr(tell(), "host", None)
+    try:
+        address = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return ()
     return LOOPBACK if address.is_loopback else (ip_network(address),)
 
 

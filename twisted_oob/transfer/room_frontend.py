@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from twisted_oob.protocol.chat_message import ChatMessage
     from twisted_oob.protocol.messages import OOBMessage
-    from twisted_oob.transfer.chat_files import Outcome
     from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.xmpp.deadlines import Clock
 
@@ -151,27 +150,27 @@ class RoomFrontend(RoomHandler):
         if room is None:
             return
         message = read_chat_message(stanza)
-        if message is None or not message.files or not self._seen.is_new(message):
+        if message is None or not self._seen.is_new(message, self.me):
             return
+        # Also of one without files, as a later message may attach what it describes (XEP-0447).
         files = self._seen.new_files(message)
         if files:
             _begin(self._fetch(room, message, files))
 
     async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        lines = self._lines(await room.files.fetch_all(message, files))
+        outcomes = await room.files.fetch_all(message, files)
+        lines = []
+        for file, outcome in zip(files, outcomes, strict=True):
+            if outcome.size is None:
+                self._seen.forget(message, file)
+                reason = outcome.reason or ""
+                lines.append(self._texts.say(ChatTexts.failed, outcome.name, reason))
+            elif self._talk:
+                lines.append(self._texts.say(ChatTexts.stored, outcome.name, outcome.size))
         if message.left_out:
             lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
         if lines and room.may_hear():
             self.say(room.jid, build_answer(message, "\n".join(lines)))
-
-    def _lines(self, outcomes: Sequence[Outcome]) -> list[str]:
-        lines = []
-        for one in outcomes:
-            if one.size is None:
-                lines.append(self._texts.say(ChatTexts.failed, one.name, one.reason or ""))
-            elif self._talk:
-                lines.append(self._texts.say(ChatTexts.stored, one.name, one.size))
-        return lines
 
 
 class _Room:

@@ -27,8 +27,9 @@ An offer of an allowed sender takes no token to be fetched, but each answer that
 does:
 
 - Without room in its share, the refusal takes a token of the bucket of failures.
-- A fetch that fails takes one there, too. If there is no token, the answer waits for one, and the
-  offer keeps its place in the share meanwhile. (The responder does that, with ``Limits``.)
+- A fetch that fails takes one there, too, also one for a message. If there is no token, the answer
+  waits for one, and the offer keeps its place in the share meanwhile. (FairFetcher does that, with
+  ``Limits``.)
 - What is not well-formed takes a token of the bucket of malformed offers. As that shows only after
   the verdict, each offer takes one, and gives it back when it is well-formed.
 
@@ -190,10 +191,10 @@ class Limits:
         self._malformed = Buckets(clock, per_second=PER_SECOND, burst=MALFORMED_BURST)
 
     def wait_for_failure(self, name: str) -> float:
-        """Count an offer that failed.
+        """Count a fetch that failed.
 
         Args:
-            name: The ``Sender.name`` of who made it.
+            name: The ``Sender.name`` of who wanted the file.
 
         Returns:
             The seconds until it may be answered.

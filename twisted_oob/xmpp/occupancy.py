@@ -54,7 +54,14 @@ from twisted.words.xish.domish import Element
 from wokkel.ping import NS_PING
 
 from twisted_oob._shown import human_time, printable, shown_jid
-from twisted_oob.errors import error_from_stanza
+from twisted_oob.xmpp.room_presence import (
+    NS_MUC,
+    Present,
+    Refused,
+    Removed,
+    Renamed,
+    read_room_presence,
+)
 from twisted_oob.xmpp.stanza import Payload
 from twisted_oob.xmpp.tracker import new_id
 
@@ -67,8 +74,6 @@ if TYPE_CHECKING:
 
     from twisted_oob.xmpp.deadlines import Clock, Timer
 
-NS_MUC: Final = "http://jabber.org/protocol/muc"
-NS_MUC_USER: Final = NS_MUC + "#user"
 NS_MUC_OWNER: Final = NS_MUC + "#owner"
 _NS_FORMS: Final = "jabber:x:data"
 
@@ -84,38 +89,8 @@ SILENCE: Final = 600.0
 """Seconds without any stanza from a room until we ask whether we are in it."""
 
 _MOST_REASON: Final = 200
-# Status codes (XEP-0045 section 15.6.2).
-_SELF: Final = "110"
-_CREATED: Final = "201"
-_NEW_NICK: Final = "303"
-_REMOVED: Final = {
-    "301": "we were banned",
-    "307": "we were kicked",
-    "321": "we were removed, as our affiliation has changed",
-    "322": "we were removed, as only members may be there now",
-    "332": "the service shuts down",
-    "333": "we were removed because of an error",
-}
-_DESTROYED: Final = "it was destroyed"
-_LEFT: Final = "we are out of it"
 _NO_ANSWER: Final = "it does not answer"
-# What a join is refused with (XEP-0045 section 7.2).
-_REFUSED: Final = {
-    "not-authorized": "it requires a password",
-    "forbidden": "we are banned from it",
-    "item-not-found": "it does not exist, or is locked",
-    "not-allowed": "it does not exist, and we may not create it",
-    "not-acceptable": "we must use the nick that is registered for us",
-    "registration-required": "only its members may join",
-    "conflict": "the nick is taken; choose another one",
-    "service-unavailable": "it is full, or there is no such service",
-    "remote-server-not-found": "its server can't be found",
-    "remote-server-timeout": "its server does not answer",
-    "gone": "it is gone",
-    "jid-malformed": "there is no valid nick",
-    "resource-constraint": "it is busy",
-}
-_OTHER_REFUSAL: Final = "it does not let us in"
+# What a ping of our own address in the room is answered with; see above.
 _STILL_IN: Final = frozenset(("service-unavailable", "feature-not-implemented"))
 _UNDECIDED: Final = frozenset(("remote-server-not-found", "remote-server-timeout"))
 
@@ -207,32 +182,28 @@ class Occupancy:
         """Note that the room has sent something."""
         self._heard = self._clock.seconds()
 
-    def take_presence(self, nick: str | None, presence: Element) -> None:
+    def take_presence(self, sender: JID, presence: Element) -> None:
         """Learn from presence whether we are in the room.
 
         Args:
-            nick: The resource of its sender, an address of this room.
+            sender: Whom it is from, an address of this room.
             presence: What came.
         """
-        kind = presence.getAttribute("type")
-        if kind == "error":
-            # An error with another id answers an attempt that we have given up.
-            if self._state is _State.JOINING and presence.getAttribute("id") in (
+        state = self._state
+        match read_room_presence(presence, sender, self.nick):
+            case Present() as present if state is not _State.AWAY:
+                self._entered(present)
+            case Renamed(nick) if state is _State.IN:
+                self.nick = nick
+            # While joining, it is the end of an earlier stay.
+            case Removed(reason, detail) if state is _State.IN:
+                self._wait(reason, detail)
+            # With another id, it answers an attempt that we have given up.
+            case Refused(id_, reason, detail) if state is _State.JOINING and id_ in (
                 None,
                 self._join_id,
             ):
-                self._refused(presence)
-            return
-        user = next(iter(presence.elements(NS_MUC_USER, "x")), None)
-        codes = _status_codes(user)
-        # Services of before 2008 send no codes.
-        if nick is None or (nick != self.nick and _SELF not in codes):
-            return
-        if kind is None and self._state is not _State.AWAY:
-            self._entered(nick, codes)
-        # While joining, it is the end of an earlier stay.
-        elif kind == "unavailable" and self._state is _State.IN:
-            self._removed(user, codes)
+                self._wait(reason, detail)
 
     def _presence(self) -> Element:
         presence = Element((None, "presence"))
@@ -242,8 +213,8 @@ class Occupancy:
     def _address(self) -> str:
         return f"{self.room.full()}/{self.nick}"
 
-    def _entered(self, nick: str, codes: set[str]) -> None:
-        self.nick = nick
+    def _entered(self, present: Present) -> None:
+        self.nick = present.nick
         if self._state is _State.IN:
             return
         self._enter(_State.IN)
@@ -252,7 +223,7 @@ class Occupancy:
         if self._is_news:
             self._is_news = False
             self._log.info("Joined {address}", address=shown_jid(self._address()))
-        if _CREATED in codes:
+        if present.created:
             self._unlock()
 
     def _unlock(self) -> None:
@@ -270,31 +241,7 @@ class Occupancy:
 
         self._line.ask("set", payload, self.room, timeout=ANSWER).addErrback(failed)
 
-    def _refused(self, presence: Element) -> None:
-        error = error_from_stanza(presence)
-        reason = _REFUSED.get(error.condition, _OTHER_REFUSAL)
-        self._wait(
-            reason, detail=error.text or (reason is _OTHER_REFUSAL and error.condition) or ""
-        )
-
-    def _removed(self, user: Element | None, codes: set[str]) -> None:
-        if _NEW_NICK in codes:
-            nick = _item(user).getAttribute("nick")
-            # If it does not tell, our presence with the new one will.
-            self.nick = nick or self.nick
-            return
-        destroyed = (
-            None if user is None else next(iter(user.elements(NS_MUC_USER, "destroy")), None)
-        )
-        if destroyed is not None:
-            other = destroyed.getAttribute("jid")
-            detail = f"instead there is {other}" if other else _text_of(destroyed, "reason")
-            self._wait(_DESTROYED, detail=detail)
-            return
-        reason = next((_REMOVED[code] for code in sorted(codes & _REMOVED.keys())), _LEFT)
-        self._wait(reason, detail=_text_of(_item(user), "reason"))
-
-    def _wait(self, reason: str, *, detail: str = "") -> None:
+    def _wait(self, reason: str, detail: str = "") -> None:
         """Try again after the pause.
 
         Args:
@@ -366,19 +313,3 @@ class Occupancy:
 
     def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
         self._timer = self._clock.callLater(seconds, call)
-
-
-def _status_codes(user: Element | None) -> set[str]:
-    if user is None:
-        return set()
-    return {status.getAttribute("code") for status in user.elements(NS_MUC_USER, "status")}
-
-
-def _item(user: Element | None) -> Element:
-    """Give what the room says of us; an empty element if it says nothing."""
-    items = iter(()) if user is None else user.elements(NS_MUC_USER, "item")
-    return next(items, Element((NS_MUC_USER, "item")))
-
-
-def _text_of(element: Element, name: str) -> str:
-    return next((str(child) for child in element.elements(NS_MUC_USER, name)), "")

@@ -27,7 +27,8 @@ from zope.interface import implementer
 from twisted_oob._checks import check_not_empty, checked_reactor, checked_seconds, wrong_type
 from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.jid import parse_jid
-from twisted_oob.xmpp.occupancy import NS_MUC, PAUSE, Occupancy
+from twisted_oob.xmpp.occupancy import PAUSE, Occupancy
+from twisted_oob.xmpp.room_presence import NS_MUC
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -172,7 +173,7 @@ class RoomHandler(AskingHandler):
     def _on_presence(self, presence: Element) -> None:
         occupancy, sender = self._sent_by(presence)
         if occupancy is not None and sender is not None:
-            occupancy.take_presence(sender.resource, presence)
+            occupancy.take_presence(sender, presence)
 
     def _on_stanza(self, message: Element) -> None:
         occupancy, sender = self._sent_by(message)

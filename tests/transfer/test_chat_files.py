@@ -1,0 +1,146 @@
+"""Files of messages that come again: each is fetched once, and each message gets its answer."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.words.protocols.jabber.error import StanzaError
+
+from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message, stored, x_oob
+from twisted_oob import FetchFailed
+from twisted_oob.transfer import chat_files
+from twisted_oob.transfer.chat_files import MOST_WAITING
+
+STORED = "stored a.png (1.2 kB)"
+OTHER = "https://files.example/b.txt"
+HOUR = 3600
+
+
+def test_a_message_that_comes_again_gets_nothing():
+    chat = Chat()
+    again = file_message(id_="same")
+    assert chat.receive(again) == [STORED]
+    assert chat.receive(again) == []
+    assert chat.fetcher.urls == [URL]
+
+
+def test_a_file_that_is_being_fetched_is_not_fetched_again():
+    chat = Chat(held=True)
+    for _ in range(3):
+        assert chat.receive(file_message()) == []
+    [held] = chat.fetcher.held
+    held.callback(stored(URL))
+    assert chat.said() == [STORED] * 3
+
+
+def test_a_file_that_was_stored_is_not_fetched_again_for_a_minute():
+    chat = Chat()
+    assert chat.receive(file_message()) == [STORED]
+    chat.clock.advance(59)
+    assert chat.receive(file_message()) == [STORED]
+    assert chat.fetcher.urls == [URL]
+    chat.clock.advance(2)
+    assert chat.receive(file_message()) == [STORED]
+    assert chat.fetcher.urls == [URL, URL]
+
+
+def test_a_file_that_failed_is_fetched_again():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    chat.receive(file_message())
+    del chat.fetcher.outcomes[URL]
+    assert chat.receive(file_message()) == [STORED]
+
+
+def test_the_same_file_of_somebody_else_is_another():
+    chat = Chat()
+    for sender in (JULIET, "juliet@example.com/phone", ROMEO):
+        assert chat.receive(file_message(sender=sender)) == [STORED]
+    assert chat.fetcher.urls == [URL, URL]
+
+
+def replace(id_):
+    return f"<replace xmlns='urn:xmpp:message-correct:0' id='{id_}'/>"
+
+
+def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
+    chat = Chat()
+    chat.receive(message(f"keep {URL}", id_="first"))
+    chat.clock.advance(HOUR)
+    assert chat.write(f"keep {URL} now", replace("first")) == []
+    assert chat.write(f"keep {URL} and {OTHER}", replace("first")) == ["stored b.txt (1.2 kB)"]
+    assert chat.write(f"keep {OTHER} and {URL}", replace("first")) == []
+    assert chat.fetcher.urls == [URL, OTHER]
+
+
+def test_a_correction_of_what_nobody_knows_is_a_message():
+    chat = Chat()
+    assert chat.receive(file_message(URL, replace("before"))) == [STORED]
+
+
+@pytest.mark.parametrize(
+    "again", ["HTTPS://FILES.example:443/a.png", "https://files.example/%61.png"]
+)
+def test_a_url_that_is_written_in_another_way_is_the_same(again):
+    chat = Chat()
+    chat.receive(file_message())
+    assert chat.receive(file_message(again)) == [STORED]
+    assert chat.fetcher.urls == [URL]
+
+
+def test_one_of_several_files_that_came_before_is_not_fetched_again():
+    chat = Chat()
+    chat.receive(file_message())
+    assert chat.write(None, x_oob(OTHER), x_oob(URL)) == [f"stored b.txt (1.2 kB)\n{STORED}"]
+    assert chat.fetcher.urls == [URL, OTHER]
+
+
+# --- bounds
+
+
+def test_a_flood_of_the_same_file_is_bounded():
+    chat = Chat(held=True)
+    for _ in range(300):
+        chat.receive(file_message())
+    chat.fetcher.held[0].callback(stored(URL))
+    assert chat.said() == [STORED] * 31
+
+
+def test_few_messages_wait_for_one_transfer():
+    chat = Chat(held=True)
+    said = []
+    for _ in range(MOST_WAITING + 10):
+        said += chat.receive(file_message())
+        chat.clock.advance(0.5)
+    assert said == ["could not fetch a.png: too many transfers at once; try again later"] * 10
+    chat.fetcher.held[0].callback(stored(URL))
+    assert chat.said() == [STORED] * MOST_WAITING
+
+
+def test_few_files_are_remembered(monkeypatch):
+    monkeypatch.setattr(chat_files, "MOST_STORED", 10)
+    chat = Chat()
+    for number in [*range(11), 10, 0]:
+        chat.receive(file_message(f"https://files.example/{number}"))
+    assert [int(url.rpartition("/")[2]) for url in chat.fetcher.urls] == [*range(11), 0]
+
+
+# --- how a file ends
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (CancelledError(), "it was broken off; try again later"),
+        (RuntimeError("a secret"), "something went wrong here"),
+        (StanzaError("forbidden"), "it is not wanted"),
+        (StanzaError("gone", text="no more of\nthat"), "no more of that"),
+        (StanzaError("gone"), "it could not be had"),
+        (FetchFailed("x" * 1000), "x" * 300),
+    ],
+)
+def test_every_end_is_told_in_one_line(error, reason):
+    chat = Chat(held=True)
+    chat.receive(message(None, x_oob()))
+    chat.fetcher.held[0].errback(error)
+    assert chat.said() == [f"could not fetch a.png: {reason}"]
