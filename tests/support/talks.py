@@ -65,9 +65,10 @@ class Room:
     """
 
     def __init__(self, sender):
+        self.sender = sender
         self._stream = sender.component.xmlstream
         self.heard, self.joined, self.left = DeferredQueue(), DeferredQueue(), DeferredQueue()
-        self._stream.addObserver("/message", self.heard.put)
+        self._stream.addObserver("/message[@type='groupchat']", self.heard.put)
         self._stream.addObserver("/presence", self._see)
 
     def _see(self, presence):

@@ -6,16 +6,17 @@ from urllib.error import URLError
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import DeferredQueue, ensureDeferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from tests.support.bots import LISTEN, NICK, ROOM, BotNetwork
 from tests.support.hostile_http import answer
 from tests.support.memory import ENDS
 from tests.support.network import DOMAIN
-from tests.support.talks import read
+from tests.support.talks import Talk, read
 from tests.support.waiting import in_time
-from twisted_oob import ChatFrontend, FileShare, OOBHandler, UploadHandler
+from twisted_oob import ChatFrontend, OOBHandler, UploadHandler
 from twisted_oob.testing import MemoryServer
 from twisted_oob.transfer.own_server import OwnServer
 from twisted_oob.transfer.room_frontend import RoomFrontend
@@ -120,12 +121,23 @@ async def test_without_a_share_there_is_nothing_to_listen_for(bots):
         await bot.stopService()
 
 
+@pytest.mark.parametrize("asked", [True, False])
 @pytest_twisted.ensureDeferred
-async def test_a_share_listens_also_if_nobody_asked_whether_it_can(bots, monkeypatch):
-    started = []
-    monkeypatch.setattr(FileShare, "startService", lambda share: started.append(share.running))
-    bots.bot(serving=bots.serving()).startService()
-    assert started == [0]
+async def test_a_share_listens_once_whether_anybody_asked_if_it_can_or_not(bots, asked):
+    class Endpoint:
+        listens = 0
+
+        def listen(self, factory):
+            self.listens += 1
+            return serverFromString(bots.reactor, LISTEN).listen(factory)
+
+    endpoint = Endpoint()
+    bot = bots.bot(serving=bots.serving(endpoint=endpoint))
+    if asked:
+        await bot.listen()
+    bot.startService()
+    assert endpoint.listens == 1
+    await bot.stopService()
 
 
 # --- the end
@@ -164,12 +176,11 @@ async def test_what_is_cut_short_is_told_before_the_stream_closes(bots):
 async def test_who_is_being_given_a_file_is_told_before_the_stream_closes(bots):
     sender = await bots.start()
     (bots.served / "a.txt").write_bytes(b"abc")
-    offers = []
+    offers = DeferredQueue()
     # It takes the IQ, and never says how that ends.
-    OOBHandler(offers.append).setHandlerParent(sender.component)
+    OOBHandler(offers.put).setHandlerParent(sender.component)
     bots.talk.write("send a.txt")
-    while not offers:
-        await bots.talk.ask("list")
+    await in_time(offers.get())
     await in_time(bots.stopping())
     said = await bots.talk.hear()
     assert said == "could not send a.txt: it was broken off; try again later"
@@ -189,14 +200,20 @@ async def test_no_url_outlives_it(bots):
         await in_time(read(url))
 
 
-@pytest_twisted.ensureDeferred
-async def test_rooms_are_told_of_the_files_that_were_cut_short_and_then_left(bots):
-    await bots.start(join=True, talk_in_rooms=True)
+async def joined(bots):
+    """Give the room that the bot is in."""
     room = await bots.room()
     # The bot has been there for longer than the service with the rooms.
     bots.responder._rooms.leave()
     bots.responder._rooms.join()
     assert await in_time(room.joined.get()) == (f"{ROOM}/{NICK}", DOMAIN)
+    return room
+
+
+@pytest_twisted.ensureDeferred
+async def test_rooms_are_told_of_the_files_that_were_cut_short_and_then_left(bots):
+    await bots.start(join=True, talk_in_rooms=True)
+    room = await joined(bots)
     room.share(bots.web.url("/a.bin"), ROOM, DOMAIN)
     connection = await in_time(bots.web.arrivals.get())
     connection.write(answer(b"file"))
@@ -212,18 +229,45 @@ async def test_rooms_are_told_of_the_files_that_were_cut_short_and_then_left(bot
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_bot_that_is_started_again_while_it_stops_goes_on(bots):
+async def test_rooms_hear_nothing_of_what_they_share_while_it_stops(bots):
     await bots.start(join=True, grace=30)
+    room = await joined(bots)
+    room.share(bots.web.url("/a.bin"), ROOM, DOMAIN)
+    connection = await in_time(bots.web.arrivals.get())
+    stopped = bots.responder.stopService()
+    room.share(bots.web.url("/late.bin"), ROOM, DOMAIN)
+    # What came before this has been dealt with when it is answered.
+    await Talk(room.sender).ask("help")
+    connection.write(answer(b"", status="404 Not Found"))
+    await in_time(stopped)
+    said = str((await in_time(room.heard.get())).body)
+    assert said == "could not fetch a.bin: HTTP status 404"
+    await in_time(room.left.get())
+    assert room.heard.pending == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_bot_that_is_started_again_while_it_stops_goes_on(bots):
+    sender = await bots.start(join=True, grace=30)
     (bots.served / "a.txt").write_bytes(b"abc")
+    bots.talk.write("send a.txt")
+    url = await bots.talk.receive()
+    offers = DeferredQueue()
+    OOBHandler(offers.put).setHandlerParent(sender.component)
+    bots.talk.write("send a.txt")
+    offer = await in_time(offers.get())
     bots.talk.share(bots.web.url("/b.bin"))
     connection = await in_time(bots.web.arrivals.get())
+
     stopped = bots.responder.stopService()
     bots.responder.startService()
     connection.write(answer(b"file"))
     await in_time(stopped)
+
     assert await bots.talk.hear() == "stored b.bin (4 bytes)"
-    bots.talk.write("send a.txt")
-    assert await in_time(read(await bots.talk.receive())) == b"abc"
+    assert await in_time(read(url)) == b"abc"
+    offer.reply_success()
+    assert await bots.talk.hear() == "sent a.txt (3 bytes)"
 
 
 @pytest_twisted.ensureDeferred

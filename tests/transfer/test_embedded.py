@@ -106,6 +106,7 @@ async def test_an_endpoint_that_can_not_listen_fails_the_start(network):
     )
     with pytest.raises(CannotListenError):
         await embedded.start()
+    assert not responder.running
     await embedded.stop()
 
 
