@@ -22,7 +22,9 @@ from tests.support.waiting import in_time
 from twisted_oob import Fetcher, FetchPolicy
 
 pytestmark = [
-    pytest.mark.parametrize("server", ["prosody"], indirect=True),
+    pytest.mark.parametrize(
+        "server", ["prosody", pytest.param("ejabberd", marks=IN_CI)], indirect=True
+    ),
     pytest.mark.parametrize(
         "bot", [MODES[0], *(pytest.param(mode, marks=IN_CI) for mode in MODES[1:])], indirect=True
     ),
