@@ -133,7 +133,7 @@ async def test_a_file_is_listed_and_comes_as_a_link(bot, profanity, server, tmp_
 async def test_whoever_says_hello_is_helped(bot, profanity):
     profanity.types(f"/msg {bot.jid} hello")
 
-    await profanity.screen.shows(says(bot, "I keep the files"))
+    await profanity.screen.shows(says(bot, "You can send me a file"))
     await profanity.screen.shows(r" send NAME: ")
 
 

@@ -217,10 +217,7 @@ def test_no_receipt_is_given_where_none_is_asked_for():
 def test_other_texts_get_help_once_an_hour():
     chat = Chat()
     [help_] = chat.write("hello")
-    assert (
-        help_
-        == "I keep the files that you send me, and those that you send links to.\nhelp: tells this"
-    )
+    assert help_ == "You can send me a file, or a link to one, and I keep it.\nhelp: tells this"
     assert chat.write("what?") == chat.write("hm", sender="juliet@example.com/phone") == []
     assert chat.write("hello", sender=ROMEO) == [help_]
     chat.clock.advance(HOUR + 1)

@@ -60,7 +60,7 @@ class ChatTexts:
             max_size: The largest file that it takes, in bytes; None if that is not known.
         """
         limit = "" if max_size is None else f" of at most {human_size(max_size)}"
-        lines = [f"I keep the files that you send me{limit}, and those that you send links to."]
+        lines = [f"You can send me a file{limit}, or a link to one, and I keep it."]
         if gives_files:
             lines += [
                 "list: tells what files I have; list *.pdf tells only some of them",
