@@ -280,6 +280,11 @@ IGNORED = {
     "a carbon of what was sent": lambda url, me: {
         "carbon": {"kind": "sent", "to": me, "oob": url, "body": url}
     },
+    "a carbon with a text": lambda url, me: {
+        "body": url,
+        "oob": url,
+        "carbon": {"kind": "received", "to": me, "body": url},
+    },
     "forwarded": lambda url, me: {"forwarded": {"to": me, "oob": url, "body": url}},
     "forwarded with a text": lambda url, me: {
         "body": "look",
