@@ -26,8 +26,8 @@ SENDERS = 20
 FILES, REPEATS, BOUNCES, JUNK = 20, 10, 10, 10
 MESSAGES = SENDERS * (FILES + REPEATS + BOUNCES + JUNK)
 PATIENCE = 120  # seconds for the files of a round
-MOST_GROWTH = 6  # MB from one round of messages to the next
-ROUND_TRIPS = 20
+MOST_GROWTH = 5  # MB from one round of messages to the next
+ROUND_TRIPS = 20  # a bot answers 30 requests of somebody at once, and then some a second
 
 _OOB = "<body>{url}</body><x xmlns='jabber:x:oob'><url>{url}</url></x>"
 _ERROR = (
@@ -233,9 +233,7 @@ def logged_in(prosody, tmp_path):
     made = []
 
     async def start(user, resource):
-        folder = tmp_path / resource
-        folder.mkdir()
-        made.append(SlixmppChat(reactor, folder, prosody, user, resource))
+        made.append(SlixmppChat(reactor, tmp_path, prosody, user, resource))
         await made[-1].ready()
         return made[-1]
 

@@ -151,16 +151,19 @@ async def main():
     xmpp.ca_certs = Path(who["ca_file"])
     for number in PLUGINS:
         xmpp.register_plugin(f"xep_{number}")
-    # No person's client takes offers.
-    xmpp.plugin["xep_0030"].del_feature(feature="jabber:iq:oob")
     xmpp.plugin["xep_0184"].auto_ack = False
+
+    def started(_):
+        # No person's client takes offers.
+        xmpp.plugin["xep_0030"].del_feature(feature="jabber:iq:oob")
+        xmpp.send_presence()
 
     def present(presence):
         # The server has its presence, and gives it back: from now on messages come to it.
         if presence["from"] == xmpp.boundjid:
             tell("ready", jid=str(xmpp.boundjid))
 
-    xmpp.add_event_handler("session_start", lambda _: xmpp.send_presence())
+    xmpp.add_event_handler("session_start", started)
     xmpp.add_event_handler("presence_available", present)
     everything = MatchXPath("{jabber:client}message")
     xmpp.register_handler(Callback("all", everything, lambda message: got(xmpp, message)))
