@@ -27,23 +27,14 @@ USER = "profanity"
 PATIENCE = 30
 
 _UPLOADS = f"upload.{DOMAIN}"
+# It tells the desktop of whoever runs the tests nothing.
 _PROFRC = """
     [connection]
     tls.certpath={certificates}
 
-    [chatstates]
-    enabled=true
-
-    [logging]
-    chlog=false
-
-    [ui]
-    splash=false
-    clear.persist_history=false
-
     [notifications]
     message=false
-    room=off
+    room=false
     typing=false
     sub=false
     invite=false

@@ -22,13 +22,20 @@ from tests.support.waiting import in_time
 from twisted_oob import Fetcher, FetchPolicy
 
 pytestmark = [
-    pytest.mark.parametrize("server", ["prosody"], indirect=True),
+    pytest.mark.parametrize(
+        "server", ["prosody", pytest.param("ejabberd", marks=IN_CI)], indirect=True
+    ),
     pytest.mark.parametrize(
         "bot", [MODES[0], *(pytest.param(mode, marks=IN_CI) for mode in MODES[1:])], indirect=True
     ),
 ]
 
 SIZE = 60_000
+# How the files that it gives get their links.
+VIA = {
+    "account": ("--via", "upload"),
+    "component": ("--via", "share", "--serve-listen", "tcp:0:interface=127.0.0.1"),
+}
 MAP = os.urandom(SIZE)
 PLAN = b"the plan"
 
@@ -42,7 +49,8 @@ def bot(server, request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bot")
     (folder / "served").mkdir()
     (folder / "served" / "map.png").write_bytes(MAP)
-    made = Bot(reactor, server, folder, request.param, "--serve", str(folder / "served"))
+    words = ("--serve", str(folder / "served"), *VIA[request.param])
+    made = Bot(reactor, server, folder, request.param, *words)
     try:
         yield blockon(ensureDeferred(made.start()))
     finally:
@@ -125,4 +133,14 @@ async def test_a_file_is_listed_and_comes_as_a_link(bot, profanity, server, tmp_
 async def test_whoever_says_hello_is_helped(bot, profanity):
     profanity.types(f"/msg {bot.jid} hello")
 
-    await profanity.screen.shows(says(bot, "Send me a file"))
+    await profanity.screen.shows(says(bot, "I keep the files"))
+    await profanity.screen.shows(r" send NAME: ")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_contact_tells_how_it_is(bot, profanity):
+    # Where contacts come and go is shown.
+    profanity.types("/win 1")
+    profanity.types(f"/sub request {bot.jid}")
+
+    await profanity.screen.shows(rf'{re.escape(bot.jid)}( \(oob\))? is online, "ready"$')
