@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.logger import formatEvent
+from twisted.words.protocols.jabber.jid import JID
 from wokkel.iwokkel import IDisco
 from zope.interface.verify import verifyObject
 
@@ -308,6 +309,18 @@ def test_an_answer_waits_for_the_next_stream_and_is_sent_once():
     chat.end.lose()
     chat.end.open()
     assert chat.said() == []
+
+
+@pytest.mark.parametrize("to", ["me@example.org/laptop", "me@example.org"])
+def test_an_answer_goes_out_on_a_stream_that_got_another_resource(to):
+    chat = Chat(held=True)
+    chat.receive(file_message(URL, RECEIPT, to=to))
+    chat.end.lose()
+    chat.fetcher.held[0].callback(stored(URL))
+    chat.end.jid = JID("me@example.org/phone")
+    # As a real one, the server takes no stanza from the earlier address.
+    chat.end.open()
+    assert chat.said() == [STORED]
 
 
 def test_an_answer_waits_for_an_hour():
