@@ -16,6 +16,10 @@ from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
 HOUR = 3600
+DESCRIBED = (
+    "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'>"
+    "<name>a.png</name><size>9</size></file></file-sharing>"
+)
 
 
 def test_a_message_that_comes_again_gets_nothing():
@@ -65,6 +69,14 @@ def replace(id_):
     return f"<replace xmlns='urn:xmpp:message-correct:0' id='{id_}'/>"
 
 
+def attached(id_, url):
+    return (
+        f"<attach-to xmlns='urn:xmpp:message-attaching:1' id='{id_}'/>"
+        "<sources xmlns='urn:xmpp:sfs:0'>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{url}'/></sources>"
+    )
+
+
 def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
     chat = Chat()
     chat.receive(message(f"keep {URL}", id_="first"))
@@ -78,6 +90,30 @@ def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
 def test_a_correction_of_what_nobody_knows_is_a_message():
     chat = Chat()
     assert chat.receive(file_message(URL, replace("before"))) == [STORED]
+
+
+def test_a_correction_is_another_try_for_what_failed():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    failed = "could not fetch a.png: HTTP status 404"
+    assert chat.receive(message(f"{URL} {OTHER}", id_="first")) == [
+        f"{failed}\nstored b.txt (1.2 kB)"
+    ]
+    assert chat.write(f"{URL} and {OTHER}", replace("first")) == [failed]
+    del chat.fetcher.outcomes[URL]
+    assert chat.write(f"{URL}, {OTHER}", replace("first")) == [STORED]
+    assert chat.write(f"{URL}; {OTHER}", replace("first")) == []
+    assert chat.fetcher.urls == [URL, OTHER, URL, URL]
+
+
+def test_another_source_is_another_try():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    chat.write(None, DESCRIBED, id_="first")
+    assert chat.write(None, attached("first", URL)) == ["could not fetch a.png: HTTP status 404"]
+    assert chat.write(None, attached("first", OTHER)) == ["stored b.txt (1.2 kB)"]
+    assert chat.write(None, attached("first", URL)) == []
+    assert [info.size for info in chat.fetcher.infos] == [9, 9]
 
 
 @pytest.mark.parametrize(
