@@ -286,6 +286,7 @@ def test_a_flood_of_files_is_bounded_and_told():
     busy = [text for text in said if text.endswith("too many transfers at once; try again later")]
     assert said == busy
     assert len(busy) == 30
+    chat.responder.stopService()
 
 
 def test_a_flood_of_receipts_is_bounded():

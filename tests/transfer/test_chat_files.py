@@ -6,9 +6,11 @@ import gc
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
 from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message, stored, x_oob
+from tests.support.streams import logged
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
 from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
@@ -189,7 +191,6 @@ def test_files_of_messages_wait_longer_than_offers():
     ("error", "reason"),
     [
         (CancelledError(), "it was broken off; try again later"),
-        (RuntimeError("a secret"), "something went wrong here"),
         (StanzaError("forbidden"), "it is not wanted"),
         (StanzaError("gone", text="no more of\nthat"), "no more of that"),
         (StanzaError("gone"), "it could not be had"),
@@ -201,3 +202,22 @@ def test_every_end_is_told_in_one_line(error, reason):
     chat.receive(message(None, x_oob()))
     chat.fetcher.held[0].errback(error)
     assert chat.said() == [f"could not fetch a.png: {reason}"]
+
+
+class Strange:
+    """No FetchedFile."""
+
+    size = 5
+    path = "a.png"
+
+
+@pytest.mark.parametrize("end", [RuntimeError("a secret"), None, Strange()])
+def test_what_no_fetcher_should_do_is_told_in_the_log(end):
+    chat = Chat(held=True)
+    with logged() as events:
+        for held in range(2):
+            chat.receive(file_message())
+            chat.fetcher.held[held].callback(Failure(end) if isinstance(end, Exception) else end)
+            assert chat.said() == ["could not fetch a.png: something went wrong here"]
+        [failure, _again] = events.failures()
+    assert isinstance(failure, type(end) if isinstance(end, Exception) else AttributeError)
