@@ -137,6 +137,18 @@ def test_it_gathers_what_all_handlers_provide_in_their_order():
     ]
 
 
+def test_what_several_handlers_provide_is_told_once():
+    bot = DiscoIdentity("client", "bot", "Me")
+    end = End(
+        Provider([DiscoFeature("urn:b"), bot, DiscoFeature("urn:b")]),
+        Provider([DiscoFeature("urn:a"), DiscoFeature("urn:b"), DiscoFeature(INFO)]),
+        Provider([DiscoIdentity("client", "bot", "Me"), DiscoIdentity("client", "bot", "Other")]),
+    )
+    query = end.ask(f"<query xmlns='{INFO}'/>")[0][0]
+    told = [each.get("var") or each.get("name") for each in query]
+    assert told == ["urn:b", "Me", "urn:a", INFO, "Other", "A service", ITEMS]
+
+
 def test_handlers_hear_who_asks_whom_about_what():
     provider = Provider((), [DiscoItem(JID("a.example"))])
     end = End(provider)

@@ -144,9 +144,22 @@ class DiscoveryHandler(StreamHandler):
             )
         ):
             raise StanzaError("item-not-found")
+        told: set[Any] = set()
         for item in items:
-            found.append(item)
+            # Several handlers may tell the same, and clients ignore all of an answer that repeats
+            # itself (XEP-0115 section 5.4).
+            key = _identity_or_feature(item)
+            if key is None or key not in told:
+                told.add(key)
+                found.append(item)
         return found
+
+
+def _identity_or_feature(item: object) -> tuple[object, ...] | None:
+    """Give what makes an identity or a feature the same as another; None for anything else."""
+    if isinstance(item, DiscoIdentity):
+        return item.category, item.type, item.name
+    return (str(item),) if isinstance(item, DiscoFeature) else None
 
 
 class OneChildHandler(StreamHandler):
