@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.logger import formatEvent
+from twisted.words.protocols.jabber.jid import JID
 from wokkel.iwokkel import IDisco
 from zope.interface.verify import verifyObject
 
@@ -285,6 +286,7 @@ def test_a_flood_of_files_is_bounded_and_told():
     busy = [text for text in said if text.endswith("too many transfers at once; try again later")]
     assert said == busy
     assert len(busy) == 30
+    chat.responder.stopService()
 
 
 def test_a_flood_of_receipts_is_bounded():
@@ -308,6 +310,18 @@ def test_an_answer_waits_for_the_next_stream_and_is_sent_once():
     chat.end.lose()
     chat.end.open()
     assert chat.said() == []
+
+
+@pytest.mark.parametrize("to", ["me@example.org/laptop", "me@example.org"])
+def test_an_answer_goes_out_on_a_stream_that_got_another_resource(to):
+    chat = Chat(held=True)
+    chat.receive(file_message(URL, RECEIPT, to=to))
+    chat.end.lose()
+    chat.fetcher.held[0].callback(stored(URL))
+    chat.end.jid = JID("me@example.org/phone")
+    # As a real one, the server takes no stanza from the earlier address.
+    chat.end.open()
+    assert chat.said() == [STORED]
 
 
 def test_an_answer_waits_for_an_hour():

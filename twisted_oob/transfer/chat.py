@@ -28,7 +28,8 @@ What is left depends on what it has, and the first that applies is done:
 it has               answer
 ===================  ==============================================================================
 files                a line for each, once all have ended: they are fetched at once, in fair turns
-                     (see chat_files.py). None for a correction that names no new one
+                     (see chat_files.py). None for a correction that names only what is stored, or
+                     is being fetched
 encrypted contents   a note that nobody here can read them; once an hour, as for help
 ``help``             help; also a ``send`` that names no file
 ``list``, ``send``   a listing, or the file, which is the answer; only with a FileGiver
@@ -220,6 +221,10 @@ class ChatFrontend(OwnAddress):
         fetched = Deferred.fromCoroutine(self._files.fetch_all(message, files))
         at_once = fetched.called
         outcomes = await fetched
+        for file, outcome in zip(files, outcomes, strict=True):
+            if outcome.size is None:
+                # A correction, or another source, is another try.
+                self._seen.forget(message, file)
         if at_once and all(one.refused for one in outcomes) and not self._admits(message):
             return
         lines = [self._line(one) for one in outcomes]

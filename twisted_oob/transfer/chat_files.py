@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._shown import printable
@@ -34,6 +35,7 @@ from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import file_name
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.fair_fetcher import Wanted
+from twisted_oob.xmpp.jid import shown
 
 if TYPE_CHECKING:
     from twisted_oob.protocol.chat_message import ChatMessage
@@ -86,6 +88,8 @@ class ChatFiles:
         what: What they come in, as log lines begin; see Wanted.
         fetcher: Fetches them, instead of the host's own; None for that.
     """
+
+    _log = Logger()
 
     def __init__(self, host: FetchHost, *, what: str = "Message", fetcher: Any = None) -> None:
         self._host = host
@@ -149,15 +153,16 @@ class ChatFiles:
         # What is told to the peer is the text of an error, never its detail.
         try:
             fetched = await self._host.fetches.fetch(wanted)
+            return Outcome(printable(fetched.path.name), fetched.size)
         except StanzaError as error:
             reason = error.text or _REASONS.get(error.condition, "it could not be had")
             refused = isinstance(error, ResourceConstraint)
         except CancelledError:
             reason, refused = _STOPPED, False
-        except Exception:  # the FairFetcher has logged it
+        except Exception:
+            # The FairFetcher has told that it failed, but not how.
+            self._log.failure("A file of {sender} was not fetched", sender=shown(sender.full()))
             reason, refused = _UNEXPECTED, False
-        else:
-            return Outcome(printable(fetched.path.name), fetched.size)
         line = " ".join(reason[:_LONGEST_REASON].split())
         return Outcome(_name_of(file), None, printable(line), refused)
 
