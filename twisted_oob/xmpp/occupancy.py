@@ -26,7 +26,7 @@ with the first. What keeps us out is logged once, and again only after such a ti
 are banned from is one line, however often we try.
 
 A room that restarts forgets its occupants, and does not tell them. So if it is silent, we ping our
-own address in it (XEP-0410 section 3.1.2):
+own address in it (XEP-0410 section 3.2):
 
 =================================================  ================================================
 answer                                             meaning

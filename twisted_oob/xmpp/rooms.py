@@ -88,7 +88,7 @@ class RoomHandler(AskingHandler):
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
-        """Return the feature of those who are in rooms (XEP-0045 section 6.2), if we are."""
+        """Return the feature of those who are in rooms (XEP-0045 section 6.7), if we are."""
         return [DiscoFeature(NS_MUC)] if self._occupancies and not nodeIdentifier else []
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
