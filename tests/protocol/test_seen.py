@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.words.protocols.jabber.jid import JID
 
-from tests.support.written import BOT, FRIEND, OCCUPANT, ROOM, attached, body, sfs, written, x
+from tests.support.written import BOT, FRIEND, OCCUPANT, ROOM, attached, body, file, sfs, written, x
 from twisted_oob import FileInfo
 from twisted_oob.protocol.seen import MOST_OF_A_SENDER, Seen
 
@@ -186,7 +186,7 @@ def test_a_message_without_files_or_without_an_id_has_nothing_to_remember():
 
 
 def described(name):
-    return f"<name>{name}</name>"
+    return file(f"<name>{name}</name>")
 
 
 def shared(*children, **attributes):
