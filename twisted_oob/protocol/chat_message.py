@@ -45,7 +45,6 @@ from twisted.words.xish.domish import Element
 
 from twisted_oob._urls import to_uri
 from twisted_oob.protocol.attached import described_in
-from twisted_oob.protocol.delay import delayed_since
 from twisted_oob.protocol.encrypted import is_encrypted
 from twisted_oob.protocol.fallbacks import body_of, own_words
 from twisted_oob.protocol.messages import OOBMessage, messages_in
@@ -54,6 +53,7 @@ from twisted_oob.protocol.same_file import file_key
 from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, urls_in
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 from twisted_oob.xmpp.room_presence import NS_MUC_USER
+from twisted_oob.xmpp.times import delayed_since
 
 MAX_FILES: Final = 20
 """How many files of one message are kept."""

@@ -166,9 +166,9 @@ class Occupancy:
 
     def leave(self) -> None:
         """Leave the room, on a stream that is up."""
-        left = self._state
+        state = self._state
         self._enter(_State.AWAY)
-        if left in (_State.IN, _State.JOINING):
+        if state in (_State.IN, _State.JOINING):
             presence = self._presence()
             presence["type"] = "unavailable"
             self._line.send(presence)
