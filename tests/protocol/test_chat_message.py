@@ -32,6 +32,7 @@ from twisted_oob.protocol.chat_message import (
     Thread,
     message_kind,
     read_chat_message,
+    sender_of,
 )
 
 URL = "https://h.example/a.pdf"
@@ -134,6 +135,7 @@ def test_a_message_that_is_not_to_be_copied_is_taken():
 @pytest.mark.parametrize("from_", [None, "", "@", "a@b@c", "a" * 2000])
 def test_nobody_wrote_it(from_):
     assert written(body("hello"), x(URL), from_=from_) is None
+    assert sender_of(arrived(from_=from_)) is None
 
 
 @pytest.mark.parametrize("name", ["presence", "iq"])

@@ -167,6 +167,14 @@ def _is_copy(child: Element) -> bool:
     )
 
 
+def sender_of(stanza: Element) -> JID | None:
+    """Give the JID that a stanza came from; None if it says none, or what is no JID.
+
+    It takes much less time than to read a message.
+    """
+    return _jid(stanza, "from")
+
+
 def read_chat_message(stanza: Element) -> ChatMessage | None:
     """Read a message of somebody; None if it is not one, or has nothing in it.
 
@@ -174,7 +182,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
         stanza: Any stanza. Nothing in it raises.
     """
     kind = message_kind(stanza)
-    sender = _jid(stanza, "from")
+    sender = sender_of(stanza)
     if kind is None or sender is None:
         return None
     body = body_of(stanza)
