@@ -145,6 +145,19 @@ def test_it_is_remembered_for_a_while(make, lifetime):
     assert len(seen) == 0
 
 
+def test_what_comes_again_keeps_nothing_older_in_memory():
+    clock = Clock()
+    seen = Seen(clock)
+    seen.is_new(said(id_="1"))
+    clock.advance(300)
+    seen.is_new(said(id_="2"))
+    clock.advance(300)
+    assert seen.is_new(said(id_="1"))
+    clock.advance(300)
+    seen.is_new(said(id_=None))
+    assert len(seen) == 1
+
+
 def names(files):
     return [file.url for file in files]
 
@@ -262,6 +275,13 @@ def test_one_sender_pushes_out_only_its_own():
     assert len(seen) == 1 + MOST_OF_A_SENDER
     assert not seen.is_new(said(id_="1"))
     assert seen.is_new(said(id_="1", from_="loud@example.net"))
+
+
+def test_many_files_push_out_those_that_came_first():
+    seen = Seen(Clock())
+    for number in range(MOST_OF_A_SENDER):
+        seen.new_files(said(x(URL), x(OTHER), id_=f"{number}"))
+    assert len(seen) == MOST_OF_A_SENDER
 
 
 def test_many_senders_push_out_those_who_have_been_silent(monkeypatch):

@@ -86,7 +86,7 @@ class Thread:
 
     Attributes:
         text: Its id.
-        parent: The id of the conversation that it came out of; None if there is no such.
+        parent: The id of the conversation that it came out of; None if it does not say.
     """
 
     text: str
@@ -179,7 +179,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
     """Read a message of somebody; None if it is not one, or has nothing in it.
 
     Args:
-        stanza: Any stanza. Nothing in it raises.
+        stanza: Any stanza. Nothing that a peer may have sent raises.
     """
     kind = message_kind(stanza)
     sender = sender_of(stanza)

@@ -27,8 +27,7 @@ _NS_ESFS: Final = "urn:xmpp:esfs:0"
 def is_encrypted(message: Element, body: str | None) -> bool:
     """Whether a message has something for those who have a key.
 
-    Clients that set up their keys exchange messages without a content (XEP-0384).
-    Those are not meant.
+    Messages that only set up keys have no content (XEP-0384), and do not count.
 
     Args:
         message: Any message.
