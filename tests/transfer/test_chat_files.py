@@ -75,6 +75,28 @@ def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
     assert chat.fetcher.urls == [URL, OTHER]
 
 
+@pytest.mark.parametrize("error", [FetchFailed("HTTP status 404"), RuntimeError()])
+def test_a_correction_may_name_again_what_was_not_stored(error):
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = error
+    chat.receive(file_message(id_="first"))
+    del chat.fetcher.outcomes[URL]
+    assert chat.receive(file_message(URL, replace("first"))) == [STORED]
+    assert chat.receive(file_message(URL, replace("first"))) == []
+
+
+def test_another_source_of_what_was_not_stored_is_another_try():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    chat.receive(file_message(id_="first"))
+    attached = (
+        "<attach-to xmlns='urn:xmpp:message-attaching:1' id='first'/>"
+        "<sources xmlns='urn:xmpp:sfs:0' id='f'>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{OTHER}'/></sources>"
+    )
+    assert chat.write(None, attached) == ["stored b.txt (1.2 kB)"]
+
+
 def test_a_correction_of_what_nobody_knows_is_a_message():
     chat = Chat()
     assert chat.receive(file_message(URL, replace("before"))) == [STORED]

@@ -67,12 +67,12 @@ from zope.interface import implementer
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
 from twisted_oob.protocol.chat_answer import build_answer, build_receipt
-from twisted_oob.protocol.chat_message import MAX_FILES, ChatMessage, read_chat_message
+from twisted_oob.protocol.chat_message import ChatMessage, read_chat_message
 from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.seen import Seen
-from twisted_oob.transfer.chat_files import ChatFiles, Outcome
+from twisted_oob.transfer.chat_files import ChatFiles, answer_of
 from twisted_oob.transfer.chat_giving import ChatGiving
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
@@ -150,8 +150,8 @@ class ChatFrontend(OwnAddress):
         self._responder = responder
         self._texts = CheckedTexts(texts)
         self._giving = None if giver is None else ChatGiving(giver, self._texts)
-        self._files = ChatFiles(responder)
         self._seen = Seen(clock)
+        self._files = ChatFiles(responder, self._seen)
         self._outbox = Outbox(DeadlineQueue(clock))
         self._receipts = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST)
         self._helped = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
@@ -222,15 +222,7 @@ class ChatFrontend(OwnAddress):
         outcomes = await fetched
         if at_once and all(one.refused for one in outcomes) and not self._admits(message):
             return
-        lines = [self._line(one) for one in outcomes]
-        if message.left_out:
-            lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
-        self._answer(message, "\n".join(lines))
-
-    def _line(self, one: Outcome) -> str:
-        if one.size is not None:
-            return self._texts.say(ChatTexts.stored, one.name, one.size)
-        return self._texts.say(ChatTexts.failed, one.name, one.reason or "")
+        self._answer(message, answer_of(self._texts, message, outcomes))
 
     def _take_text(self, message: ChatMessage) -> None:
         command = read_command(message.body or "", gives_files=self._giving is not None)

@@ -1,4 +1,4 @@
-"""ChatFiles: fetches the files of chat messages, each file once.
+"""ChatFiles: fetches the files of chat messages, each file once, and says what became of them.
 
 People send a file again if they see no answer soon. So each file of a message is looked up first:
 
@@ -11,7 +11,8 @@ ago
 and neither is so, or it did not         it is fetched
 =======================================  ==========================================================
 
-(That a message came before, or corrects another, shows sooner; see protocol/seen.py.)
+(That a message came before, or corrects another, shows sooner; see protocol/seen.py. What was not
+stored is forgotten there.)
 
 What is kept for this is bounded, and holds digests in the place of URLs and addresses, which
 strangers make as long as they like.
@@ -32,12 +33,16 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted_oob._shown import printable
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import file_name
+from twisted_oob.protocol.chat_message import MAX_FILES
 from twisted_oob.protocol.same_file import file_key
+from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.fair_fetcher import Wanted
 
 if TYPE_CHECKING:
     from twisted_oob.protocol.chat_message import ChatMessage
     from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.protocol.seen import Seen
+    from twisted_oob.transfer.checked_texts import CheckedTexts
     from twisted_oob.transfer.fair_fetcher import FetchHost
 
 SAME_FILE: Final = 60.0
@@ -83,12 +88,17 @@ class ChatFiles:
 
     Args:
         host: Fetches them, in fair turns.
+        seen: Has taken the messages. It forgets each file that was not stored, so that a correction
+            or another source of it is another try.
         what: What they come in, as log lines begin; see Wanted.
         fetcher: Fetches them, instead of the host's own; None for that.
     """
 
-    def __init__(self, host: FetchHost, *, what: str = "Message", fetcher: Any = None) -> None:
+    def __init__(
+        self, host: FetchHost, seen: Seen, *, what: str = "Message", fetcher: Any = None
+    ) -> None:
         self._host = host
+        self._seen = seen
         self._what = what
         self._fetcher = fetcher
         self._running: dict[bytes, list[Deferred[Outcome]]] = {}
@@ -107,7 +117,11 @@ class ChatFiles:
         """
         # All have begun before the first is waited for.
         begun = [self._fetch(message, file) for file in files]
-        return [await outcome for outcome in begun]
+        outcomes = [await outcome for outcome in begun]
+        for file, outcome in zip(files, outcomes, strict=True):
+            if outcome.size is None:
+                self._seen.forget(message, file)
+        return outcomes
 
     def _fetch(self, message: ChatMessage, file: OOBMessage) -> Deferred[Outcome]:
         key = _key(message, file)
@@ -173,6 +187,31 @@ class ChatFiles:
             if at > oldest_kept and len(self._stored) <= MOST_STORED:
                 return
             del self._stored[key]
+
+
+def answer_of(
+    texts: CheckedTexts, message: ChatMessage, outcomes: Iterable[Outcome], *, stored: bool = True
+) -> str:
+    """Say what became of the files of a message, a line for each.
+
+    Args:
+        texts: How it is said.
+        message: What named them.
+        outcomes: What became of them.
+        stored: Whether files that were stored are told of.
+
+    Returns:
+        The answer; ``''`` if there is nothing to say.
+    """
+    lines = []
+    for one in outcomes:
+        if one.size is None:
+            lines.append(texts.say(ChatTexts.failed, one.name, one.reason or ""))
+        elif stored:
+            lines.append(texts.say(ChatTexts.stored, one.name, one.size))
+    if message.left_out:
+        lines.append(texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
+    return "\n".join(lines)
 
 
 def _key(message: ChatMessage, file: OOBMessage) -> bytes:

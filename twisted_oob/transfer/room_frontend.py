@@ -40,9 +40,9 @@ from twisted.logger import Logger
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.names import file_name
 from twisted_oob.protocol.chat_answer import build_answer
-from twisted_oob.protocol.chat_message import MAX_FILES, read_chat_message
+from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
-from twisted_oob.transfer.chat_files import ChatFiles
+from twisted_oob.transfer.chat_files import ChatFiles, answer_of
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
 from twisted_oob.xmpp.occupancy import PAUSE
@@ -137,7 +137,7 @@ class RoomFrontend(RoomHandler):
                     removed=removed,
                     folder=path,
                 )
-            self._kept[room.full()] = _Room(room, self._responder, fetcher)
+            self._kept[room.full()] = _Room(room, self._responder, self._seen, fetcher)
             self._log.info("Files of {room} land in {folder}", room=room.full(), folder=path)
         self.join()
 
@@ -160,18 +160,9 @@ class RoomFrontend(RoomHandler):
 
     async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
         outcomes = await room.files.fetch_all(message, files)
-        lines = []
-        for file, outcome in zip(files, outcomes, strict=True):
-            if outcome.size is None:
-                self._seen.forget(message, file)
-                reason = outcome.reason or ""
-                lines.append(self._texts.say(ChatTexts.failed, outcome.name, reason))
-            elif self._talk:
-                lines.append(self._texts.say(ChatTexts.stored, outcome.name, outcome.size))
-        if message.left_out:
-            lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
-        if lines and room.may_hear():
-            self.say(room.jid, build_answer(message, "\n".join(lines)))
+        answer = answer_of(self._texts, message, outcomes, stored=self._talk)
+        if answer and room.may_hear():
+            self.say(room.jid, build_answer(message, answer))
 
 
 class _Room:
@@ -180,14 +171,15 @@ class _Room:
     Args:
         jid: Its bare JID.
         host: Fetches the files, in fair turns.
+        seen: As for ChatFiles.
         fetcher: Fetches them into its folder.
     """
 
     _log = Logger()
 
-    def __init__(self, jid: JID, host: FetchHost, fetcher: Any) -> None:
+    def __init__(self, jid: JID, host: FetchHost, seen: Seen, fetcher: Any) -> None:
         self.jid = jid
-        self.files = ChatFiles(host, what="Room message", fetcher=fetcher)
+        self.files = ChatFiles(host, seen, what="Room message", fetcher=fetcher)
         self._clock: Clock = host.clock
         self._answered: deque[float] = deque()
         self._quiet_until = 0.0
