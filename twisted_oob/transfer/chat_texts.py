@@ -77,7 +77,7 @@ class ChatTexts:
             more: How many there are beside these.
         """
         lines = ["I have these files:"]
-        lines += [f"{file.name} ({human_size(file.size)}, {_day(file.modified)})" for file in files]
+        lines += [f"{file.name} ({human_size(file.size)}{_day(file.modified)})" for file in files]
         if more:
             lines.append(f"and {more} more: list PATTERN shows some, such as list *.pdf")
         return "\n".join(lines)
@@ -134,5 +134,8 @@ class ChatTexts:
 
 
 def _day(modified: float) -> str:
-    """Give the day of a time in seconds since the epoch (UTC)."""
-    return datetime.fromtimestamp(modified, timezone.utc).strftime("%Y-%m-%d")
+    """Give the day of a time in seconds since the epoch (UTC), behind a comma."""
+    try:
+        return f", {datetime.fromtimestamp(modified, timezone.utc).date()}"
+    except (ValueError, OverflowError, OSError):  # a file's time may lie beyond the year 9999
+        return ""
