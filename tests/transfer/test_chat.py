@@ -180,6 +180,16 @@ def test_who_is_not_allowed_gets_nothing_and_is_one_line_at_debug():
     assert chat.receive(file_message(sender=ROMEO)) == [STORED]
 
 
+def test_what_strangers_write_is_not_read(monkeypatch):
+    chat = Chat(allow_from=["example.net"])
+    read = []
+    monkeypatch.setattr("twisted_oob.transfer.chat.read_chat_message", read.append)
+    chat.receive(file_message())
+    assert read == []
+    chat.receive(file_message(sender=ROMEO))
+    assert [stanza["from"] for stanza in read] == [ROMEO]
+
+
 def test_the_bounce_of_an_answer_gets_nothing():
     chat = Chat()
     chat.receive(file_message())  # nobody is there to get the answer: the server returns it

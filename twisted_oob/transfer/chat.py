@@ -10,12 +10,13 @@ these steps. Most of them say no in silence: two programs that answer all they h
 ============  ==============================================  =====================================
 step          who goes on                                     what becomes of all others
 ============  ==============================================  =====================================
-read          what somebody wrote or sent to us (see          nothing: errors, headlines, carbons,
-              protocol/chat_message.py)                       forwarded messages, receipts, ...
-private       type chat or normal                             left to a RoomFrontend, if any
+private       type chat or normal, and written to us (see     nothing: errors, headlines, carbons,
+              protocol/chat_message.py)                       ... Rooms are left to a RoomFrontend
 foreign       not from our own address (see OwnAddress)       nothing: we would talk to ourselves
+allowed       its sender is on the AllowList                  a line of the log, at debug. What
+                                                              strangers write is never read
+read          it has words or files                           nothing: chat states, receipts, ...
 current       not delayed by more than a day                  nothing: nobody waits for that
-allowed       its sender is on the AllowList                  a line of the log, at debug
 new           it was not seen before (see protocol/seen.py)   nothing: it has had its answer
 bounded       it has files to fetch, or its sender has had    nothing: the limits' tally counts it,
               few other answers (see xmpp/gate.py)            which is logged once a minute
@@ -67,7 +68,12 @@ from zope.interface import implementer
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
 from twisted_oob.protocol.chat_answer import build_answer, build_receipt
-from twisted_oob.protocol.chat_message import ChatMessage, read_chat_message
+from twisted_oob.protocol.chat_message import (
+    ChatMessage,
+    message_kind,
+    read_chat_message,
+    sender_of,
+)
 from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
 from twisted_oob.protocol.outbox import Outbox
@@ -183,20 +189,20 @@ class ChatFrontend(OwnAddress):
     def _on_message(self, xmlstream: Any, stanza: Element) -> None:
         if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return  # an observer before us has taken us off the stream in this very dispatch
+        sender = sender_of(stanza)
+        if sender is None or message_kind(stanza) not in ("chat", "normal") or self.covers(sender):
+            return
+        if sender not in self._responder.allowed:
+            self._log.debug(
+                "Ignored a message of {sender}, who is not allowed", sender=shown(sender.full())
+            )
+            return
         message = read_chat_message(stanza)
         if (
-            message is None
-            or message.kind == "groupchat"
-            or self.covers(message.sender)
-            or _is_old(message)
+            message is not None
+            and not _is_old(message)
+            and self._seen.is_new(message, self.bound_stream.me)
         ):
-            return
-        if message.sender not in self._responder.allowed:
-            self._log.debug(
-                "Ignored a message of {sender}, who is not allowed",
-                sender=shown(message.sender.full()),
-            )
-        elif self._seen.is_new(message, self.bound_stream.me):
             self._take(message)
 
     def _take(self, message: ChatMessage) -> None:
