@@ -126,6 +126,8 @@ class FileBot(Service):
         self._messages = messages
         self._serving = serving
         self._on_server = on_server
+        # The chat, the rooms and the presence speak one language.
+        self._texts = ChatTexts()
         self._responder = OOBResponder(
             self._make_fetcher(folder),
             allow_from=allow_from,
@@ -147,6 +149,7 @@ class FileBot(Service):
                 folder=folder,
                 make_fetcher=self._make_fetcher,
                 talk=talk_in_rooms,
+                texts=self._texts,
             )
         self._giver: FileGiver | None = None
 
@@ -180,12 +183,13 @@ class FileBot(Service):
         handler = self._responder.attach(manager, identity=identity, direct=direct)
         if self._on_server:
             presence = PresenceHandler(self._responder.allowed, reactor=self._reactor)
-            PresenceStatus(self._responder.fetches, presence, ChatTexts().status)
+            PresenceStatus(self._responder.fetches, presence, self._texts)
             presence.setHandlerParent(manager)
         if self._serving is not None:
             self._giver = self._make_giver(self._serving, handler, manager)
         if self._messages:
-            ChatFrontend(self._responder, giver=self._giver).setHandlerParent(manager)
+            chat = ChatFrontend(self._responder, texts=self._texts, giver=self._giver)
+            chat.setHandlerParent(manager)
         if self._rooms is not None:
             self._rooms.setHandlerParent(manager)
         return handler
