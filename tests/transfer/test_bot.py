@@ -271,6 +271,19 @@ async def test_a_bot_that_is_started_again_while_it_stops_goes_on(bots):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_bot_that_has_stopped_gives_nothing_while_the_stream_is_up(bots):
+    await bots.start()
+    (bots.served / "a.txt").write_bytes(b"abc")
+    await in_time(bots.responder.stopService())
+    said = await bots.talk.ask("send a.txt")
+    assert said == "could not send a.txt: no files are given at the moment; try again later"
+    assert await bots.talk.ask("list") == "could not list the files; try again later"
+    bots.responder.startService()
+    bots.talk.write("send a.txt")
+    assert await in_time(read(await bots.talk.receive())) == b"abc"
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_serves_again_when_it_is_started_again(bots):
     await bots.start()
     (bots.served / "a.txt").write_bytes(b"abc")

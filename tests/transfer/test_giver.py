@@ -337,7 +337,8 @@ async def test_to_cancel_closes_a_file_that_a_thread_still_opens(path, giving):
     assert isinstance(outcome(listed), CancelledError)
     assert descriptors_in(path) == []
     assert made.sending.end.history == []
-    # It may be used again.
+    assert isinstance(outcome(giver.give(PHONE, "report.pdf")), ResourceConstraint)
+    giver.start()
     assert len((await in_time(giver.list()))[0]) == 2
 
 

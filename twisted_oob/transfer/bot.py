@@ -23,7 +23,7 @@ what it needs until its end:
 
 1. the rooms take no more files;
 2. the responder lets transfers finish within its grace, and answers all offers and messages;
-3. the giver breaks off what is on its way, and says so;
+3. the giver breaks off what is on its way, says so, and gives nothing more;
 4. the rooms are left;
 5. the share stops; no URL of it is of use any more. Then the stream may be closed.
 """
@@ -204,6 +204,8 @@ class FileBot(Service):
             self._share.startService()
         if self._rooms is not None:
             self._rooms.start()
+        if self._giver is not None:
+            self._giver.start()
         self._responder.startService()
         Service.startService(self)
 

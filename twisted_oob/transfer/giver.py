@@ -94,6 +94,7 @@ class FileGiver:
         self._listing = 0
         # In the order in which they came.
         self._running: dict[Deferred[Any], None] = {}
+        self._stopped = False
         self._on_idle: Deferred[None] | None = None
 
     def list(self, pattern: str | None = None) -> Deferred[Listing]:
@@ -104,7 +105,7 @@ class FileGiver:
 
         Returns:
             A Deferred that fires with what that gives, and fails with what it raises; with
-            ResourceConstraint if too many wait for a listing, or this is being stopped; and with
+            ResourceConstraint if too many wait for a listing, or this was stopped; and with
             CancelledError after ``cancel()``.
         """
         return self._begin(self._list(pattern))
@@ -123,7 +124,7 @@ class FileGiver:
             A Deferred. It fires and fails as that of ``FileSender.send``. It also fails with
             FileNotFoundError if there is no such file, and with another OSError if it or the folder
             can't be read: tell others its strerror alone, as its filename has the path. It fails
-            with ResourceConstraint if the recipient has asked for too many files, or this is being
+            with ResourceConstraint if the recipient has asked for too many files, or this was
             stopped. To cancel it leaves nothing behind.
         """
         try:
@@ -135,12 +136,17 @@ class FileGiver:
             return fail(Failure())
         return self._begin(self._give(to, name, sender))
 
+    def start(self) -> None:
+        """Give files again after a ``stop``."""
+        self._stopped = False
+
     def stop(self) -> Deferred[None]:
-        """Cancel all that goes on.
+        """Cancel all that goes on, and begin nothing until ``start``.
 
         Returns:
             A Deferred that fires when nothing is left of it, in no thread either.
         """
+        self._stopped = True
         if self._on_idle is not None:
             return self._on_idle
         if not self._running:
@@ -152,8 +158,8 @@ class FileGiver:
         return idle
 
     def _begin(self, job: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Let a job run, unless this is being stopped."""
-        if self._on_idle is not None:
+        """Let a job run, unless this was stopped."""
+        if self._stopped:
             job.close()
             return fail(ResourceConstraint("no files are given at the moment; try again later"))
         running: Deferred[_T] = Deferred.fromCoroutine(job)
