@@ -35,7 +35,7 @@ from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import file_name
 from twisted_oob.protocol.chat_message import MAX_FILES
 from twisted_oob.protocol.same_file import file_key
-from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
 from twisted_oob.transfer.fair_fetcher import Wanted
 
 if TYPE_CHECKING:
@@ -53,8 +53,6 @@ MOST_WAITING: Final = 100
 """How many messages may wait for one transfer."""
 
 _BUSY: Final = "too many transfers at once; try again later"
-_STOPPED: Final = "it was broken off; try again later"
-_UNEXPECTED: Final = "something went wrong here"
 _LONGEST_REASON: Final = 300
 _REASONS: Final = {
     "item-not-found": "it can't be retrieved",
@@ -167,9 +165,9 @@ class ChatFiles:
             reason = error.text or _REASONS.get(error.condition, "it could not be had")
             refused = isinstance(error, ResourceConstraint)
         except CancelledError:
-            reason, refused = _STOPPED, False
+            reason, refused = BROKEN_OFF, False
         except Exception:  # the FairFetcher has logged it
-            reason, refused = _UNEXPECTED, False
+            reason, refused = UNEXPECTED, False
         else:
             return Outcome(printable(fetched.path.name), fetched.size)
         line = " ".join(reason[:_LONGEST_REASON].split())

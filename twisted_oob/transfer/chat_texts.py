@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted_oob._shown import human_size
 
 if TYPE_CHECKING:
     from twisted_oob.files.served_folder import ServedFile
+
+BROKEN_OFF: Final = "it was broken off; try again later"
+"""The reason if a file's way was cancelled."""
+UNEXPECTED: Final = "something went wrong here"
+"""The reason if it is for nobody but the operator, who finds it in the log."""
 
 
 class ChatTexts:
@@ -17,7 +22,8 @@ class ChatTexts:
 
     An application that wants other words, or another language, overrides methods of a subclass, and
     gives an instance of that to its ChatFrontend. Each method returns a text for people, which is
-    not empty. Names of files are safe to show when they come here.
+    not empty. Names of files are safe to show when they come here. Reasons come in English, as
+    errors and other servers have them.
 
     What a method returns can't do harm: if it raises, or returns what is not a text, what holds a
     URL, or what another ChatFrontend would take for a command, then that is logged and the text of

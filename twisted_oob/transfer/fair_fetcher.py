@@ -287,21 +287,24 @@ class FairFetcher:
         if self._closed:
             # The turn of one that has just been told that it failed.
             raise ResourceConstraint(_STOPPING)
-        fetcher = self._fetcher if wanted.fetcher is None else wanted.fetcher
-        self._note_running(work, fetching=True)
         try:
-            fetched: FetchedFile = await fetcher.fetch(wanted.url, info=wanted.info)
+            return await self._transfer(work, wanted)
         except CancelledError:
-            self._note_running(work, fetching=False)
             raise
         except Exception:
-            self._note_running(work, fetching=False)
             if wanted.patient:
                 work.place.step_aside()
             await self._until_it_may_fail(wanted.name)
             raise
-        self._note_running(work, fetching=False)
-        return fetched
+
+    async def _transfer(self, work: _Work, wanted: Wanted) -> FetchedFile:
+        fetcher = self._fetcher if wanted.fetcher is None else wanted.fetcher
+        self._note_running(work, fetching=True)
+        try:
+            fetched: FetchedFile = await fetcher.fetch(wanted.url, info=wanted.info)
+            return fetched
+        finally:
+            self._note_running(work, fetching=False)
 
     def _note_running(self, work: _Work, *, fetching: bool) -> None:
         work.fetching = fetching
