@@ -58,10 +58,10 @@ MAX_FILES: Final = 20
 """How many files of one message are kept."""
 NS_REPLY: Final = "urn:xmpp:reply:0"
 NS_RECEIPTS: Final = "urn:xmpp:receipts"
+NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 NS_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
 
 _NS_SID: Final = "urn:xmpp:sid:0"
-_NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 _NS_FORWARD: Final = "urn:xmpp:forward:0"
 _NS_CARBONS: Final = "urn:xmpp:carbons:"
 _NS_ARCHIVE: Final = "urn:xmpp:mam:"
@@ -216,7 +216,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
         delayed=delayed_since(stanza),
         asks_receipt=asks and id_ is not None,
         is_reply=(NS_REPLY, "reply") in children,
-        replaces=_id(children.get((_NS_CORRECTION, "replace"))),
+        replaces=_id(children.get((NS_CORRECTION, "replace"))),
         encrypted=encrypted,
         element=stanza,
         origin_id=_id(children.get((_NS_SID, "origin-id"))),

@@ -69,6 +69,9 @@ from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
 from twisted_oob.protocol.chat_answer import build_answer, build_receipt
 from twisted_oob.protocol.chat_message import (
+    NS_CORRECTION,
+    NS_RECEIPTS,
+    NS_REPLY,
     ChatMessage,
     message_kind,
     read_chat_message,
@@ -101,9 +104,9 @@ CHAT_FEATURES: Final = (
     NS_X_OOB,
     NS_SFS,
     NS_SIMS,
-    "urn:xmpp:receipts",
-    "urn:xmpp:reply:0",
-    "urn:xmpp:message-correct:0",
+    NS_RECEIPTS,
+    NS_REPLY,
+    NS_CORRECTION,
 )
 """What a ChatFrontend announces (XEP-0030): XEP-0066, 0447, 0385, 0184, 0461 and 0308."""
 OLDEST: Final = timedelta(days=1)
@@ -111,9 +114,9 @@ OLDEST: Final = timedelta(days=1)
 UNSENT: Final = 3600.0
 """Seconds for which an answer waits for a stream."""
 PER_HOUR: Final = 1 / 3600
-"""How often a second a sender gets help without asking for it."""
+"""How often a second a sender gets help, or the note about encryption, without asking for it."""
 MOST_HELPED: Final = 10_000
-"""How many senders that had help in the last hour are remembered."""
+"""How many senders that had help, or the note, in the last hour are remembered."""
 
 
 @implementer(IDisco)
@@ -147,8 +150,6 @@ class ChatFrontend(OwnAddress):
     ) -> None:
         if not hasattr(responder, "fetches"):
             raise wrong_type("responder", "an OOBResponder", responder)
-        if texts is not None and not isinstance(texts, ChatTexts):
-            raise wrong_type("texts", "a ChatTexts or None", texts)
         if giver is not None and not callable(getattr(giver, "give", None)):
             raise wrong_type("giver", "a FileGiver or None", giver)
         OwnAddress.__init__(self)
@@ -161,7 +162,7 @@ class ChatFrontend(OwnAddress):
         self._outbox = Outbox(DeadlineQueue(clock))
         self._receipts = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST)
         self._helped = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
-        self._told = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
+        self._noted = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
@@ -213,7 +214,7 @@ class ChatFrontend(OwnAddress):
         elif message.files:
             self._receive(message)
         elif message.encrypted:
-            self._tell_once(message, self._told, lambda: self._texts.say(ChatTexts.encrypted))
+            self._tell_once(message, self._noted, lambda: self._texts.say(ChatTexts.encrypted))
         else:
             self._take_text(message)
 

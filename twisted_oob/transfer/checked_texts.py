@@ -8,6 +8,7 @@ from typing import Concatenate, Final, ParamSpec
 
 from twisted.logger import Logger
 
+from twisted_oob._checks import wrong_type
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.commands_in_chat import read_command
 from twisted_oob.xmpp.characters import replace_non_xml
@@ -32,11 +33,16 @@ class CheckedTexts:
 
     Args:
         texts: The application's; None for English.
+
+    Raises:
+        TypeError: ``texts`` is something else.
     """
 
     _log = Logger()
 
     def __init__(self, texts: ChatTexts | None = None) -> None:
+        if texts is not None and not isinstance(texts, ChatTexts):
+            raise wrong_type("texts", "a ChatTexts or None", texts)
         self._texts = _ENGLISH if texts is None else texts
 
     def say(

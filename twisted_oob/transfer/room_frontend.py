@@ -43,7 +43,6 @@ from twisted_oob.protocol.chat_answer import build_answer
 from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
 from twisted_oob.transfer.chat_files import ChatFiles, answer_of
-from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
 from twisted_oob.xmpp.occupancy import PAUSE
 from twisted_oob.xmpp.rooms import RoomHandler
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
 
     from twisted_oob.protocol.chat_message import ChatMessage
     from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.transfer.chat_texts import ChatTexts
     from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.xmpp.deadlines import Clock
 
@@ -104,8 +104,6 @@ class RoomFrontend(RoomHandler):
             raise wrong_type("folder", "a Path", folder)
         if not callable(make_fetcher):
             raise wrong_type("make_fetcher", "callable", make_fetcher)
-        if texts is not None and not isinstance(texts, ChatTexts):
-            raise wrong_type("texts", "a ChatTexts or None", texts)
         RoomHandler.__init__(self, rooms, self._take, reactor=responder.clock, pause=pause)
         self._talk = check_flag("talk", talk)
         self._responder = responder
