@@ -154,7 +154,9 @@ def test_too_many_files_in_one_message_are_told():
 )
 def test_these_get_no_answer(xml):
     chat = Chat()
-    assert chat.receive(xml) == []
+    with logged() as events:
+        assert chat.receive(xml) == []
+        assert (events.ours(), events.failures()) == ([], [])
     assert chat.fetcher.urls == []
 
 
