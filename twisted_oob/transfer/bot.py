@@ -156,7 +156,7 @@ class FileBot(Service):
     async def listen(self) -> None:
         """Begin to listen for readers of files, if files may be shared.
 
-        It is for those who want to know before anything else starts whether that is possible.
+        Call it before anything else starts, to learn whether that is possible.
 
         Raises:
             Exception: Whatever the endpoint failed with, such as CannotListenError.

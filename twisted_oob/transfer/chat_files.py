@@ -2,14 +2,13 @@
 
 People send a file again if they see no answer soon. So each file of a message is looked up first:
 
-=======================================  ==========================================================
-if the same account sent the same URL,   then what becomes of it is
-=======================================  ==========================================================
-and it is being fetched                  the outcome of that transfer, which it waits for
-and it was stored less than a minute     the same outcome
-ago
-and neither is so, or it did not         it is fetched
-=======================================  ==========================================================
+==============================================  ===================================================
+the same URL, from the same account or room     what is done
+==============================================  ===================================================
+is being fetched                                it waits for the outcome of that transfer
+was stored less than a minute ago               it has the same outcome
+is new, failed, or was stored longer ago        it is fetched
+==============================================  ===================================================
 
 (That a message came before, or corrects another, shows sooner; see protocol/seen.py. What was not
 stored is forgotten there.)

@@ -101,7 +101,11 @@ class ChatTexts:
         return "could not list the files; try again later"
 
     def no_such_file(self, name: str) -> str:
-        """Say that no file of this name is to be had."""
+        """Say that no file of this name is to be had.
+
+        Args:
+            name: The name that was asked for.
+        """
         return f"there is no file {name}"
 
     def not_sent(self, name: str, reason: str) -> str:

@@ -55,7 +55,8 @@ class CheckedTexts:
 
         Args:
             method: Which, as a method of ChatTexts: ``say(ChatTexts.stored, "a.txt", 9)``.
-            args: What the method takes; so is ``named``.
+            args: Its positional arguments.
+            named: Its keyword arguments.
 
         Returns:
             A text that is not empty, has no URL, is no command, and can be sent.

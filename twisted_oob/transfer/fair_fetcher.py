@@ -119,7 +119,7 @@ class _Work:
 class FairFetcher:
     """Fetches files, some at once, in turns that go round among those who want them.
 
-    It accepts what comes before ``start``, too.
+    It fetches before ``start``, too.
 
     Args:
         fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
@@ -148,7 +148,7 @@ class FairFetcher:
         self._clock = reactor
         self._turns = Turns(concurrency)
         self._grace = grace
-        # In the order in which they came, for those to be told first that came first.
+        # In order of arrival: at a stop, whoever came first is told first.
         self._open: dict[_Work, None] = {}
         self._closed = False
         self._on_idle: Deferred[None] | None = None

@@ -123,7 +123,7 @@ class FileGiver:
         Returns:
             A Deferred. It fires and fails as that of ``FileSender.send``. It also fails with
             FileNotFoundError if there is no such file, and with another OSError if it or the folder
-            can't be read: tell others its strerror alone, as its filename has the path. It fails
+            can't be read; tell others its strerror alone, as its filename has the path. It fails
             with ResourceConstraint if the recipient has asked for too many files, or this was
             stopped. To cancel it leaves nothing behind.
         """
