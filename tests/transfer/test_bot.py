@@ -188,6 +188,18 @@ async def test_who_is_being_given_a_file_is_told_before_the_stream_closes(bots):
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_has_been_given_a_file_is_told_nothing_more(bots):
+    sender = await bots.start()
+    (bots.served / "a.txt").write_bytes(b"abc")
+    bots.talk.write("send a.txt")
+    await bots.talk.receive()
+    # The message may still bounce.
+    await in_time(bots.stopping())
+    await in_time(sender.lost)
+    assert bots.talk.heard.pending == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_no_url_outlives_it(bots):
     await bots.start()
     (bots.served / "a.txt").write_bytes(b"abc")

@@ -141,6 +141,8 @@ def test_too_many_files_in_one_message_are_told():
         file_message(kind="headline"),
         file_message(sender=ME),
         file_message(sender=BARE),
+        file_message(sender="@"),
+        file_message().replace(" from=", " odd="),
         file_message(URL, stamp(25 * HOUR)),
         message("help", stamp(25 * HOUR)),
         message(None, "<active xmlns='http://jabber.org/protocol/chatstates'/>"),
@@ -348,7 +350,9 @@ def test_each_message_is_answered_before_the_responder_has_stopped():
 def test_a_frontend_that_is_taken_off_its_stream_takes_nothing():
     chat = Chat()
     chat.frontend.disownHandlerParent(chat.end)
-    assert chat.receive(file_message()) == []
+    with logged() as events:
+        assert chat.receive(file_message()) == []
+        assert events.failures() == []
     chat.frontend.setHandlerParent(chat.end)
     assert chat.receive(file_message()) == [STORED]
 
@@ -371,7 +375,9 @@ def test_a_frontend_that_is_taken_off_by_another_handler_meanwhile_takes_nothing
     chat.end.xmlstream.addObserver(
         "/message", lambda _: chat.frontend.disownHandlerParent(chat.end), 1
     )
-    assert chat.receive(file_message()) == []
+    with logged() as events:
+        assert chat.receive(file_message()) == []
+        assert events.failures() == []
 
 
 # --- discovery and arguments

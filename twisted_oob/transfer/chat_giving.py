@@ -12,7 +12,13 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted_oob._shown import shown_name
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
 from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
-from twisted_oob.transfer.delivery import RECEIVED, TIMEOUT, UPLOAD_FAILED, Delivery
+from twisted_oob.transfer.delivery import (
+    RECEIVED,
+    TIMEOUT,
+    UPLOAD_FAILED,
+    CancelledOnceSent,
+    Delivery,
+)
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -84,6 +90,8 @@ class ChatGiving:
             reason: str | None = _UNREADABLE
         except StanzaError as error:
             reason = error.text or UNEXPECTED
+        except CancelledOnceSent:
+            return None
         except CancelledError:
             reason = BROKEN_OFF
         except (ConnectionLost, ConnectionDone, StreamRefused):
