@@ -219,6 +219,15 @@ def test_a_receipt_is_given_at_once_where_it_is_asked_for(xml):
     assert receipts(chat.sent()[:1]) == ["r"]
 
 
+def test_a_correction_without_a_new_file_gets_its_receipt_and_no_more():
+    chat = Chat()
+    chat.receive(file_message(id_="first"))
+    correction = "<replace xmlns='urn:xmpp:message-correct:0' id='first'/>"
+    chat.end.receive(file_message(URL, correction, RECEIPT, id_="r"))
+    [sent] = chat.sent()
+    assert receipts([sent]) == ["r"]
+
+
 def test_no_receipt_is_given_where_none_is_asked_for():
     chat = Chat()
     chat.end.receive(file_message())
@@ -336,12 +345,13 @@ def test_an_answer_waits_for_an_hour():
 
 def test_each_message_is_answered_before_the_responder_has_stopped():
     chat = Chat(held=True, concurrency=1)
-    for number in range(3):
+    # More than a flood is told.
+    for number in range(40):
         chat.receive(file_message(f"https://files.example/{number}"))
     stopped = chat.responder.stopService()
     assert [text.partition(":")[2] for text in chat.said()] == [
         " the responder is stopping; try again later"
-    ] * 3
+    ] * 40
     assert not stopped.called
     chat.clock.advance(0)
     assert result_of(stopped) is None
