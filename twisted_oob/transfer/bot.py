@@ -120,7 +120,6 @@ class FileBot(Service):
         talk_in_rooms: bool = False,
         on_server: bool = True,
     ) -> None:
-        self._folder = folder
         self._policy = policy
         self._reactor = reactor
         self._messages = messages
