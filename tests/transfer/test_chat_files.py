@@ -130,6 +130,12 @@ def test_a_flood_of_the_same_file_is_bounded():
     assert chat.said() == [STORED] * 31
 
 
+def test_files_that_are_stored_at_once_are_no_flood():
+    chat = Chat()
+    said = [chat.receive(file_message(f"https://files.example/{number}")) for number in range(60)]
+    assert said == [[f"stored {number} (1.2 kB)"] for number in range(60)]
+
+
 def test_few_messages_wait_for_one_transfer():
     chat = Chat(held=True)
     said = []
