@@ -6,9 +6,11 @@ import gc
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.logger import formatEvent
 from twisted.words.protocols.jabber.error import StanzaError
 
 from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message, stored, x_oob
+from tests.support.streams import logged
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
 from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
@@ -175,6 +177,21 @@ def test_files_of_messages_wait_longer_than_offers():
 
 
 # --- how a file ends
+
+
+def test_the_log_tells_of_each_file_as_of_an_offer():
+    chat = Chat()
+    with logged() as events:
+        chat.receive(file_message())
+        chat.fetcher.outcomes[OTHER] = FetchFailed("HTTP status 404", detail="no such host")
+        chat.receive(file_message(OTHER))
+        told = [formatEvent(event) for event in events.ours()]
+    assert told == [
+        f"Message from {JULIET}: {URL}",
+        f"Message from {JULIET} ended: {URL}: success: 1234 bytes in /landed/a.png, 0.00 s",
+        f"Message from {JULIET}: {OTHER}",
+        f"Message from {JULIET} ended: {OTHER}: item-not-found: no such host, 0.00 s",
+    ]
 
 
 @pytest.mark.parametrize(
