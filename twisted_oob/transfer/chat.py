@@ -66,7 +66,7 @@ from zope.interface import implementer
 
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
-from twisted_oob.protocol.chat_answer import build_answer, build_receipt
+from twisted_oob.protocol.chat_answer import answerable, build_answer, build_receipt
 from twisted_oob.protocol.chat_message import MAX_FILES, ChatMessage, read_chat_message
 from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
@@ -197,7 +197,7 @@ class ChatFrontend(OwnAddress):
                 sender=shown(message.sender.full()),
             )
         elif self._seen.is_new(message, self.bound_stream.me):
-            self._take(message)
+            self._take(answerable(message, self.bound_stream.me))
 
     def _take(self, message: ChatMessage) -> None:
         """Do what a new message of somebody who is allowed asks for."""
@@ -251,7 +251,7 @@ class ChatFrontend(OwnAddress):
         elif command.word == LIST:
             text = await giving.list(argument)
         else:
-            text = await giving.send(message.sender, argument or "", self._address_of(message))
+            text = await giving.send(message.sender, argument or "", message.recipient)
         if text is not None:
             self._answer(message, text)
 
@@ -261,11 +261,6 @@ class ChatFrontend(OwnAddress):
             gives_files=self._giving is not None,
             max_size=self._responder.fetches.max_size,
         )
-
-    def _address_of(self, message: ChatMessage) -> JID | None:
-        """Give the address that was written to, if it is one of a component's many."""
-        me = None if self.bound_stream is None else self.bound_stream.me
-        return message.recipient if me is not None and me.user is None else None
 
     def _tell_once(self, message: ChatMessage, told: Buckets, write: Callable[[], str]) -> None:
         """Answer what nobody asked for, unless that was said within the hour."""

@@ -39,7 +39,7 @@ from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.names import file_name
-from twisted_oob.protocol.chat_answer import build_answer
+from twisted_oob.protocol.chat_answer import answerable, build_answer
 from twisted_oob.protocol.chat_message import MAX_FILES, read_chat_message
 from twisted_oob.protocol.seen import Seen
 from twisted_oob.transfer.chat_files import ChatFiles
@@ -156,7 +156,7 @@ class RoomFrontend(RoomHandler):
         # Also of one without files, as a later message may attach what it describes (XEP-0447).
         files = self._seen.new_files(message)
         if files:
-            _begin(self._fetch(room, message, files))
+            _begin(self._fetch(room, answerable(message, self.me), files))
 
     async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
         outcomes = await room.files.fetch_all(message, files)
