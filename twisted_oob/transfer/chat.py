@@ -10,12 +10,14 @@ these steps. Most of them say no in silence: two programs that answer all they h
 ============  ==============================================  =====================================
 step          who goes on                                     what becomes of all others
 ============  ==============================================  =====================================
-read          what somebody wrote or sent to us (see          nothing: errors, headlines, carbons,
-              protocol/chat_message.py)                       forwarded messages, receipts, ...
+a message     what is to us (see protocol/chat_message.py)    nothing: errors, headlines, carbons,
+                                                              forwarded messages, ...
 private       type chat or normal                             left to a RoomFrontend, if any
 foreign       not from our own address (see OwnAddress)       nothing: we would talk to ourselves
+allowed       its sender is on the AllowList                  a line of the log, at debug; of a
+                                                              flood, the limits' tally has the rest
+read          it has words or files (as before)               nothing: chat states, receipts, ...
 current       not delayed by more than a day                  nothing: nobody waits for that
-allowed       its sender is on the AllowList                  a line of the log, at debug
 new           it was not seen before (see protocol/seen.py)   nothing: it has had its answer
 bounded       it has files to fetch, or its sender has had    nothing: the limits' tally counts it,
               few other answers (see xmpp/gate.py)            which is logged once a minute
@@ -67,7 +69,13 @@ from zope.interface import implementer
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
 from twisted_oob.protocol.chat_answer import answerable, build_answer, build_receipt
-from twisted_oob.protocol.chat_message import MAX_FILES, ChatMessage, read_chat_message
+from twisted_oob.protocol.chat_message import (
+    MAX_FILES,
+    ChatMessage,
+    message_kind,
+    read_chat_message,
+    sender_of,
+)
 from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
 from twisted_oob.protocol.outbox import Outbox
@@ -108,6 +116,8 @@ PER_HOUR: Final = 1 / 3600
 """How often a second a sender gets help without asking for it."""
 MOST_HELPED: Final = 10_000
 """How many senders that had help in the last hour are remembered."""
+
+_EVERYBODY: Final = "everybody"
 
 
 @implementer(IDisco)
@@ -153,6 +163,7 @@ class ChatFrontend(OwnAddress):
         self._files = ChatFiles(responder)
         self._seen = Seen(clock)
         self._outbox = Outbox(DeadlineQueue(clock))
+        self._ignored = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST, most=1)
         self._receipts = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST)
         self._helped = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
         self._told = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
@@ -183,21 +194,26 @@ class ChatFrontend(OwnAddress):
     def _on_message(self, xmlstream: Any, stanza: Element) -> None:
         if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return  # an observer before us has taken us off the stream in this very dispatch
-        message = read_chat_message(stanza)
-        if (
-            message is None
-            or message.kind == "groupchat"
-            or self.covers(message.sender)
-            or _is_old(message)
-        ):
+        # To read a message costs much more than this, so strangers' messages are not read.
+        kind, sender = message_kind(stanza), sender_of(stanza)
+        if kind in (None, "groupchat") or sender is None or self.covers(sender):
             return
-        if message.sender not in self._responder.allowed:
+        if sender not in self._responder.allowed:
+            self._ignore(sender)
+            return
+        message = read_chat_message(stanza)
+        me = self.bound_stream.me
+        if message is not None and not _is_old(message) and self._seen.is_new(message, me):
+            self._take(answerable(message, me))
+
+    def _ignore(self, sender: JID) -> None:
+        """Take nothing of a stranger. One who floods us must not fill the log."""
+        if self._ignored.take(_EVERYBODY):
             self._log.debug(
-                "Ignored a message of {sender}, who is not allowed",
-                sender=shown(message.sender.full()),
+                "Ignored a message of {sender}, who is not allowed", sender=shown(sender.full())
             )
-        elif self._seen.is_new(message, self.bound_stream.me):
-            self._take(answerable(message, self.bound_stream.me))
+        else:
+            self._responder.limits.tally.dropped(sender.userhost())
 
     def _take(self, message: ChatMessage) -> None:
         """Do what a new message of somebody who is allowed asks for."""
@@ -212,15 +228,19 @@ class ChatFrontend(OwnAddress):
             self._take_text(message)
 
     def _take_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        if self._files.fetches(message, files) or self._admits(message):
+        fetches = self._files.fetches(message, files)
+        if fetches or self._admits(message):
             self._receive(message)
-            self._begin(self._answer_files(message, files))
+            fetched = self._files.fetch_all(message, files)
+            # Those that get no place cost nothing but the answer.
+            free = fetches and fetched.called
+            self._begin(self._answer_files(message.without_contents(), fetched, free=free))
 
-    async def _answer_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        fetched = Deferred.fromCoroutine(self._files.fetch_all(message, files))
-        at_once = fetched.called
+    async def _answer_files(
+        self, message: ChatMessage, fetched: Deferred[list[Outcome]], *, free: bool
+    ) -> None:
         outcomes = await fetched
-        if at_once and all(one.refused for one in outcomes) and not self._admits(message):
+        if free and all(one.refused for one in outcomes) and not self._admits(message):
             return
         lines = [self._line(one) for one in outcomes]
         if message.left_out:
@@ -240,7 +260,7 @@ class ChatFrontend(OwnAddress):
             self._receive(message)
         elif self._admits(message):
             self._receive(message)
-            self._begin(self._obey(message, command))
+            self._begin(self._obey(message.without_contents(), command))
 
     async def _obey(self, message: ChatMessage, command: Command) -> None:
         """Answer a command."""

@@ -14,14 +14,16 @@ and neither is so, or it did not         it is fetched
 (That a message came before, or corrects another, shows sooner; see protocol/seen.py.)
 
 What is kept for this is bounded, and holds digests in the place of URLs and addresses, which
-strangers make as long as they like.
+strangers make as long as they like. While a file waits, nothing is kept of the message that named
+it: a message may have megabytes, and two thousand files may wait. A file that has no place to wait
+in is no line of the log, but counted by the limits' tally, as a flood of them may come.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -31,11 +33,12 @@ from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._shown import printable
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.files.names import file_name
+from twisted_oob.files.names import LONGEST_NAME, file_name
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.fair_fetcher import Wanted
 
 if TYPE_CHECKING:
+    from twisted_oob._file_info import FileInfo
     from twisted_oob.protocol.chat_message import ChatMessage
     from twisted_oob.protocol.messages import OOBMessage
     from twisted_oob.transfer.fair_fetcher import FetchHost
@@ -95,19 +98,23 @@ class ChatFiles:
         self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
 
     def fetches(self, message: ChatMessage, files: Iterable[OOBMessage]) -> bool:
-        """Whether one of these files has to be fetched, as its outcome is not known."""
+        """Whether one of these files is fetched: its outcome is not known, and there is a place."""
+        if not self._host.fetches.has_patience(message.sender.userhost()):
+            return False
         keys = [_key(message, file) for file in files]
         return any(key not in self._running and self._outcome_of(key) is None for key in keys)
 
-    async def fetch_all(self, message: ChatMessage, files: Sequence[OOBMessage]) -> list[Outcome]:
+    def fetch_all(
+        self, message: ChatMessage, files: Sequence[OOBMessage]
+    ) -> Deferred[list[Outcome]]:
         """Fetch files, all at once.
 
         Returns:
-            The outcome of each, in their order. Whatever happens is an outcome.
+            A Deferred that fires with the outcome of each, in their order. Whatever happens is an
+            outcome.
         """
         # All have begun before the first is waited for.
-        begun = [self._fetch(message, file) for file in files]
-        return [await outcome for outcome in begun]
+        return Deferred.fromCoroutine(_all([self._fetch(message, file) for file in files]))
 
     def _fetch(self, message: ChatMessage, file: OOBMessage) -> Deferred[Outcome]:
         key = _key(message, file)
@@ -118,15 +125,15 @@ class ChatFiles:
         waiting = self._running.get(key)
         if waiting is None:
             self._running[key] = [outcome]
-            Deferred.fromCoroutine(self._run(key, message, file))
+            Deferred.fromCoroutine(self._run(key, self._wanted(message, file), _name_of(file)))
         elif len(waiting) < MOST_WAITING:
             waiting.append(outcome)
         else:
             return succeed(Outcome(_name_of(file), reason=_BUSY, refused=True))
         return outcome
 
-    async def _run(self, key: bytes, message: ChatMessage, file: OOBMessage) -> None:
-        outcome = await self._retrieve(message, file)
+    async def _run(self, key: bytes, wanted: Wanted, name: str) -> None:
+        outcome = await self._retrieve(wanted, name)
         waiting = self._running.pop(key)
         if outcome.size is not None:
             self._stored.pop(key, None)  # so that it comes last
@@ -135,17 +142,22 @@ class ChatFiles:
         for one in waiting:
             one.callback(outcome)
 
-    async def _retrieve(self, message: ChatMessage, file: OOBMessage) -> Outcome:
+    def _wanted(self, message: ChatMessage, file: OOBMessage) -> Wanted:
         sender = message.sender
-        wanted = Wanted(
+        return Wanted(
             self._what,
             sender,
             sender.userhost(),
             file.url,
-            file.info,
+            _short(file.info),
             patient=True,
             fetcher=self._fetcher,
         )
+
+    async def _retrieve(self, wanted: Wanted, name: str) -> Outcome:
+        if not self._host.fetches.has_patience(wanted.name):
+            self._host.limits.tally.dropped(wanted.name)
+            return Outcome(name, reason=_BUSY, refused=True)
         # What is told to the peer is the text of an error, never its detail.
         try:
             fetched = await self._host.fetches.fetch(wanted)
@@ -159,7 +171,7 @@ class ChatFiles:
         else:
             return Outcome(printable(fetched.path.name), fetched.size)
         line = " ".join(reason[:_LONGEST_REASON].split())
-        return Outcome(_name_of(file), None, printable(line), refused)
+        return Outcome(name, None, printable(line), refused)
 
     def _outcome_of(self, key: bytes) -> Outcome | None:
         """Give the outcome of a file that was stored a short time ago."""
@@ -173,6 +185,18 @@ class ChatFiles:
             if at > oldest_kept and len(self._stored) <= MOST_STORED:
                 return
             del self._stored[key]
+
+
+async def _all(begun: Sequence[Deferred[Outcome]]) -> list[Outcome]:
+    return [await outcome for outcome in begun]
+
+
+def _short(info: FileInfo | None) -> FileInfo | None:
+    """Cut a file's name, which its sender makes as long as it likes, to what counts of it."""
+    if info is None or info.name is None or len(info.name) <= LONGEST_NAME:
+        return info
+    name = info.name[:LONGEST_NAME]
+    return replace(info, name=name if name.strip() else None)
 
 
 def _key(message: ChatMessage, file: OOBMessage) -> bytes:

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
     from twisted_oob.protocol.chat_message import ChatMessage
-    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.protocol.seen import Traces
+    from twisted_oob.transfer.chat_files import Outcome
     from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.xmpp.deadlines import Clock
 
@@ -156,14 +157,23 @@ class RoomFrontend(RoomHandler):
         # Also of one without files, as a later message may attach what it describes (XEP-0447).
         files = self._seen.new_files(message)
         if files:
-            _begin(self._fetch(room, answerable(message, self.me), files))
+            traces = [self._seen.traces(message, file) for file in files]
+            fetched = room.files.fetch_all(message, files)
+            kept = answerable(message, self.me).without_contents()
+            _begin(self._answer_files(room, kept, fetched, traces))
 
-    async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        outcomes = await room.files.fetch_all(message, files)
+    async def _answer_files(
+        self,
+        room: _Room,
+        message: ChatMessage,
+        fetched: Deferred[list[Outcome]],
+        traces: Sequence[Traces],
+    ) -> None:
+        outcomes = await fetched
         lines = []
-        for file, outcome in zip(files, outcomes, strict=True):
+        for outcome, of_file in zip(outcomes, traces, strict=True):
             if outcome.size is None:
-                self._seen.forget(message, file)
+                self._seen.forget(of_file)
                 reason = outcome.reason or ""
                 lines.append(self._texts.say(ChatTexts.failed, outcome.name, reason))
             elif self._talk:
