@@ -41,6 +41,8 @@ Two of these, or one and another bot, must not answer each other without end. So
 
 - Neither help nor the note about encryption answers a ``<reply/>`` (XEP-0461), and each answer of
   ours is one. Neither answers what is delayed, as the chat may be over.
+- A file that its sender names again and again is left out (see chat_files.py), as some programs
+  have a URL in each of their answers.
 - No text of ours holds a URL or begins with a command, whatever the application's ChatTexts says
   (see checked_texts.py). So no answer of ours is a file or a command to another one.
 
@@ -217,7 +219,7 @@ class ChatFrontend(OwnAddress):
 
     def _take(self, message: ChatMessage) -> None:
         """Do what a new message of somebody who is allowed asks for."""
-        files = self._seen.new_files(message)
+        files = self._files.not_too_often(message, self._seen.new_files(message))
         if files:
             self._take_files(message, files)
         elif message.files:

@@ -13,6 +13,10 @@ and neither is so, or it did not         it is fetched
 
 (That a message came before, or corrects another, shows sooner; see protocol/seen.py.)
 
+A program may name the same file in each of its answers to ours, such as one that says for its owner
+"I am away, see URL". That would never end. So an account may name a file AGAIN times, and then once
+a minute, as some cameras do. What is beyond that is left out.
+
 What is kept for this is bounded, and holds digests in the place of URLs and addresses, which
 strangers make as long as they like. While a file waits, nothing is kept of the message that named
 it: a message may have megabytes, and two thousand files may wait. A file that has no place to wait
@@ -36,6 +40,7 @@ from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import LONGEST_NAME, file_name
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.fair_fetcher import Wanted
+from twisted_oob.xmpp.buckets import Buckets
 
 if TYPE_CHECKING:
     from twisted_oob._file_info import FileInfo
@@ -45,6 +50,10 @@ if TYPE_CHECKING:
 
 SAME_FILE: Final = 60.0
 """Seconds after which a file that was stored is fetched again if it is sent again."""
+AGAIN: Final = 10
+"""How often an account may name the same file at once; after SAME_FILE once more."""
+MOST_NAMED: Final = 10_000
+"""How many files that were named in the last minutes are remembered."""
 MOST_STORED: Final = 1000
 """How many files that were stored are remembered; the oldest is forgotten first."""
 MOST_WAITING: Final = 100
@@ -96,6 +105,11 @@ class ChatFiles:
         self._fetcher = fetcher
         self._running: dict[bytes, list[Deferred[Outcome]]] = {}
         self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
+        self._named = Buckets(host.clock, per_second=1 / SAME_FILE, burst=AGAIN, most=MOST_NAMED)
+
+    def not_too_often(self, message: ChatMessage, files: Iterable[OOBMessage]) -> list[OOBMessage]:
+        """Give those files of a new message that its sender has not named too often already."""
+        return [file for file in files if self._named.take(_key(message, file).hex())]
 
     def fetches(self, message: ChatMessage, files: Iterable[OOBMessage]) -> bool:
         """Whether one of these files is fetched: its outcome is not known, and there is a place."""

@@ -155,7 +155,7 @@ class RoomFrontend(RoomHandler):
         if message is None or not self._seen.is_new(message, self.me):
             return
         # Also of one without files, as a later message may attach what it describes (XEP-0447).
-        files = self._seen.new_files(message)
+        files = room.files.not_too_often(message, self._seen.new_files(message))
         if files:
             traces = [self._seen.traces(message, file) for file in files]
             fetched = room.files.fetch_all(message, files)
