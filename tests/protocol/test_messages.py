@@ -108,6 +108,11 @@ def test_each_x_element_is_seen_in_order():
     assert [message.url for message in receive(xml)] == [f"{URL}?{n}" for n in (1, 2, 3)]
 
 
+def test_many_unusable_urls_of_one_message_are_one_line(log):
+    assert receive(stanza("message", "".join(map(x, "abc")), from_=PEER)) == []
+    assert len(log) == 1
+
+
 @pytest.mark.parametrize("url", UNUSABLE_URLS, ids=lambda url: ascii(url[:30]))
 def test_unusable_url_is_ignored_and_logged_at_debug(url, log):
     messages = receive(stanza("message", x(url) + x(URL + "?good"), from_=PEER))

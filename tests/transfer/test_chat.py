@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from twisted.logger import formatEvent
 from wokkel.iwokkel import IDisco
@@ -184,14 +186,23 @@ def test_who_is_not_allowed_gets_nothing_and_is_one_line_at_debug():
     assert chat.receive(file_message(sender=ROMEO)) == [STORED]
 
 
-def test_what_strangers_write_is_not_read(monkeypatch):
+def test_what_a_stranger_writes_is_not_even_read():
     chat = Chat(allow_from=["example.net"])
-    read = []
-    monkeypatch.setattr("twisted_oob.transfer.chat.read_chat_message", read.append)
-    chat.receive(file_message())
-    assert read == []
-    chat.receive(file_message(sender=ROMEO))
-    assert [stanza["from"] for stanza in read] == [ROMEO]
+    unusable = "".join(x_oob(f"no URL {number}") for number in range(50))
+    with logged() as events:
+        assert chat.write("look", unusable) == []
+        assert len(events.ours()) == 1
+
+
+def test_a_flood_of_strangers_does_not_fill_the_log():
+    chat = Chat(allow_from=["example.net"])
+    with logged() as events:
+        for number in range(300):
+            assert chat.write("hello", sender=f"anna{number}@example.com/x") == []
+        assert len(events.ours()) == 100
+        chat.clock.advance(60)
+        [tally] = [event for event in events.ours() if "dropped" in event]
+    assert tally["dropped"] == 200
 
 
 def test_the_bounce_of_an_answer_gets_nothing():
@@ -308,6 +319,33 @@ def test_a_flood_of_files_is_bounded_and_told():
     busy = [text for text in said if text.endswith("too many transfers at once; try again later")]
     assert said == busy
     assert len(busy) == 30
+
+
+def test_a_flood_of_files_does_not_fill_the_log():
+    chat = Chat(held=True, concurrency=2)
+    with logged() as events:
+        for number in range(1200):
+            urls = (f"https://files.example/{number}-{file}" for file in range(5))
+            chat.write(None, *map(x_oob, urls))
+        begun = [event for event in events.ours() if event["log_format"].startswith("{what} from")]
+        chat.clock.advance(60)
+        [tally] = [event for event in events.ours() if "dropped" in event]
+    # As many as may wait.
+    assert len(begun) == 1000
+    assert tally["dropped"] > 900
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["waiting", "failing"])
+def test_nothing_large_is_kept_of_a_message_until_it_is_answered(held):
+    chat = Chat(held=held)
+    ballast = "<ballast xmlns='urn:example'/>"
+    for number in range(200):
+        url = f"https://files.example/{number}"
+        chat.fetcher.outcomes[url] = FetchFailed("HTTP status 404")
+        chat.receive(file_message(url, ballast))
+    chat.end.receive("<presence from='a@example.com/b'/>")
+    gc.collect()
+    assert not [one for one in gc.get_objects() if getattr(one, "name", None) == "ballast"]
 
 
 def test_a_flood_of_receipts_is_bounded():

@@ -13,7 +13,7 @@ from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message,
 from tests.support.streams import logged
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
-from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
+from twisted_oob.transfer.chat_files import AGAIN, MOST_WAITING, SAME_FILE, Outcome
 
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
@@ -129,7 +129,25 @@ def test_a_flood_of_the_same_file_is_bounded():
     for _ in range(300):
         chat.receive(file_message())
     chat.fetcher.held[0].callback(stored(URL))
-    assert chat.said() == [STORED] * 31
+    assert chat.said() == [STORED] * AGAIN
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_program_that_answers_always_with_the_same_link_is_not_answered_for_ever(fails, seconds):
+    chat = Chat()
+    if fails:
+        chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    answers = 0
+    while chat.write(f"I am away, see {URL}"):
+        answers += 1
+        assert answers < 3 * AGAIN
+        chat.clock.advance(seconds)
+    assert answers >= AGAIN
+    assert chat.write(f"Another one: {URL}?2") != []
+    assert chat.write(f"I am away, see {URL}", sender=ROMEO) != []
+    chat.clock.advance(SAME_FILE)
+    assert len(chat.write(f"I am away, see {URL}")) == 1
 
 
 def test_files_that_are_stored_at_once_are_no_flood():
@@ -143,7 +161,7 @@ def test_few_messages_wait_for_one_transfer():
     said = []
     for _ in range(MOST_WAITING + 10):
         said += chat.receive(file_message())
-        chat.clock.advance(0.5)
+        chat.clock.advance(SAME_FILE)
     assert said == ["could not fetch a.png: too many transfers at once; try again later"] * 10
     chat.fetcher.held[0].callback(stored(URL))
     assert chat.said() == [STORED] * MOST_WAITING

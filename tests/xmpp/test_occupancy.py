@@ -393,3 +393,17 @@ def test_a_room_that_we_have_created_is_unlocked(answered, log):
         room.after(ANSWER)
     assert room.is_in
     assert lines(log)[:2] == [f"Joined {OURS}", f"{ROOM} did not exist: created it"]
+
+
+def test_a_room_that_lets_us_in_and_out_without_end_is_a_few_lines(log):
+    room = Occupied().entered(codes=("110", "201"))
+    for _ in range(100):
+        room.gone("110", "307")
+        room.present(codes=("110", "201"))
+    assert len(room.end.sent()) == 1
+    assert lines(log) == [
+        f"Joined {OURS}",
+        f"{ROOM} did not exist: created it",
+        f"Not in the room {OURS}: we were kicked; next attempt in 1 min 0 s",
+        f"Joined {OURS}",
+    ]

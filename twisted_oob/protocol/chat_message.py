@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
@@ -142,6 +142,11 @@ class ChatMessage:
     def in_room(self) -> bool:
         """Whether its sender is an occupant of a room, known only by the nick there."""
         return self.kind == "groupchat" or self.from_occupant
+
+    def without_contents(self) -> ChatMessage:
+        """Give it without what may be large, for who keeps it until it is answered."""
+        empty = Element((None, "message"))
+        return replace(self, body=None, files=(), element=empty)
 
 
 def message_kind(stanza: Element) -> str | None:

@@ -10,12 +10,13 @@ these steps. Most of them say no in silence: two programs that answer all they h
 ============  ==============================================  =====================================
 step          who goes on                                     what becomes of all others
 ============  ==============================================  =====================================
-private       type chat or normal, and written to us (see     nothing: errors, headlines, carbons,
-              protocol/chat_message.py)                       ... Rooms are left to a RoomFrontend
+a message     what is to us (see protocol/chat_message.py)    nothing: errors, headlines, carbons,
+                                                              forwarded messages, ...
+private       type chat or normal                             left to a RoomFrontend, if any
 foreign       not from our own address (see OwnAddress)       nothing: we would talk to ourselves
-allowed       its sender is on the AllowList                  a line of the log, at debug. What
-                                                              strangers write is never read
-read          it has words or files                           nothing: chat states, receipts, ...
+allowed       its sender is on the AllowList                  a line of the log, at debug; of a
+                                                              flood, the limits' tally has the rest
+read          it has words or files (as before)               nothing: chat states, receipts, ...
 current       not delayed by more than a day                  nothing: nobody waits for that
 new           it was not seen before (see protocol/seen.py)   nothing: it has had its answer
 bounded       it has files to fetch, or its sender has had    nothing: the limits' tally counts it,
@@ -40,6 +41,8 @@ Two of these, or one and another bot, must not answer each other without end. So
 
 - Neither help nor the note about encryption answers a ``<reply/>`` (XEP-0461), and each answer of
   ours is one. Neither answers what is delayed, as the chat may be over.
+- A file that its sender names again and again is left out (see chat_files.py), as some programs
+  have a URL in each of their answers.
 - No text of ours holds a URL or begins with a command, whatever the application's ChatTexts says
   (see checked_texts.py). So no answer of ours is a file or a command to another one.
 
@@ -67,7 +70,7 @@ from zope.interface import implementer
 
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
-from twisted_oob.protocol.chat_answer import build_answer, build_receipt
+from twisted_oob.protocol.chat_answer import answerable, build_answer, build_receipt
 from twisted_oob.protocol.chat_message import (
     NS_CORRECTION,
     NS_RECEIPTS,
@@ -81,7 +84,7 @@ from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.seen import Seen
-from twisted_oob.transfer.chat_files import ChatFiles, answer_of
+from twisted_oob.transfer.chat_files import ChatFiles, Outcome, answer_of
 from twisted_oob.transfer.chat_giving import ChatGiving
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
@@ -117,6 +120,8 @@ PER_HOUR: Final = 1 / 3600
 """How often a second a sender gets help, or the note about encryption, without asking for it."""
 MOST_HELPED: Final = 10_000
 """How many senders that had help, or the note, in the last hour are remembered."""
+
+_EVERYBODY: Final = "everybody"
 
 
 @implementer(IDisco)
@@ -160,6 +165,7 @@ class ChatFrontend(OwnAddress):
         self._seen = Seen(clock)
         self._files = ChatFiles(responder, self._seen)
         self._outbox = Outbox(DeadlineQueue(clock))
+        self._ignored = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST, most=1)
         self._receipts = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST)
         self._helped = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
         self._noted = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
@@ -190,25 +196,30 @@ class ChatFrontend(OwnAddress):
     def _on_message(self, xmlstream: Any, stanza: Element) -> None:
         if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return  # an observer before us has taken us off the stream in this very dispatch
-        sender = sender_of(stanza)
-        if sender is None or message_kind(stanza) not in ("chat", "normal") or self.covers(sender):
+        # To read a message costs much more than this, so strangers' messages are not read.
+        kind, sender = message_kind(stanza), sender_of(stanza)
+        if kind in (None, "groupchat") or sender is None or self.covers(sender):
             return
         if sender not in self._responder.allowed:
+            self._ignore(sender)
+            return
+        message = read_chat_message(stanza)
+        me = self.bound_stream.me
+        if message is not None and not _is_old(message) and self._seen.is_new(message, me):
+            self._take(answerable(message, me))
+
+    def _ignore(self, sender: JID) -> None:
+        """Take nothing of a stranger. One who floods us must not fill the log."""
+        if self._ignored.take(_EVERYBODY):
             self._log.debug(
                 "Ignored a message of {sender}, who is not allowed", sender=shown(sender.full())
             )
-            return
-        message = read_chat_message(stanza)
-        if (
-            message is not None
-            and not _is_old(message)
-            and self._seen.is_new(message, self.bound_stream.me)
-        ):
-            self._take(message)
+        else:
+            self._responder.limits.tally.dropped(sender.userhost())
 
     def _take(self, message: ChatMessage) -> None:
         """Do what a new message of somebody who is allowed asks for."""
-        files = self._seen.new_files(message)
+        files = self._files.not_too_often(message, self._seen.new_files(message))
         if files:
             self._take_files(message, files)
         elif message.files:
@@ -219,15 +230,19 @@ class ChatFrontend(OwnAddress):
             self._take_text(message)
 
     def _take_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        if self._files.fetches(message, files) or self._admits(message):
+        fetches = self._files.fetches(message, files)
+        if fetches or self._admits(message):
             self._receive(message)
-            self._begin(self._answer_files(message, files))
+            fetched = self._files.fetch_all(message, files)
+            # Those that get no place cost nothing but the answer.
+            free = fetches and fetched.called
+            self._begin(self._answer_files(message.without_contents(), fetched, free=free))
 
-    async def _answer_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        fetched = Deferred.fromCoroutine(self._files.fetch_all(message, files))
-        at_once = fetched.called
+    async def _answer_files(
+        self, message: ChatMessage, fetched: Deferred[list[Outcome]], *, free: bool
+    ) -> None:
         outcomes = await fetched
-        if at_once and all(one.refused for one in outcomes) and not self._admits(message):
+        if free and all(one.refused for one in outcomes) and not self._admits(message):
             return
         self._answer(message, answer_of(self._texts, message, outcomes))
 
@@ -239,7 +254,7 @@ class ChatFrontend(OwnAddress):
             self._receive(message)
         elif self._admits(message):
             self._receive(message)
-            self._begin(self._obey(message, command))
+            self._begin(self._obey(message.without_contents(), command))
 
     async def _obey(self, message: ChatMessage, command: Command) -> None:
         """Answer a command."""
@@ -250,7 +265,7 @@ class ChatFrontend(OwnAddress):
         elif command.word == LIST:
             text = await giving.list(argument)
         else:
-            text = await giving.send(message.sender, argument or "", self._address_of(message))
+            text = await giving.send(message.sender, argument or "", message.recipient)
         if text is not None:
             self._answer(message, text)
 
@@ -260,11 +275,6 @@ class ChatFrontend(OwnAddress):
             gives_files=self._giving is not None,
             max_size=self._responder.fetches.max_size,
         )
-
-    def _address_of(self, message: ChatMessage) -> JID | None:
-        """Give the address that was written to, if it is one of a component's many."""
-        me = None if self.bound_stream is None else self.bound_stream.me
-        return message.recipient if me is not None and me.user is None else None
 
     def _tell_once(self, message: ChatMessage, told: Buckets, write: Callable[[], str]) -> None:
         """Answer what nobody asked for, unless that was said within the hour."""

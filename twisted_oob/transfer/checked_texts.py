@@ -62,8 +62,10 @@ class CheckedTexts:
             A text that is not empty, has no URL, is no command, and can be sent.
         """
         name = method.__name__
+        # What a text repeats of others, such as a reason, is no fault of the text.
+        cleaned = [_URL.sub("…", each) if isinstance(each, str) else each for each in args]
         try:
-            text = getattr(self._texts, name)(*args, **named)
+            text = getattr(self._texts, name)(*cleaned, **named)
             fault = _fault_of(text)
             if fault is None:
                 return _sendable(text)
@@ -74,8 +76,7 @@ class CheckedTexts:
             )
         except Exception:
             self._log.failure("The text of {name} was not said, but that of ChatTexts", name=name)
-        # What it repeats of others, such as a reason, may hold a URL.
-        return _URL.sub("…", _sendable(method(_ENGLISH, *args, **named)))
+        return _URL.sub("…", _sendable(getattr(_ENGLISH, name)(*cleaned, **named)))
 
 
 def _fault_of(text: object) -> str | None:

@@ -162,6 +162,14 @@ class FairFetcher:
         """
         return not self._closed and self._turns.has_room(name)
 
+    def has_patience(self, name: str) -> bool:
+        """Tell whether there is a place for another file of a sender that may wait longer.
+
+        Args:
+            name: Who it is, as in ``Wanted.name``.
+        """
+        return self._turns.has_patience(name)
+
     async def fetch(self, wanted: Wanted) -> FetchedFile:
         """Fetch a file in its turn. The log tells that it begins, and how it ended.
 

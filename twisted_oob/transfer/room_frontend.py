@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import stat
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +39,7 @@ from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.names import file_name
-from twisted_oob.protocol.chat_answer import build_answer
+from twisted_oob.protocol.chat_answer import answerable, build_answer
 from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
 from twisted_oob.transfer.chat_files import ChatFiles, answer_of
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
     from twisted_oob.protocol.chat_message import ChatMessage
-    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.transfer.chat_files import Outcome
     from twisted_oob.transfer.chat_texts import ChatTexts
     from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.xmpp.deadlines import Clock
@@ -152,13 +152,16 @@ class RoomFrontend(RoomHandler):
         if message is None or not self._seen.is_new(message, self.me):
             return
         # Also of one without files, as a later message may attach what it describes (XEP-0447).
-        files = self._seen.new_files(message)
+        files = room.files.not_too_often(message, self._seen.new_files(message))
         if files:
-            _begin(self._fetch(room, message, files))
+            fetched = room.files.fetch_all(message, files)
+            kept = answerable(message, self.me).without_contents()
+            _begin(self._answer_files(room, kept, fetched))
 
-    async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        outcomes = await room.files.fetch_all(message, files)
-        answer = answer_of(self._texts, message, outcomes, stored=self._talk)
+    async def _answer_files(
+        self, room: _Room, message: ChatMessage, fetched: Deferred[list[Outcome]]
+    ) -> None:
+        answer = answer_of(self._texts, message, await fetched, stored=self._talk)
         if answer and room.may_hear():
             self.say(room.jid, build_answer(message, answer))
 
