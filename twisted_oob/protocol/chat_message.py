@@ -56,9 +56,9 @@ from twisted_oob.xmpp.jid import normalized_jid, parse_jid
 
 MAX_FILES: Final = 20
 """How many files of one message are kept."""
+NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 NS_REPLY: Final = "urn:xmpp:reply:0"
 NS_RECEIPTS: Final = "urn:xmpp:receipts"
-NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 NS_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
 
 _NS_SID: Final = "urn:xmpp:sid:0"
