@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.written import arrived, attached, sfs, x
+from tests.support.written import arrived, attached, file, sfs, x
 from twisted_oob import FileInfo
 from twisted_oob.protocol.attached import attached_in, attached_to, described_in
 
 URL = "https://h.example/a.pdf"
-NAME = "<name>a.pdf</name>"
+NAME = file("<name>a.pdf</name>")
 DESCRIBED = {
     "without sources": ([sfs(described=NAME)], [("", FileInfo("a.pdf"))]),
     "with an id": ([sfs(described=NAME, named="f")], [("f", FileInfo("a.pdf"))]),
@@ -18,12 +18,12 @@ DESCRIBED = {
         [("", FileInfo("a.pdf"))],
     ),
     "several": (
-        [sfs(described=NAME, named="f"), sfs(described="<size>3</size>", named="g")],
+        [sfs(described=NAME, named="f"), sfs(described=file("<size>3</size>"), named="g")],
         [("f", FileInfo("a.pdf")), ("g", FileInfo(size=3))],
     ),
     "with a URL": ([sfs(URL, described=NAME)], []),
     "nothing known": ([sfs()], []),
-    "a name that no file can have": ([sfs(described=f"<name>{'a' * 256}</name>")], []),
+    "a name that no file can have": ([sfs(described=file(f"<name>{'a' * 256}</name>"))], []),
     "no file": (["<file-sharing xmlns='urn:xmpp:sfs:0'/>", x(URL)], []),
 }
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.words.protocols.jabber.jid import JID
 
 from tests.support.streams import canonical
 from tests.support.written import BOT, FRIEND, OCCUPANT, ROOM, body, parsed, written, x
-from twisted_oob.protocol.chat_answer import build_answer, build_receipt, build_text
+from twisted_oob.protocol.chat_answer import build_answer, build_receipt
 from twisted_oob.protocol.chat_message import Thread, read_chat_message
 
 REQUEST = "<request xmlns='urn:xmpp:receipts'/>"
@@ -105,14 +104,6 @@ def test_a_receipt():
 )
 def test_no_receipt(message):
     assert build_receipt(message) is None
-
-
-def test_a_text_that_answers_nothing():
-    text = arrives(build_text(JID(ROOM), "hello", "groupchat", JID(BOT)))
-    assert attributes(text) == {"to": ROOM, "from": BOT, "type": "groupchat"}
-    assert names(text) == ["body"]
-    text = build_text(JID(FRIEND), "hello")
-    assert attributes(text) == {"to": FRIEND, "from": None, "type": "chat"}
 
 
 @settings(deadline=None, max_examples=50)

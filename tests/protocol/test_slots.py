@@ -15,7 +15,6 @@ from twisted_oob.protocol.slots import (
     read_refusal,
     read_size,
     read_slot,
-    read_stamp,
     slot_name,
     slot_request,
 )
@@ -189,10 +188,3 @@ def test_an_error_that_no_stanza_carried():
 )
 def test_only_a_number_of_bytes_is_a_limit(text, size):
     assert read_size(text) == size
-
-
-@settings(deadline=None)
-@given(st.text(max_size=40))
-def test_any_text_is_a_stamp_or_none(text):
-    stamp = read_stamp(text)
-    assert stamp is None or stamp.utcoffset() is not None

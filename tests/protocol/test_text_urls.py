@@ -168,6 +168,7 @@ HOSTILE = {
     "marks": "http://h/a" + "." * 50,
     "words that begin one": "h",
     "international names": "http://\u00fc ",
+    "long international names": f"http://{''.join(map(chr, range(0x4E00, 0x9E00, 82)))} ",
     "many URLs": "http://h ",
 }
 

@@ -10,6 +10,7 @@ FRIEND = "friend@example.net/phone"
 BOT = "bot@example.org/oob"
 ROOM = "room@rooms.example"
 OCCUPANT = f"{ROOM}/Anna"
+JINGLE = "urn:xmpp:jingle:apps:file-transfer:5"
 
 
 def parsed(xml):
@@ -42,12 +43,24 @@ def x(url, desc=""):
     return f"<x xmlns='jabber:x:oob'><url>{url}</url>{desc}</x>"
 
 
-def sfs(*urls, described="", more="", named=""):
-    """Write <file-sharing/>."""
+def file(parts="", namespace="urn:xmpp:file:metadata:0"):
+    """Write <file/>, with what is known of it."""
+    return f"<file xmlns='{namespace}'>{parts}</file>"
+
+
+def url_data(*urls):
+    """Write sources of SFS."""
+    return "".join(
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{url}'/>" for url in urls
+    )
+
+
+def sfs(*urls, described=None, more="", named=""):
+    """Write <file-sharing/>; what describes the file is XML, by default an empty <file/>."""
+    described = file() if described is None else described
     return (
-        f"<file-sharing xmlns='urn:xmpp:sfs:0' id='{named}'>"
-        f"<file xmlns='urn:xmpp:file:metadata:0'>{described}</file>"
-        f"<sources>{_url_data(urls)}{more}</sources></file-sharing>"
+        f"<file-sharing xmlns='urn:xmpp:sfs:0' id='{named}'>{described}"
+        f"<sources>{url_data(*urls)}{more}</sources></file-sharing>"
     )
 
 
@@ -55,27 +68,23 @@ def attached(*urls, to="m0", named=""):
     """Write <sources/> that are attached later."""
     return (
         f"<attach-to xmlns='urn:xmpp:message-attaching:1' id='{to}'/>"
-        f"<sources xmlns='urn:xmpp:sfs:0' id='{named}'>{_url_data(urls)}</sources>"
+        f"<sources xmlns='urn:xmpp:sfs:0' id='{named}'>{url_data(*urls)}</sources>"
     )
 
 
-def sims(url, described=""):
-    """Write SIMS."""
+def sims(*urls, described=None):
+    """Write SIMS; what describes the file is as for SFS, but Jingle's."""
+    described = file(namespace=JINGLE) if described is None else described
+    sources = "".join(
+        f"<reference xmlns='urn:xmpp:reference:0' type='data' uri='{url}'/>" for url in urls
+    )
     return (
         "<reference xmlns='urn:xmpp:reference:0' type='data'>"
         "<media-sharing xmlns='urn:xmpp:sims:1'>"
-        f"<file xmlns='urn:xmpp:jingle:apps:file-transfer:5'>{described}</file><sources>"
-        f"<reference xmlns='urn:xmpp:reference:0' type='data' uri='{url}'/>"
-        "</sources></media-sharing></reference>"
+        f"{described}<sources>{sources}</sources></media-sharing></reference>"
     )
 
 
 def fallback(for_, *ranges):
     """Write <fallback/>; each range is a child in XML."""
     return f"<fallback xmlns='urn:xmpp:fallback:0' for='{for_}'>{''.join(ranges)}</fallback>"
-
-
-def _url_data(urls):
-    return "".join(
-        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{url}'/>" for url in urls
-    )

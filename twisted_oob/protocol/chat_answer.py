@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from twisted.words.xish.domish import Element
 
-from twisted_oob.protocol.chat_message import NS_MUC_USER, NS_RECEIPTS, NS_REPLY
+from twisted_oob.protocol.chat_message import NS_RECEIPTS, NS_REPLY
+from twisted_oob.xmpp.room_presence import NS_MUC_USER
 from twisted_oob.xmpp.serial import SafeElement
 from twisted_oob.xmpp.tracker import new_id
 
@@ -47,7 +48,8 @@ def build_answer(message: ChatMessage, text: str) -> Element:
     """
     in_room = message.kind == "groupchat"
     to = message.sender.userhostJID() if in_room else message.sender
-    answer = build_text(to, text, message.kind, message.recipient)
+    answer = _message(to, message)
+    answer.addElement("body", content=text)
     if message.from_occupant:
         # Without it, servers don't know it from a message to somebody outside of the room.
         answer.addElement((NS_MUC_USER, "x"), NS_MUC_USER)
@@ -73,31 +75,18 @@ def build_receipt(message: ChatMessage) -> Element | None:
     """
     if not message.asks_receipt or message.id is None:
         return None
-    receipt = _message(message.sender, message.kind, message.recipient)
+    receipt = _message(message.sender, message)
     receipt.addElement((NS_RECEIPTS, "received"), NS_RECEIPTS)["id"] = message.id
     return receipt
 
 
-def build_text(to: JID, text: str, kind: str = "chat", sender: JID | None = None) -> Element:
-    """Build a message that has only a text.
-
-    Args:
-        to: Whom it goes to.
-        text: What it says. Characters that XML can't hold are replaced.
-        kind: Its type.
-        sender: The address that it comes from; None for the stream's own.
-    """
-    message = _message(to, kind, sender)
-    message.addElement("body", content=text)
-    return message
-
-
-def _message(to: JID, kind: str, sender: JID | None) -> Element:
+def _message(to: JID, answered: ChatMessage) -> Element:
+    """Build an empty message, from the address that was written to and of the same type."""
     # Safe, as some of it is a stranger's.
     message: Element = SafeElement((None, "message"))  # type: ignore[no-untyped-call]
     message["id"] = new_id()
     message["to"] = to.full()
-    if sender is not None:
-        message["from"] = sender.full()
-    message["type"] = kind
+    if answered.recipient is not None:
+        message["from"] = answered.recipient.full()
+    message["type"] = answered.kind
     return message

@@ -9,7 +9,7 @@ ChatMessage; of all others there is None:
 ======================================================  ==========================================
 what comes in                                           what is made of it
 ======================================================  ==========================================
-type error, headline, or one that nobody knows          None
+type error or headline                                  None
 a carbon (XEP-0280), a forwarded message (XEP-0297),    None: it is a message to somebody else, or
 one from an archive (XEP-0313)                          one that we have had
 no ``from``, or one that is no JID                      None: nobody could be answered
@@ -45,7 +45,6 @@ from twisted.words.xish.domish import Element
 
 from twisted_oob._urls import to_uri
 from twisted_oob.protocol.attached import described_in
-from twisted_oob.protocol.delay import delayed_since
 from twisted_oob.protocol.encrypted import is_encrypted
 from twisted_oob.protocol.fallbacks import body_of, own_words
 from twisted_oob.protocol.messages import OOBMessage, messages_in
@@ -53,19 +52,20 @@ from twisted_oob.protocol.metadata import text_of
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.protocol.text_urls import MAX_TEXT_LENGTH, urls_in
 from twisted_oob.xmpp.jid import normalized_jid, parse_jid
+from twisted_oob.xmpp.room_presence import NS_MUC_USER
+from twisted_oob.xmpp.times import delayed_since
 
 MAX_FILES: Final = 20
 """How many files of one message are kept."""
 NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 NS_REPLY: Final = "urn:xmpp:reply:0"
 NS_RECEIPTS: Final = "urn:xmpp:receipts"
-NS_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
 
 _NS_SID: Final = "urn:xmpp:sid:0"
 _NS_FORWARD: Final = "urn:xmpp:forward:0"
 _NS_CARBONS: Final = "urn:xmpp:carbons:"
 _NS_ARCHIVE: Final = "urn:xmpp:mam:"
-_KINDS: Final = {None: "normal", "": "normal", "normal": "normal", "chat": "chat"}
+_KINDS: Final = {"chat": "chat", "groupchat": "groupchat", "error": None, "headline": None}
 _WITHOUT_WORDS: Final = frozenset(
     (
         ("urn:xmpp:reactions:0", "reactions"),
@@ -86,7 +86,7 @@ class Thread:
 
     Attributes:
         text: Its id.
-        parent: The id of the conversation that it came out of; None if there is no such.
+        parent: The id of the conversation that it came out of; None if it does not say.
     """
 
     text: str
@@ -108,7 +108,7 @@ class ChatMessage:
         left_out: How many more files it names.
         id: Its id; None if it has none that can be used.
         thread: The conversation that it belongs to; None if it does not say.
-        delayed: When it was first sent, in UTC, if it did not come at once; else None.
+        delayed: When it was first sent, in UTC; None if it came at once.
         asks_receipt: Whether its sender wants to know that it has come (XEP-0184).
         is_reply: Whether it says that it answers another message (XEP-0461).
         replaces: The id of the message that it corrects (XEP-0308); None if it corrects nothing.
@@ -153,13 +153,13 @@ def message_kind(stanza: Element) -> str | None:
     """Give the type of a message that somebody wrote to us or to a room (RFC 6121 section 5.2.2).
 
     Returns:
-        ``chat``, ``normal`` or ``groupchat``. None for everything else: another stanza, an error, a
-        headline, an unknown type, a carbon, a forwarded message, and one from an archive.
+        ``chat``, ``normal`` or ``groupchat``; an unknown type is ``normal``. None for everything
+        else: another stanza, an error, a headline, a carbon, a forwarded message, and one from an
+        archive.
     """
     if stanza.name != "message":
         return None
-    type_ = stanza.getAttribute("type")
-    kind = "groupchat" if type_ == "groupchat" else _KINDS.get(type_)
+    kind = _KINDS.get(stanza.getAttribute("type"), "normal")
     return None if kind is None or any(map(_is_copy, stanza.elements())) else kind
 
 
@@ -184,7 +184,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
     """Read a message of somebody; None if it is not one, or has nothing in it.
 
     Args:
-        stanza: Any stanza. Nothing in it raises.
+        stanza: Any stanza. Nothing that a peer may have sent raises.
     """
     kind = message_kind(stanza)
     sender = sender_of(stanza)
@@ -193,9 +193,9 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
     body = body_of(stanza)
     encrypted = is_encrypted(stanza, body)
     children = {(child.uri, child.name): child for child in stanza.elements()}
-    in_room = children.get((NS_MUC_USER, "x"))
-    invites = in_room is not None and any(
-        child.name in ("invite", "decline") for child in in_room.elements()
+    of_room = children.get((NS_MUC_USER, "x"))
+    invites = of_room is not None and any(
+        child.name in ("invite", "decline") for child in of_room.elements()
     )
     words = None
     if body is not None and not encrypted and not invites and not _WITHOUT_WORDS & children.keys():
@@ -226,7 +226,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
         element=stanza,
         origin_id=_id(children.get((_NS_SID, "origin-id"))),
         stanza_ids=_stanza_ids(stanza),
-        from_occupant=kind != "groupchat" and in_room is not None and not invites,
+        from_occupant=kind != "groupchat" and of_room is not None and not invites,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from twisted.words.xish.domish import Element
 
+from twisted_oob.protocol.file_sharing import NS_SFS
+
 _OMEMO: Final = frozenset(
     ("eu.siacs.conversations.axolotl", "urn:xmpp:omemo:0", "urn:xmpp:omemo:1", "urn:xmpp:omemo:2")
 )
@@ -19,15 +21,13 @@ _OTHERS: Final = frozenset(
 )
 # XEP-0454, OTR, and OpenPGP.
 _TEXTS: Final = ("aesgcm://", "?OTR", "-----BEGIN PGP MESSAGE-----")
-_NS_SFS: Final = "urn:xmpp:sfs:0"
 _NS_ESFS: Final = "urn:xmpp:esfs:0"
 
 
 def is_encrypted(message: Element, body: str | None) -> bool:
     """Whether a message has something for those who have a key.
 
-    Clients that set up their keys exchange messages without a content (XEP-0384).
-    Those are not meant.
+    Messages that only set up keys have no content (XEP-0384), and do not count.
 
     Args:
         message: Any message.
@@ -47,14 +47,14 @@ def is_encrypted(message: Element, body: str | None) -> bool:
             if next(child.elements(child.uri, "payload"), None) is not None:
                 return True
             keys_only = True
-        elif kind == (_NS_SFS, "file-sharing") and _is_encrypted_file(child):
+        elif kind == (NS_SFS, "file-sharing") and _is_encrypted_file(child):
             return True
     return hinted and (body is not None or not keys_only)
 
 
 def _is_encrypted_file(sharing: Element) -> bool:
     """Whether a file can be had only in encrypted form (XEP-0448)."""
-    sources = [one for held in sharing.elements(_NS_SFS, "sources") for one in held.elements()]
+    sources = [one for held in sharing.elements(NS_SFS, "sources") for one in held.elements()]
     return bool(sources) and all(
         (source.uri, source.name) == (_NS_ESFS, "encrypted") for source in sources
     )

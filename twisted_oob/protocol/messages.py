@@ -14,13 +14,13 @@ from twisted.words.xish import domish
 
 from twisted_oob.protocol.arguments import check_addresses
 from twisted_oob.protocol.data import NS_X_OOB, OOBData, check_text
-from twisted_oob.protocol.delay import delayed_since
 from twisted_oob.protocol.fallbacks import body_of
 from twisted_oob.protocol.file_sharing import add_sharing, files_in
 from twisted_oob.protocol.metadata import FileInfo, check_info
 from twisted_oob.xmpp.deferreds import as_deferred
 from twisted_oob.xmpp.jid import parse_jid, shown
 from twisted_oob.xmpp.serial import SafeElement
+from twisted_oob.xmpp.times import delayed_since
 from twisted_oob.xmpp.tracker import new_id
 
 MESSAGE_TYPES: Final = ("chat", "groupchat", "headline", "normal")
@@ -128,9 +128,14 @@ def messages_in(stanza: domish.Element, in_text: Sequence[str] = ()) -> list[OOB
         in_text: URIs that its text has, and that count as well.
     """
     address = stanza.getAttribute("from")
+    seen_unusable = False
 
     def ignored(error: ValueError) -> None:
-        _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
+        # A line for each would let one message fill the log.
+        nonlocal seen_unusable
+        if not seen_unusable:
+            seen_unusable = True
+            _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
 
     files = files_in(stanza, ignored, in_text)
     if not files:

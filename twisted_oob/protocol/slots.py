@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Final
 
 from twisted.words.protocols.jabber.error import StanzaError
@@ -20,6 +20,7 @@ from twisted_oob._urls import shown_text, shown_url, to_uri
 from twisted_oob.errors import FileTooLarge, SlotRefused
 from twisted_oob.xmpp.characters import NON_XML
 from twisted_oob.xmpp.stanza import Payload
+from twisted_oob.xmpp.times import read_stamp
 
 NS_UPLOAD: Final = "urn:xmpp:http:upload:0"
 
@@ -33,11 +34,6 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NAME_BYTES: Final = 255
 _SUFFIX_BYTES: Final = 32
 _MOST_SHOWN: Final = 100
-# XEP-0082 section 3.2. Without a zone it is UTC, which XEP-0363 section 6 asks for anyway.
-_STAMP: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?"
-    r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))?"
-)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,21 +157,6 @@ def read_size(text: str) -> int | None:
     """Read a number of bytes above 0; None for anything else that a server may write there."""
     found = _SIZE.fullmatch(text.strip())
     return None if found is None else int(found[0]) or None
-
-
-def read_stamp(text: str) -> datetime | None:
-    """Read a date and time (XEP-0082); None if it is not one."""
-    found = _STAMP.fullmatch(text.strip())
-    if found is None:
-        return None
-    try:
-        stamp = datetime.fromisoformat(found[1]).replace(tzinfo=timezone.utc)
-        if found[2]:
-            offset = timedelta(hours=int(found[3]), minutes=int(found[4]))
-            stamp += offset if found[2] == "-" else -offset
-    except (ValueError, OverflowError):
-        return None
-    return stamp
 
 
 def _elements(element: Element, uri: str | None, name: str) -> Iterator[Element]:

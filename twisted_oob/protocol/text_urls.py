@@ -22,8 +22,8 @@ a bracket that nothing in the URL opened    ends it: ``[x](URL)``
 end
 a script without spaces right behind a      is the sentence: ``URL.pdf`` + ``を見て``
 file name's extension
-a line that begins with ``>``               is a quote (XEP-0393 section 5.2.1): it has no URLs,
-                                            as they are somebody else's words
+a line that begins with ``>``               is a quote (XEP-0393): it has no URLs, as they are
+                                            somebody else's words
 ==========================================  ====================================================
 
 Each character is looked at a fixed number of times, as strangers choose the text: a URL is read in
@@ -58,9 +58,9 @@ _ENDS: Final = (
 _PIECE: Final = re.compile(rf"(?:[^{_ENDS}()\[\]{{}},;]|[,;](?!https?://))*", re.IGNORECASE)
 _CLOSED_BY: Final = {")": "(", "]": "[", "}": "{"}
 _IN_ANGLES: Final = re.compile(r"[^<>\n]*")
-_URL_PREFIX: Final = "<URL:"  # RFC 3986 appendix C
+_OPEN_ANGLE: Final = ("<", "<URL:")  # RFC 3986 appendix C
 _ALSO_CLOSES: Final = "'*_~"
-_TRAILING: Final = frozenset(".,;:!?'")
+_TRAILING: Final = frozenset(".,;:!?'([{")
 # Thai to Burmese, Khmer, kana, Han, Hangul, and emoji.
 _NO_SPACES: Final = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -101,7 +101,8 @@ def _written(line: str) -> Iterator[str]:
     while begins is not None:
         start = begins.start()
         before = line[start - 1] if start else ""
-        end = _angle_end(line, begins) if _opens_angle(line, start) else None
+        in_angles = line.endswith(_OPEN_ANGLE, 0, start)
+        end = _angle_end(line, begins) if in_angles else None
         if end is not None:
             url = line[start:end]
         else:
@@ -110,12 +111,6 @@ def _written(line: str) -> Iterator[str]:
         if len(url) > begins.end() - start:
             yield url
         begins = _SCHEME.search(line, end)
-
-
-def _opens_angle(line: str, start: int) -> bool:
-    return line.startswith("<", start - 1 if start else 0) or (
-        start >= len(_URL_PREFIX) and line.startswith(_URL_PREFIX, start - len(_URL_PREFIX))
-    )
 
 
 def _angle_end(line: str, begins: re.Match[str]) -> int | None:
@@ -135,7 +130,7 @@ def _end(line: str, position: int) -> int:
         piece = _PIECE.match(line, position)
         position = piece.end() if piece is not None else position
         at = line[position : position + 1]
-        if at in open_ and at:
+        if at in open_:
             open_[at] += 1
         elif at in _CLOSED_BY and open_[_CLOSED_BY[at]]:
             open_[_CLOSED_BY[at]] -= 1
@@ -162,6 +157,7 @@ def _trimmed(url: str, before: str) -> str:
 
 def _is_sentence(character: str) -> bool:
     if character.isascii():
-        return character in _TRAILING or character in "([{"
+        return character in _TRAILING
     # Punctuation of any script, and what joins or directs letters.
-    return unicodedata.category(character)[0] == "P" or unicodedata.category(character) == "Cf"
+    category = unicodedata.category(character)
+    return category.startswith("P") or category == "Cf"

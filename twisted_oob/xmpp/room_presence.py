@@ -120,7 +120,7 @@ def read_room_presence(
     user = next(presence.elements(NS_MUC_USER, "x"), Element((NS_MUC_USER, "x")))
     codes = {status.getAttribute("code") for status in user.elements(NS_MUC_USER, "status")}
     nick = sender.resource
-    # Services of before 2008 send no codes.
+    # Services from before 2008 send no codes.
     if nick is None or (nick != own and _SELF not in codes):
         return None
     if kind is None:

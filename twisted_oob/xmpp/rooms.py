@@ -16,7 +16,7 @@ a message while we are not in, or of another type  nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
@@ -29,6 +29,7 @@ from twisted_oob.xmpp.asking import AskingHandler
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.occupancy import PAUSE, Occupancy
 from twisted_oob.xmpp.room_presence import NS_MUC
+from twisted_oob.xmpp.times import is_delayed
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 OnRoomMessage: TypeAlias = "Callable[[JID, Element], object]"
 """Called with the address of an occupant in the room (ROOM/NICK) and the message as it came."""
-
-_DELAYS: Final = (("urn:xmpp:delay", "delay"), ("jabber:x:delay", "x"))
 
 
 @implementer(IDisco)
@@ -78,7 +77,7 @@ class RoomHandler(AskingHandler):
         seconds = checked_seconds("pause", pause) or PAUSE
         AskingHandler.__init__(self, clock)
         self._on_message = on_message
-        self._wanted = True
+        self._left = False
         # By the room's bare JID.
         self._occupancies: dict[str, Occupancy] = {}
         for room, nick in checked_rooms(rooms):
@@ -88,7 +87,7 @@ class RoomHandler(AskingHandler):
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
     ) -> list[DiscoFeature]:
-        """Return the feature of those who are in rooms (XEP-0045 section 6.2), if we are."""
+        """Return the feature of those who are in rooms (XEP-0045 section 6.7), if we are."""
         return [DiscoFeature(NS_MUC)] if self._occupancies and not nodeIdentifier else []
 
     def getDiscoItems(self, requestor: JID, target: JID, nodeIdentifier: str = "") -> list[object]:
@@ -97,13 +96,13 @@ class RoomHandler(AskingHandler):
 
     def join(self) -> None:
         """Join the rooms after a ``leave``, now and on each later stream."""
-        if not self._wanted:
-            self._wanted = True
+        if self._left:
+            self._left = False
             self._join_all()
 
     def leave(self) -> None:
         """Leave all rooms, before the stream is closed. No stream joins them again."""
-        self._wanted = False
+        self._left = True
         if self.bound_stream is not None:
             for occupancy in self._occupancies.values():
                 occupancy.leave()
@@ -143,7 +142,7 @@ class RoomHandler(AskingHandler):
         if self._occupancies:
             self.observe_stream("/presence", self._on_presence)
             self.observe_stream("/message", self._on_stanza)
-        if self._wanted:
+        if not self._left:
             self._join_all()
 
     def _stream_lost(self, stream: BoundStream, reason: Failure) -> None:
@@ -183,7 +182,7 @@ class RoomHandler(AskingHandler):
             or not occupancy.is_in
             or sender.resource in (None, occupancy.nick)
             or message.getAttribute("type") != "groupchat"
-            or any((child.uri, child.name) in _DELAYS for child in message.elements())
+            or is_delayed(message)
         ):
             return
         self._on_message(sender, message)

@@ -1,13 +1,15 @@
-"""When a stanza was first sent."""
+"""Times in stanzas, and when a stanza was first sent."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.written import arrived
-from twisted_oob.protocol.delay import delayed_since
+from twisted_oob.xmpp.times import delayed_since, is_delayed, read_stamp
 
 
 def delay(stamp):
@@ -52,4 +54,25 @@ STAMPS = {
 @pytest.mark.parametrize(("children", "stamp"), STAMPS.values(), ids=STAMPS)
 @pytest.mark.parametrize("name", ["message", "presence"])
 def test_delayed_since(children, stamp, name):
-    assert delayed_since(arrived(*children, name=name)) == stamp
+    stanza = arrived(*children, name=name)
+    assert delayed_since(stanza) == stamp
+    assert is_delayed(stanza) or stamp is None
+
+
+@pytest.mark.parametrize(
+    ("child", "delayed"),
+    [
+        (delay("yesterday"), True),
+        ("<x xmlns='jabber:x:delay'/>", True),
+        ("<delay xmlns='urn:a' stamp='2026-11-26T06:07:08Z'/>", False),
+    ],
+)
+def test_a_delay_that_nobody_can_read_is_one(child, delayed):
+    assert is_delayed(arrived(child)) is delayed
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_any_text_is_a_stamp_or_none(text):
+    stamp = read_stamp(text)
+    assert stamp is None or stamp.utcoffset() is not None
