@@ -34,7 +34,7 @@ def test_it_is_ready_then_busy_then_ready_again():
     while busy.fetcher.transfers:
         busy.fetcher.transfers.pop().callback(fetched())
     busy.clock.advance(60)
-    assert busy.statuses() == ["busy: 1 transfer", "busy: 3 transfers", "ready"]
+    assert busy.statuses() == ["busy: 3 transfers", "ready"]
     assert busy.clock.getDelayedCalls() == []
 
 

@@ -10,7 +10,13 @@ counted    unless the recipient has its share already                ResourceCon
 waiting    until its turn has come (see turns.py)                    CancelledError
 opened     the file is opened by its name (see served_folder.py)     FileNotFoundError, OSError
 sent       a FileSender sends it (see sender.py)                     a Delivery, or its errors
+again      it is opened and sent again, as a message, if the offer   the same
+           was answered as by one who takes none
 =========  ========================================================  ============================
+
+The last step is for those who announce ``jabber:iq:oob``, and refuse every offer all the same, as
+slixmpp does unless its application handles them; and for those who have just gone: a server then
+gives a message to another client of theirs.
 
 A thread can't be stopped. So whoever cancels waits for it, and a file that it still opens is closed
 at once.
@@ -30,7 +36,7 @@ from twisted.python.failure import Failure
 from twisted_oob._checks import check_clock, wrong_type
 from twisted_oob._shown import shown_jid, shown_name
 from twisted_oob._urls import shown_text
-from twisted_oob.errors import ResourceConstraint
+from twisted_oob.errors import UNAVAILABLE, ResourceConstraint
 from twisted_oob.files.served_folder import Listing, ServedFolder
 from twisted_oob.files.source import SourceFile
 from twisted_oob.files.wait_out import wait_out
@@ -196,22 +202,21 @@ class FileGiver:
             self._listing -= 1
 
     async def _give(self, recipient: JID, name: str, sender: JID | str | None) -> Delivery:
-        ended = partial(
-            self._log.info, "Giving {name} to {recipient} ended: {end}",
-            name=shown_name(name), recipient=shown_jid(recipient.full()),
-        )  # fmt: skip
+        log = partial(self._log.info, name=shown_name(name), recipient=shown_jid(recipient.full()))
+        ended = partial(log, "Giving {name} to {recipient} ended: {end}")
         who = recipient.userhost()
         place = self._enter(who)
         try:
+            log("Giving {name} to {recipient}")
             await place.turn
-            source = await self._open(name)
-            delivery = await self._sender.send(recipient, source, via=self._via, sender=sender)
+            delivery = await self._send(recipient, name, sender)
+            if delivery.how == "iq" and delivery.outcome == UNAVAILABLE:
+                delivery = await self._send(recipient, name, sender, as_="message")
         except CancelledError:
             ended(end="cancelled")
             raise
         except Exception as error:
-            # Of a folder that can't be read, the cause says why.
-            ended(end=str(error.__cause__ or error))
+            ended(end=_why(error))
             raise
         finally:
             place.leave()
@@ -219,6 +224,12 @@ class FileGiver:
         why = "" if delivery.text is None else f": {shown_text(delivery.text)}"
         ended(end=f"{delivery.outcome}{why}")
         return delivery
+
+    async def _send(
+        self, recipient: JID, name: str, sender: JID | str | None, *, as_: str = "auto"
+    ) -> Delivery:
+        source = await self._open(name)
+        return await self._sender.send(recipient, source, via=self._via, as_=as_, sender=sender)
 
     def _enter(self, who: str) -> Place:
         if self._givings.get(who, 0) >= MOST_OF_ONE:
@@ -249,3 +260,11 @@ class FileGiver:
     def _in_thread(self, function: Callable[[_A], _T], argument: _A) -> Deferred[_T]:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, function, argument)
+
+
+def _why(error: Exception) -> str:
+    """Tell the operator why a giving failed; of a folder that can't be read, the cause says it."""
+    why = error.__cause__ or error
+    if isinstance(why, OSError) and why.filename is None and why.strerror:
+        return why.strerror
+    return str(why)
