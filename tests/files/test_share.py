@@ -335,6 +335,35 @@ def test_a_file_expires(memory, path):
     assert memory.clock.getDelayedCalls() == []
 
 
+def test_the_time_of_a_file_can_be_set_anew(memory, path):
+    shared, other = memory.share.add(path, expires=10), memory.share.add(path)
+    memory.share.expire(shared, 60)
+    memory.share.expire(other, 5)
+    memory.clock.advance(10)
+    assert (shared.source.closed, other.source.closed) == (False, True)
+    memory.share.expire(other, 5)
+    memory.clock.advance(50)
+    assert shared.source.closed
+    assert memory.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"seconds": 0}, ValueError, "^seconds must be"),
+        ({"seconds": float("nan")}, ValueError, "^seconds must be"),
+        ({"seconds": "5"}, TypeError, "^seconds must be"),
+        ({"seconds": None}, TypeError, "^seconds must be"),
+        ({"shared": "http://a/b/c"}, TypeError, "^shared must be a SharedFile"),
+    ],
+)
+def test_a_wrong_time_is_not_set(memory, path, arguments, error, text):
+    shared = memory.share.add(path)
+    with pytest.raises(error, match=text):
+        memory.share.expire(**({"shared": shared, "seconds": 5} | arguments))
+    assert memory.clock.getDelayedCalls() == []
+
+
 def test_to_close_a_file_cuts_off_who_reads_it(memory, tmp_path):
     (tmp_path / "large").write_bytes(bytes(500_000))
     shared = memory.share.add(tmp_path / "large")

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 from twisted.logger import formatEvent
+from twisted.words.protocols.jabber.jid import JID
 from wokkel.iwokkel import IDisco
 from zope.interface.verify import verifyObject
 
@@ -319,6 +320,7 @@ def test_a_flood_of_files_is_bounded_and_told():
     busy = [text for text in said if text.endswith("too many transfers at once; try again later")]
     assert said == busy
     assert len(busy) == 30
+    chat.responder.stopService()
 
 
 def test_a_flood_of_files_does_not_fill_the_log():
@@ -330,6 +332,7 @@ def test_a_flood_of_files_does_not_fill_the_log():
         begun = [event for event in events.ours() if event["log_format"].startswith("{what} from")]
         chat.clock.advance(60)
         [tally] = [event for event in events.ours() if "dropped" in event]
+        chat.responder.stopService()
     # As many as may wait.
     assert len(begun) == 1000
     assert tally["dropped"] > 900
@@ -369,6 +372,18 @@ def test_an_answer_waits_for_the_next_stream_and_is_sent_once():
     chat.end.lose()
     chat.end.open()
     assert chat.said() == []
+
+
+@pytest.mark.parametrize("to", ["me@example.org/laptop", "me@example.org"])
+def test_an_answer_goes_out_on_a_stream_that_got_another_resource(to):
+    chat = Chat(held=True)
+    chat.receive(file_message(URL, RECEIPT, to=to))
+    chat.end.lose()
+    chat.fetcher.held[0].callback(stored(URL))
+    chat.end.jid = JID("me@example.org/phone")
+    # As a real one, the server takes no stanza from the earlier address.
+    chat.end.open()
+    assert chat.said() == [STORED]
 
 
 def test_an_answer_waits_for_an_hour():

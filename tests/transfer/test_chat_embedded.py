@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wokkel.subprotocols import XMPPHandler
 
-from tests.support.chats import FakeFetcher, file_message, message
+from tests.support.chats import FakeFetcher, file_message, message, stored
 from twisted_oob import ChatFrontend, ChatTexts, OOBHandler, OOBResponder
-from twisted_oob.testing import MemoryServer
+from twisted_oob.testing import MemoryServer, Peer, result_of
 
 ME = "me@example.org/laptop"
 
@@ -89,3 +89,24 @@ def test_an_application_may_read_messages_beside_the_chat():
     [message] = messages
     assert (message.delayed, message.groupchat, message.info) == (None, False, None)
     assert len(said(end)) == 1
+
+
+class Minimal:
+    """An application's own fetcher, with no more than it needs."""
+
+    async def fetch(self, url, *, info=None):
+        return stored(url)
+
+
+def test_any_fetcher_will_do():
+    server = MemoryServer()
+    end = server.client(ME)
+    responder = OOBResponder(Minimal(), allow_from=["*"], reactor=server.clock)
+    responder.attach(end)
+    responder.startService()
+    end.receive(file_message())
+    end.receive(message("help"))
+    result_of(Peer(end, "juliet@example.com/balcony").offer("https://files.example/b.png"))
+    stopped = responder.stopService()
+    assert len(said(end)) == 2
+    assert result_of(stopped) is None

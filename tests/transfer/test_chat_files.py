@@ -7,6 +7,7 @@ import gc
 import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import formatEvent
+from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
 from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message, stored, x_oob
@@ -18,6 +19,10 @@ from twisted_oob.transfer.chat_files import AGAIN, MOST_WAITING, SAME_FILE, Outc
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
 HOUR = 3600
+DESCRIBED = (
+    "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'>"
+    "<name>a.png</name><size>9</size></file></file-sharing>"
+)
 
 
 def test_a_message_that_comes_again_gets_nothing():
@@ -67,6 +72,14 @@ def replace(id_):
     return f"<replace xmlns='urn:xmpp:message-correct:0' id='{id_}'/>"
 
 
+def attached(id_, url):
+    return (
+        f"<attach-to xmlns='urn:xmpp:message-attaching:1' id='{id_}'/>"
+        "<sources xmlns='urn:xmpp:sfs:0'>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{url}'/></sources>"
+    )
+
+
 def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
     chat = Chat()
     chat.receive(message(f"keep {URL}", id_="first"))
@@ -102,6 +115,30 @@ def test_another_source_of_what_was_not_stored_is_another_try():
 def test_a_correction_of_what_nobody_knows_is_a_message():
     chat = Chat()
     assert chat.receive(file_message(URL, replace("before"))) == [STORED]
+
+
+def test_a_correction_is_another_try_for_what_failed():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    failed = "could not fetch a.png: HTTP status 404"
+    assert chat.receive(message(f"{URL} {OTHER}", id_="first")) == [
+        f"{failed}\nstored b.txt (1.2 kB)"
+    ]
+    assert chat.write(f"{URL} and {OTHER}", replace("first")) == [failed]
+    del chat.fetcher.outcomes[URL]
+    assert chat.write(f"{URL}, {OTHER}", replace("first")) == [STORED]
+    assert chat.write(f"{URL}; {OTHER}", replace("first")) == []
+    assert chat.fetcher.urls == [URL, OTHER, URL, URL]
+
+
+def test_another_source_is_another_try():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    chat.write(None, DESCRIBED, id_="first")
+    assert chat.write(None, attached("first", URL)) == ["could not fetch a.png: HTTP status 404"]
+    assert chat.write(None, attached("first", OTHER)) == ["stored b.txt (1.2 kB)"]
+    assert chat.write(None, attached("first", URL)) == []
+    assert [info.size for info in chat.fetcher.infos] == [9, 9]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +253,6 @@ def test_the_log_tells_of_each_file_as_of_an_offer():
     ("error", "reason"),
     [
         (CancelledError(), "it was broken off; try again later"),
-        (RuntimeError("a secret"), "something went wrong here"),
         (StanzaError("forbidden"), "it is not wanted"),
         (StanzaError("gone", text="no more of\nthat"), "no more of that"),
         (StanzaError("gone"), "it could not be had"),
@@ -228,3 +264,22 @@ def test_every_end_is_told_in_one_line(error, reason):
     chat.receive(message(None, x_oob()))
     chat.fetcher.held[0].errback(error)
     assert chat.said() == [f"could not fetch a.png: {reason}"]
+
+
+class Strange:
+    """No FetchedFile."""
+
+    size = 5
+    path = "a.png"
+
+
+@pytest.mark.parametrize("end", [RuntimeError("a secret"), None, Strange()])
+def test_what_no_fetcher_should_do_is_told_in_the_log(end):
+    chat = Chat(held=True)
+    with logged() as events:
+        for held in range(2):
+            chat.receive(file_message())
+            chat.fetcher.held[held].callback(Failure(end) if isinstance(end, Exception) else end)
+            assert chat.said() == ["could not fetch a.png: something went wrong here"]
+        [failure, _again] = events.failures()
+    assert isinstance(failure, type(end) if isinstance(end, Exception) else AttributeError)

@@ -15,7 +15,7 @@ from tests.support.stream_services import World
 from tests.support.streams import COMPONENT
 from twisted_oob.xmpp.disco import DiscoveryHandler, FallbackHandler, OneChildHandler
 
-from wokkel.disco import DiscoFeature, DiscoIdentity, DiscoItem  # isort: skip
+from wokkel.disco import DiscoFeature, DiscoHandler, DiscoIdentity, DiscoItem  # isort: skip
 from wokkel.iwokkel import IDisco  # isort: skip
 from wokkel.subprotocols import XMPPHandler  # isort: skip
 
@@ -135,6 +135,27 @@ def test_it_gathers_what_all_handlers_provide_in_their_order():
         feature("urn:b"),
         *OWN,
     ]
+
+
+def test_what_several_handlers_provide_is_told_once():
+    bot = DiscoIdentity("client", "bot", "Me")
+    end = End(
+        Provider([DiscoFeature("urn:b"), bot, DiscoFeature("urn:b")]),
+        Provider([DiscoFeature("urn:a"), DiscoFeature("urn:b"), DiscoFeature(INFO)]),
+        Provider([DiscoIdentity("client", "bot", "Me"), DiscoIdentity("client", "bot", "Other")]),
+    )
+    query = end.ask(f"<query xmlns='{INFO}'/>")[0][0]
+    told = [each.get("var") or each.get("name") for each in query]
+    assert told == ["urn:b", "Me", "urn:a", INFO, "Other", "A service", ITEMS]
+
+
+@pytest.mark.parametrize("ours_first", [False, True])
+def test_beside_wokkels_handler_there_is_one_answer_that_has_it_all(ours_first):
+    end = End(*(() if ours_first else (DiscoHandler(),)))
+    if ours_first:
+        DiscoHandler().setHandlerParent(end.world.stream)
+    assert found(end.ask(query(INFO))) == OWN
+    assert found(end.ask(query(ITEMS))) == []
 
 
 def test_handlers_hear_who_asks_whom_about_what():

@@ -210,3 +210,35 @@ def test_the_stream_knows_better_who_we_are_than_a_manager_with_domains():
     end.open()
     end.manager.domains = {"hosted.example"}
     assert BoundStream(end.xmlstream, end.manager).me.full() == end.me
+
+
+# Who the stanza says it is from.
+
+
+def sent_from(address, me, *, client):
+    _end, stream = opened(ClientWire if client else WIRES["wokkel component"])
+    stream.me = JID(me)
+    message = Element((None, "message"))
+    message["from"] = address
+    stream.send(message)
+    return message.getAttribute("from")
+
+
+@pytest.mark.parametrize(
+    ("address", "left"),
+    [
+        ("me@home.example/old", None),
+        ("ME@Home.Example/old", None),
+        ("me@home.example/new", "me@home.example/new"),
+        ("me@home.example", "me@home.example"),
+        ("you@home.example/old", "you@home.example/old"),
+        ("@", "@"),
+    ],
+)
+def test_an_account_does_not_send_from_the_address_of_an_earlier_stream(address, left):
+    assert sent_from(address, "me@home.example/new", client=True) == left
+
+
+def test_a_component_sends_from_any_address_of_its_own():
+    for address in ("me@files.example/old", "files.example/old"):
+        assert sent_from(address, "files.example", client=False) == address

@@ -196,7 +196,15 @@ class FileShare(_Service):  # type: ignore[misc]
         Args:
             shared: One of this share. If it is closed, nothing happens.
             seconds: When, in seconds from now, above 0.
+
+        Raises:
+            ValueError: The seconds are not above 0.
+            WrongType: An argument has the wrong type. It is a TypeError.
         """
+        if not isinstance(shared, SharedFile):
+            raise wrong_type("shared", "a SharedFile", shared)
+        if checked_seconds("seconds", seconds) is None:
+            raise wrong_type("seconds", "a number of seconds", seconds)
         timer = self._timers.get(shared)
         if shared.source.closed:
             return

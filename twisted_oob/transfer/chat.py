@@ -30,7 +30,8 @@ What is left depends on what it has, and the first that applies is done:
 it has               answer
 ===================  ==============================================================================
 files                a line for each, once all have ended: they are fetched at once, in fair turns
-                     (see chat_files.py). None for a correction that names no new one
+                     (see chat_files.py). None for a correction that names only what is stored, or
+                     is being fetched
 encrypted contents   a note that nobody here can read them; once an hour, as for help
 ``help``             help; also a ``send`` that names no file
 ``list``, ``send``   a listing, or the file, which is the answer; only with a FileGiver

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._shown import printable
@@ -43,6 +44,7 @@ from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
 from twisted_oob.transfer.fair_fetcher import Wanted
 from twisted_oob.xmpp.buckets import Buckets
+from twisted_oob.xmpp.jid import shown
 
 if TYPE_CHECKING:
     from twisted_oob._file_info import FileInfo
@@ -102,6 +104,8 @@ class ChatFiles:
         what: What they come in, as log lines begin; see Wanted.
         fetcher: Fetches them, instead of the host's own; None for that.
     """
+
+    _log = Logger()
 
     def __init__(
         self, host: FetchHost, seen: Seen, *, what: str = "Message", fetcher: Any = None
@@ -193,15 +197,17 @@ class ChatFiles:
         # What is told to the peer is the text of an error, never its detail.
         try:
             fetched = await self._host.fetches.fetch(wanted)
+            return Outcome(printable(fetched.path.name), fetched.size)
         except StanzaError as error:
             reason = error.text or _REASONS.get(error.condition, "it could not be had")
             refused = isinstance(error, ResourceConstraint)
         except CancelledError:
             reason, refused = BROKEN_OFF, False
-        except Exception:  # the FairFetcher has logged it
+        except Exception:
+            # The FairFetcher has told that it failed, but not how.
+            who = None if wanted.sender is None else shown(wanted.sender.full())
+            self._log.failure("A file of {sender} was not fetched", sender=who)
             reason, refused = UNEXPECTED, False
-        else:
-            return Outcome(printable(fetched.path.name), fetched.size)
         line = " ".join(reason[:_LONGEST_REASON].split())
         return Outcome(name, None, printable(line), refused)
 

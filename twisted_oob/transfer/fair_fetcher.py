@@ -122,8 +122,7 @@ class FairFetcher:
     It fetches before ``start``, too.
 
     Args:
-        fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
-            ``fetch(url, *, info=None)``.
+        fetcher: Fetches the files, as for OOBResponder.
         limits: Tells how long a failure waits. Its tally is started and stopped here.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once.
@@ -218,7 +217,7 @@ class FairFetcher:
 
     def start(self) -> None:
         """Remove what a killed process left unfinished, and accept what comes."""
-        removed = self._fetcher.remove_leftovers()
+        removed = remove_leftovers(self._fetcher)
         if removed:
             _log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
         self._closed = False
@@ -337,3 +336,19 @@ class FairFetcher:
         await waited
         if timer.active():
             timer.cancel()
+
+
+def remove_leftovers(fetcher: Any) -> int:
+    """Remove what a killed process left unfinished in the folder of a fetcher.
+
+    Args:
+        fetcher: A Fetcher, or another one, which may have no ``remove_leftovers``.
+
+    Returns:
+        How many files that were.
+
+    Raises:
+        OSError: The folder can't be read.
+    """
+    remove = getattr(fetcher, "remove_leftovers", None)
+    return 0 if remove is None else remove() or 0

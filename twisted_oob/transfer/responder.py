@@ -54,9 +54,10 @@ class OOBResponder(Service):
     which starts and stops them in the order that lets everything be answered.
 
     Args:
-        fetcher: Fetches the files: a Fetcher, or anything else that has ``remove_leftovers()`` and
-            ``fetch(url, *, info=None)``. ``info`` is what the offer or message says of its file, or
-            None.
+        fetcher: Fetches the files: a Fetcher, or anything else that has
+            ``fetch(url, *, info=None)``, which gives an awaitable of a FetchedFile. ``info`` is
+            what the offer or message says of its file, or None. If it has ``remove_leftovers()``,
+            that is called at the start.
         allow_from: Whose offers and messages are taken: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once. Eight times as many offers wait for their turn.

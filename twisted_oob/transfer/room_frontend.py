@@ -44,6 +44,7 @@ from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
 from twisted_oob.transfer.chat_files import ChatFiles, answer_of
 from twisted_oob.transfer.checked_texts import CheckedTexts
+from twisted_oob.transfer.fair_fetcher import remove_leftovers
 from twisted_oob.xmpp.occupancy import PAUSE
 from twisted_oob.xmpp.rooms import RoomHandler
 
@@ -128,7 +129,7 @@ class RoomFrontend(RoomHandler):
             path = self._folder / folder_name(room)
             _make_folder(path, room)
             fetcher = self._make_fetcher(path)
-            removed = fetcher.remove_leftovers()
+            removed = remove_leftovers(fetcher)
             if removed:
                 self._log.info(
                     "Removed {removed} unfinished files of an earlier run from {folder}",

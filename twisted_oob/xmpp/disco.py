@@ -22,6 +22,7 @@ from wokkel.disco import (
     NS_DISCO_INFO,
     NS_DISCO_ITEMS,
     DiscoFeature,
+    DiscoHandler,
     DiscoIdentity,
     DiscoInfo,
     DiscoItems,
@@ -65,6 +66,8 @@ async def everything(
 class DiscoveryHandler(StreamHandler):
     """Answers disco#info and disco#items with what the stream's handlers provide (IDisco).
 
+    If the application has Wokkel's DiscoHandler on the stream, that answers, and tells the same.
+
     Args:
         category: The category of our identity (XEP-0030 section 3.1), such as ``'client'``.
         kind: The type of our identity, such as ``'bot'``.
@@ -95,7 +98,10 @@ class DiscoveryHandler(StreamHandler):
         return []
 
     def _asked(self, method: str, kind: Any, iq: Any) -> None:
-        if iq.handled is True:
+        # Wokkel's does not look at "handled", so there would be two answers.
+        if iq.handled is True or any(
+            isinstance(other, DiscoHandler) for other in self.parent or ()
+        ):
             return
         # At once, although the answer may take a while: nobody else should answer meanwhile.
         iq.handled = True
@@ -144,9 +150,22 @@ class DiscoveryHandler(StreamHandler):
             )
         ):
             raise StanzaError("item-not-found")
+        told: set[Any] = set()
         for item in items:
-            found.append(item)
+            # Several handlers may tell the same, and clients ignore all of an answer that repeats
+            # itself (XEP-0115 section 5.4).
+            key = _identity_or_feature(item)
+            if key is None or key not in told:
+                told.add(key)
+                found.append(item)
         return found
+
+
+def _identity_or_feature(item: object) -> tuple[object, ...] | None:
+    """Give what makes an identity or a feature the same as another; None for anything else."""
+    if isinstance(item, DiscoIdentity):
+        return item.category, item.type, item.name
+    return (str(item),) if isinstance(item, DiscoFeature) else None
 
 
 class OneChildHandler(StreamHandler):

@@ -75,8 +75,14 @@ class BoundStream:
 
     def send(self, stanza: domish.Element) -> None:
         """Send a stanza."""
-        if self._from is not None and not stanza.hasAttribute("from"):
-            stanza["from"] = self._from
+        given = stanza.getAttribute("from")
+        if given is None:
+            if self._from is not None:
+                stanza["from"] = self._from
+        elif self._was_ours(given):
+            # It waited for this stream. A server closes a stream for such an address (RFC 6120
+            # section 4.9.3.9), and adds the right one itself (section 8.1.2.1).
+            del stanza["from"]
         self.xmlstream.send(stanza)
 
     def send_iq(
@@ -110,3 +116,14 @@ class BoundStream:
                 write(data)
                 return
         self.xmlstream.send(iq_element(kind, id_, to, from_, payload))
+
+    def _was_ours(self, address: str) -> bool:
+        """Whether our account had this address on another stream, with another resource."""
+        me = self.me
+        if me is None or me.user is None or address in (me.full(), me.userhost()):
+            return False
+        try:
+            jid = parse_jid(address)
+        except ValueError:
+            return False
+        return bool(jid.userhost() == me.userhost() and jid.resource != me.resource)
