@@ -270,6 +270,18 @@ def test_a_share_that_can_not_listen_is_one_line_before_anything_connects(
     assert (service._embedded, service._served) == (None, None)
 
 
+def test_a_socket_that_can_not_be_made_is_one_line(services, ended, log):
+    services.write("secret", "hunter2")
+    (services.folder / "served").mkdir()
+    listen = f"unix:{services.folder}/missing/socket"
+    options = {"serve": "served", "serve_listen": listen, "public_url": "https://x.y"}
+    services.make(secret_file="secret", **options).startService()
+    assert ended == [1]
+    assert critical(log) == [
+        f"Could not start: --serve-listen '{listen}' can't be used: No such file or directory"
+    ]
+
+
 def test_a_public_url_that_no_share_can_have_is_one_line(services):
     (services.folder / "served").mkdir()
     line = error_of(services, secret_file="secret", serve="served", public_url="https://me@x.y")

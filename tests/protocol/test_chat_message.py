@@ -314,6 +314,13 @@ def test_what_is_known_of_a_file_comes_from_all_that_name_it():
     assert (found.url, found.info, found.desc) == (URL, FileInfo("a.pdf", 3), "my plan")
 
 
+def test_without_its_contents_it_can_still_be_answered():
+    message = written(body("hello"), x(URL), "<thread>t</thread>")
+    rest = message.without_contents()
+    assert (rest.body, rest.files, rest.element.children) == (None, (), [])
+    assert (rest.sender, rest.id, rest.thread) == (message.sender, message.id, message.thread)
+
+
 def test_in_a_room_only_files_that_are_shared_count():
     message = written(body(f"see {OTHER}"), x(URL), from_=OCCUPANT, type="groupchat")
     assert (message.kind, urls(message)) == ("groupchat", [URL])

@@ -214,7 +214,7 @@ def test_sources_that_are_attached_are_of_the_file_that_was_described():
     assert (file.url, file.info) == (URL, FileInfo("a.pdf"))
     # Another source of it, of which there is only need if the first one was of no use.
     assert seen.new_files(shared(attached(OTHER, to="1"))) == ()
-    seen.forget(message, file)
+    seen.forget(seen.traces(message, file))
     (file,) = seen.new_files(shared(attached(OTHER, to="1")))
     assert (file.url, file.info) == (OTHER, FileInfo("a.pdf"))
 
@@ -249,7 +249,7 @@ def test_another_source_of_a_file_that_had_one_is_no_other_file():
     (file,) = seen.new_files(first)
     assert seen.new_files(shared(attached(OTHER, to="1"))) == ()
     assert names(seen.new_files(shared(attached(OTHER, to="1"), x(URL)))) == [URL]
-    seen.forget(first, file)
+    seen.forget(seen.traces(first, file))
     assert names(seen.new_files(shared(attached(OTHER, to="1")))) == [OTHER]
 
 
@@ -258,12 +258,12 @@ def test_what_could_not_be_had_is_tried_again_if_a_correction_names_it_again():
     first = said(x(URL), x(OTHER), id_="1")
     files = seen.new_files(first)
     remembered = len(seen)
-    seen.forget(first, files[0])
-    seen.forget(first, files[0])
+    seen.forget(seen.traces(first, files[0]))
+    seen.forget(seen.traces(first, files[0]))
     assert len(seen) == remembered - 2
     assert names(seen.new_files(said(x(URL), x(OTHER), replaces("1")))) == [URL]
-    seen.forget(said(x(URL), from_="anna@example.net/x"), files[0])
-    seen.forget(said(x(URL), id_=None), files[0])
+    seen.forget(seen.traces(said(x(URL), from_="anna@example.net/x"), files[0]))
+    seen.forget(seen.traces(said(x(URL), id_=None), files[0]))
 
 
 def test_one_sender_pushes_out_only_its_own():

@@ -226,6 +226,22 @@ async def test_an_answer_is_in_the_thread_and_a_receipt_is_its_own(chat):
     assert told["from"] == chat.bot.address
 
 
+@IN_CI
+@pytest_twisted.ensureDeferred
+async def test_a_message_to_a_device_that_is_gone_is_answered_like_any(chat):
+    # Servers give it to those of the account that are there (RFC 6121 section 8.5.3.2.1). An answer
+    # from the address that it has would end the stream of ours (RFC 6120 section 4.9.3.9).
+    before = chat.bot.log.count("Offers to")
+    gone = f"{chat.bot.jid}/gone"
+    await chat.peer.write(gone, oob=chat.url("a.txt"), receipt=True)
+    receipt, told = sorted(await chat.answers(1), key=lambda message: message["body"])
+    assert receipt["receipt"] is not None
+    assert told["body"] == chat.stored("a.txt")
+    await chat.peer.write(gone, body="list")
+    assert len(await chat.texts(1)) == 1
+    assert chat.bot.log.count("Offers to") == before
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_file_that_is_not_there_is_told_by_its_name(chat):
     await chat.write(oob=chat.url("a.txt", "gone/"))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from tests.support.network import DOMAIN, LOOPBACK, SECRET, Network
+from tests.support.network import LOOPBACK, Network
 from tests.support.talks import Room, Talk
 from twisted_oob import FetchPolicy
 from twisted_oob.transfer.bot import FileBot, Serving
-from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.xmpp.jid import parse_jid
 
 LISTEN = "tcp:0:interface=127.0.0.1"
@@ -39,15 +37,7 @@ class BotNetwork(Network):
             **options,
         )
         await self.responder.listen()
-        self.embedded = EmbeddedResponder(
-            self.responder,
-            domain=DOMAIN,
-            endpoint=TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1"),
-            secret=SECRET,
-            reactor=self.reactor,
-        )
-        self.port = (await self.embedded.start()).getHost().port
-        sender = await self.sender()
+        sender = await self.listen()
         self.talk = Talk(sender)
         return sender
 

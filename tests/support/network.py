@@ -84,6 +84,10 @@ class Network:
             reactor=self.clock or self.reactor,
             **(limits or {}),
         )
+        return await self.listen()
+
+    async def listen(self):
+        """Let components connect to the responder; gives a sender."""
         self.embedded = EmbeddedResponder(
             self.responder,
             domain=DOMAIN,

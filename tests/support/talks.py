@@ -39,9 +39,15 @@ class Talk:
         address = f"type='{kind}' from='{self.me}/desk' to='{self.to}' id='t{self._count}'"
         self._stream.send(f"<message {address}><body>{escape(body)}</body>{more}</message>")
 
-    def share(self, url, **options):
+    def share(self, url, body=None, **options):
         """Write as clients do that have uploaded a file."""
-        self.write(url, f"<x xmlns='{NS_X_OOB}'><url>{escape(url)}</url></x>", **options)
+        more = f"<x xmlns='{NS_X_OOB}'><url>{escape(url)}</url></x>"
+        self.write(url if body is None else body, more, **options)
+
+    async def hand_over(self, url, body=None):
+        """Share a file; gives what is said then."""
+        self.share(url, body)
+        return await self.hear()
 
     async def hear(self):
         """Wait for the next message; gives its text."""

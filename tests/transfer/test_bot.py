@@ -188,6 +188,18 @@ async def test_who_is_being_given_a_file_is_told_before_the_stream_closes(bots):
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_has_been_given_a_file_is_told_nothing_more(bots):
+    sender = await bots.start()
+    (bots.served / "a.txt").write_bytes(b"abc")
+    bots.talk.write("send a.txt")
+    await bots.talk.receive()
+    # The message may still bounce.
+    await in_time(bots.stopping())
+    await in_time(sender.lost)
+    assert bots.talk.heard.pending == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_no_url_outlives_it(bots):
     await bots.start()
     (bots.served / "a.txt").write_bytes(b"abc")
@@ -268,6 +280,19 @@ async def test_a_bot_that_is_started_again_while_it_stops_goes_on(bots):
     assert await in_time(read(url)) == b"abc"
     offer.reply_success()
     assert await bots.talk.hear() == "sent a.txt (3 bytes)"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_bot_that_has_stopped_gives_nothing_while_the_stream_is_up(bots):
+    await bots.start()
+    (bots.served / "a.txt").write_bytes(b"abc")
+    await in_time(bots.responder.stopService())
+    said = await bots.talk.ask("send a.txt")
+    assert said == "could not send a.txt: no files are given at the moment; try again later"
+    assert await bots.talk.ask("list") == "could not list the files; try again later"
+    bots.responder.startService()
+    bots.talk.write("send a.txt")
+    assert await in_time(read(await bots.talk.receive())) == b"abc"
 
 
 @pytest_twisted.ensureDeferred

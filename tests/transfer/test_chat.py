@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber.jid import JID
@@ -142,6 +144,8 @@ def test_too_many_files_in_one_message_are_told():
         file_message(kind="headline"),
         file_message(sender=ME),
         file_message(sender=BARE),
+        file_message(sender="@"),
+        file_message().replace(" from=", " odd="),
         file_message(URL, stamp(25 * HOUR)),
         message("help", stamp(25 * HOUR)),
         message(None, "<active xmlns='http://jabber.org/protocol/chatstates'/>"),
@@ -155,7 +159,9 @@ def test_too_many_files_in_one_message_are_told():
 )
 def test_these_get_no_answer(xml):
     chat = Chat()
-    assert chat.receive(xml) == []
+    with logged() as events:
+        assert chat.receive(xml) == []
+        assert (events.ours(), events.failures()) == ([], [])
     assert chat.fetcher.urls == []
 
 
@@ -181,6 +187,25 @@ def test_who_is_not_allowed_gets_nothing_and_is_one_line_at_debug():
     assert chat.receive(file_message(sender=ROMEO)) == [STORED]
 
 
+def test_what_a_stranger_writes_is_not_even_read():
+    chat = Chat(allow_from=["example.net"])
+    unusable = "".join(x_oob(f"no URL {number}") for number in range(50))
+    with logged() as events:
+        assert chat.write("look", unusable) == []
+        assert len(events.ours()) == 1
+
+
+def test_a_flood_of_strangers_does_not_fill_the_log():
+    chat = Chat(allow_from=["example.net"])
+    with logged() as events:
+        for number in range(300):
+            assert chat.write("hello", sender=f"anna{number}@example.com/x") == []
+        assert len(events.ours()) == 100
+        chat.clock.advance(60)
+        [tally] = [event for event in events.ours() if "dropped" in event]
+    assert tally["dropped"] == 200
+
+
 def test_the_bounce_of_an_answer_gets_nothing():
     chat = Chat()
     chat.receive(file_message())  # nobody is there to get the answer: the server returns it
@@ -204,6 +229,15 @@ def test_a_receipt_is_given_at_once_where_it_is_asked_for(xml):
     chat = Chat(held=True)
     chat.end.receive(xml)
     assert receipts(chat.sent()[:1]) == ["r"]
+
+
+def test_a_correction_without_a_new_file_gets_its_receipt_and_no_more():
+    chat = Chat()
+    chat.receive(file_message(id_="first"))
+    correction = "<replace xmlns='urn:xmpp:message-correct:0' id='first'/>"
+    chat.end.receive(file_message(URL, correction, RECEIPT, id_="r"))
+    [sent] = chat.sent()
+    assert receipts([sent]) == ["r"]
 
 
 def test_no_receipt_is_given_where_none_is_asked_for():
@@ -289,6 +323,34 @@ def test_a_flood_of_files_is_bounded_and_told():
     chat.responder.stopService()
 
 
+def test_a_flood_of_files_does_not_fill_the_log():
+    chat = Chat(held=True, concurrency=2)
+    with logged() as events:
+        for number in range(1200):
+            urls = (f"https://files.example/{number}-{file}" for file in range(5))
+            chat.write(None, *map(x_oob, urls))
+        begun = [event for event in events.ours() if event["log_format"].startswith("{what} from")]
+        chat.clock.advance(60)
+        [tally] = [event for event in events.ours() if "dropped" in event]
+        chat.responder.stopService()
+    # As many as may wait.
+    assert len(begun) == 1000
+    assert tally["dropped"] > 900
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["waiting", "failing"])
+def test_nothing_large_is_kept_of_a_message_until_it_is_answered(held):
+    chat = Chat(held=held)
+    ballast = "<ballast xmlns='urn:example'/>"
+    for number in range(200):
+        url = f"https://files.example/{number}"
+        chat.fetcher.outcomes[url] = FetchFailed("HTTP status 404")
+        chat.receive(file_message(url, ballast))
+    chat.end.receive("<presence from='a@example.com/b'/>")
+    gc.collect()
+    assert not [one for one in gc.get_objects() if getattr(one, "name", None) == "ballast"]
+
+
 def test_a_flood_of_receipts_is_bounded():
     chat = Chat()
     for _ in range(300):
@@ -336,12 +398,13 @@ def test_an_answer_waits_for_an_hour():
 
 def test_each_message_is_answered_before_the_responder_has_stopped():
     chat = Chat(held=True, concurrency=1)
-    for number in range(3):
+    # More than a flood is told.
+    for number in range(40):
         chat.receive(file_message(f"https://files.example/{number}"))
     stopped = chat.responder.stopService()
     assert [text.partition(":")[2] for text in chat.said()] == [
         " the responder is stopping; try again later"
-    ] * 3
+    ] * 40
     assert not stopped.called
     chat.clock.advance(0)
     assert result_of(stopped) is None
@@ -350,7 +413,9 @@ def test_each_message_is_answered_before_the_responder_has_stopped():
 def test_a_frontend_that_is_taken_off_its_stream_takes_nothing():
     chat = Chat()
     chat.frontend.disownHandlerParent(chat.end)
-    assert chat.receive(file_message()) == []
+    with logged() as events:
+        assert chat.receive(file_message()) == []
+        assert events.failures() == []
     chat.frontend.setHandlerParent(chat.end)
     assert chat.receive(file_message()) == [STORED]
 
@@ -373,7 +438,9 @@ def test_a_frontend_that_is_taken_off_by_another_handler_meanwhile_takes_nothing
     chat.end.xmlstream.addObserver(
         "/message", lambda _: chat.frontend.disownHandlerParent(chat.end), 1
     )
-    assert chat.receive(file_message()) == []
+    with logged() as events:
+        assert chat.receive(file_message()) == []
+        assert events.failures() == []
 
 
 # --- discovery and arguments

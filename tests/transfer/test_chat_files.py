@@ -6,6 +6,7 @@ import gc
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.error import StanzaError
 
@@ -13,7 +14,7 @@ from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message,
 from tests.support.streams import logged
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
-from twisted_oob.transfer.chat_files import MOST_WAITING, SAME_FILE, Outcome
+from twisted_oob.transfer.chat_files import AGAIN, MOST_WAITING, SAME_FILE, Outcome
 
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
@@ -89,6 +90,28 @@ def test_a_correction_brings_only_what_the_corrected_message_did_not_name():
     assert chat.fetcher.urls == [URL, OTHER]
 
 
+@pytest.mark.parametrize("error", [FetchFailed("HTTP status 404"), RuntimeError()])
+def test_a_correction_may_name_again_what_was_not_stored(error):
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = error
+    chat.receive(file_message(id_="first"))
+    del chat.fetcher.outcomes[URL]
+    assert chat.receive(file_message(URL, replace("first"))) == [STORED]
+    assert chat.receive(file_message(URL, replace("first"))) == []
+
+
+def test_another_source_of_what_was_not_stored_is_another_try():
+    chat = Chat()
+    chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    chat.receive(file_message(id_="first"))
+    attached = (
+        "<attach-to xmlns='urn:xmpp:message-attaching:1' id='first'/>"
+        "<sources xmlns='urn:xmpp:sfs:0' id='f'>"
+        f"<url-data xmlns='http://jabber.org/protocol/url-data' target='{OTHER}'/></sources>"
+    )
+    assert chat.write(None, attached) == ["stored b.txt (1.2 kB)"]
+
+
 def test_a_correction_of_what_nobody_knows_is_a_message():
     chat = Chat()
     assert chat.receive(file_message(URL, replace("before"))) == [STORED]
@@ -143,7 +166,31 @@ def test_a_flood_of_the_same_file_is_bounded():
     for _ in range(300):
         chat.receive(file_message())
     chat.fetcher.held[0].callback(stored(URL))
-    assert chat.said() == [STORED] * 31
+    assert chat.said() == [STORED] * AGAIN
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_program_that_answers_always_with_the_same_link_is_not_answered_for_ever(fails, seconds):
+    chat = Chat()
+    if fails:
+        chat.fetcher.outcomes[URL] = FetchFailed("HTTP status 404")
+    answers = 0
+    while chat.write(f"I am away, see {URL}"):
+        answers += 1
+        assert answers < 3 * AGAIN
+        chat.clock.advance(seconds)
+    assert answers >= AGAIN
+    assert chat.write(f"Another one: {URL}?2") != []
+    assert chat.write(f"I am away, see {URL}", sender=ROMEO) != []
+    chat.clock.advance(SAME_FILE)
+    assert len(chat.write(f"I am away, see {URL}")) == 1
+
+
+def test_files_that_are_stored_at_once_are_no_flood():
+    chat = Chat()
+    said = [chat.receive(file_message(f"https://files.example/{number}")) for number in range(60)]
+    assert said == [[f"stored {number} (1.2 kB)"] for number in range(60)]
 
 
 def test_few_messages_wait_for_one_transfer():
@@ -151,7 +198,7 @@ def test_few_messages_wait_for_one_transfer():
     said = []
     for _ in range(MOST_WAITING + 10):
         said += chat.receive(file_message())
-        chat.clock.advance(0.5)
+        chat.clock.advance(SAME_FILE)
     assert said == ["could not fetch a.png: too many transfers at once; try again later"] * 10
     chat.fetcher.held[0].callback(stored(URL))
     assert chat.said() == [STORED] * MOST_WAITING
@@ -185,6 +232,21 @@ def test_files_of_messages_wait_longer_than_offers():
 
 
 # --- how a file ends
+
+
+def test_the_log_tells_of_each_file_as_of_an_offer():
+    chat = Chat()
+    with logged() as events:
+        chat.receive(file_message())
+        chat.fetcher.outcomes[OTHER] = FetchFailed("HTTP status 404", detail="no such host")
+        chat.receive(file_message(OTHER))
+        told = [formatEvent(event) for event in events.ours()]
+    assert told == [
+        f"Message from {JULIET}: {URL}",
+        f"Message from {JULIET} ended: {URL}: success: 1234 bytes in /landed/a.png, 0.00 s",
+        f"Message from {JULIET}: {OTHER}",
+        f"Message from {JULIET} ended: {OTHER}: item-not-found: no such host, 0.00 s",
+    ]
 
 
 @pytest.mark.parametrize(

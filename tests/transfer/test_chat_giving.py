@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 
-from tests.support.chats import JULIET, Chat, message, stamp
+from tests.support.chats import JULIET, RECEIPT, URL, Chat, message, stamp
 from tests.support.memory import BARE, FILES, ME
 from tests.support.streams import logged
 from twisted_oob import Delivery, ResourceConstraint, StreamRefused
@@ -92,6 +92,20 @@ def test_a_component_sends_from_the_address_that_was_asked():
     chat = Chat(giver=giver, end="component")
     chat.write("send a.png", to=f"bot@{FILES}/x")
     assert giver.asked == [(JULIET, "a.png", f"bot@{FILES}/x")]
+
+
+@pytest.mark.parametrize("to", [f"{BARE}/gone", "somebody@example.net", BARE])
+def test_an_account_never_says_that_it_is_another_address(to):
+    # Its server would end the stream. (The one in memory writes the right address over it.)
+    giver = Giver(delivery=Delivery(outcome="rejected", how="iq"))
+    chat = Chat(giver=giver)
+    written = []
+    chat.end.xmlstream.send = written.append
+    chat.write(URL, RECEIPT, to=to)
+    chat.write("list", to=to)
+    chat.write("send a.png", to=to)
+    assert len(written) == 4
+    assert {stanza.getAttribute("from") for stanza in written} == {None}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,14 @@ FILES = [ServedFile("b.png", 1, JULY), ServedFile("a.pdf", 1_200_000, 0.0)]
             "I have these files:\nb.png (1 byte, 2026-07-02)\n"
             "and 12 more: list PATTERN shows some, such as list *.pdf",
         ),
+        (
+            TEXTS.listing([ServedFile("a", 1, -2e9), ServedFile("b", 1, -6e10)], 0),
+            "I have these files:\na (1 byte, 1906-08-16)\nb (1 byte, 0068-09-03)",
+        ),
+        *(
+            (TEXTS.listing([ServedFile("a", 1, odd)], 0), "I have these files:\na (1 byte)")
+            for odd in (253402300800.0, 2.0**63, -1e12, -(2.0**63))
+        ),
         (TEXTS.no_files(None), "there are no files"),
         (TEXTS.no_files("*.pdf"), "there are no files like *.pdf"),
         (TEXTS.not_listed(), "could not list the files; try again later"),

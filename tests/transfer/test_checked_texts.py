@@ -46,6 +46,20 @@ def test_what_does_harm_is_not_said_but_logged(what):
     assert say(what) == (STORED, 1, [])
 
 
+class German(ChatTexts):
+    def no_files(self, pattern):
+        return f"keine Dateien wie {pattern}"
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"), [(None, "there are no files like …"), (German(), "keine Dateien wie …")]
+)
+def test_a_url_of_somebody_else_is_no_fault_of_the_text(texts, said):
+    with logged() as events:
+        assert CheckedTexts(texts).say(ChatTexts.no_files, "https://files.example/a.png") == said
+        assert events.ours() == []
+
+
 def test_an_error_is_logged_and_nothing_is_lost():
     error = ZeroDivisionError()
     assert say(error) == (STORED, 1, [error])

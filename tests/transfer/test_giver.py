@@ -8,6 +8,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import formatEvent
+from twisted.words.protocols.jabber.error import StanzaError
 
 from tests.support.fetching import descriptors_in
 from tests.support.sending import BOB, URL, Sending, Uploads
@@ -148,6 +149,33 @@ async def test_others_get_a_message_that_shows_the_file_though_another_resource_
     assert descriptors_in(made.path) == []
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_announces_the_iq_but_takes_none_gets_a_message(giving):
+    made = giving()
+    peer = made.sending.peer(PHONE)
+
+    def refuse(offer):
+        raise StanzaError("service-unavailable")
+
+    peer.oob.on_offer = refuse
+    delivery = await made.delivered(made.give())
+    assert (delivery.outcome, delivery.how) == ("sent", "message")
+    assert peer.next_message().url == URL
+    assert descriptors_in(made.path) == []
+
+
+@pytest.mark.parametrize("answer", ["reject", "not-found"])
+@pytest_twisted.ensureDeferred
+async def test_who_answers_that_it_has_no_such_file_gets_no_message_besides(giving, answer):
+    made = giving()
+    peer = made.sending.peer(PHONE)
+    given = in_time(made.give())
+    await until(lambda: any(one["type"] == "set" for one in made.stanzas("iq")))
+    peer.next_offer().reply_failure(answer)
+    assert (await given).outcome == answer
+    assert made.stanzas("message") == []
+
+
 @pytest.mark.parametrize("takes_iq", [True, False])
 @pytest_twisted.ensureDeferred
 async def test_a_component_sends_from_the_address_that_was_asked(giving, takes_iq):
@@ -191,9 +219,10 @@ async def test_a_folder_that_is_gone_is_told_without_its_path_and_logged_with_it
         assert str(path) not in str(error.value)
     assert [one.partition(": [Errno 2]")[0] for one in lines(log)] == [
         "can't list the files to give",
+        f"Giving report.pdf to {PHONE}",
         f"Giving report.pdf to {PHONE} ended",
     ]
-    assert all(str(path) in one for one in lines(log))
+    assert [str(path) in one for one in lines(log)] == [True, False, True]
 
 
 @pytest_twisted.ensureDeferred
@@ -223,8 +252,10 @@ async def test_what_is_written_to_the_log_names_the_file_and_no_url(giving, log)
     with pytest.raises(FileNotFoundError):
         await in_time(made.give("no\x1b[31m such"))
     assert lines(log) == [
+        f"Giving report.pdf to {PHONE}",
         f"Giving report.pdf to {PHONE} ended: sent",
-        f"Giving no\ufffd[31m such to {PHONE} ended: [Errno 2] there is no such file",
+        f"Giving no\ufffd[31m such to {PHONE}",
+        f"Giving no\ufffd[31m such to {PHONE} ended: there is no such file",
     ]
 
 
@@ -232,7 +263,7 @@ async def test_what_is_written_to_the_log_names_the_file_and_no_url(giving, log)
 async def test_why_a_file_did_not_arrive_is_logged_without_the_secrets_of_a_url(giving, log):
     made = giving(ends=UploadFailed(500, "no: https://files.example/x?token=abc"))
     await in_time(made.give())
-    [line] = lines(log)
+    line = lines(log)[-1]
     assert line.startswith(
         f"Giving report.pdf to {PHONE} ended: upload-failed: the upload failed: "
     )
@@ -337,7 +368,8 @@ async def test_to_cancel_closes_a_file_that_a_thread_still_opens(path, giving):
     assert isinstance(outcome(listed), CancelledError)
     assert descriptors_in(path) == []
     assert made.sending.end.history == []
-    # It may be used again.
+    assert isinstance(outcome(giver.give(PHONE, "report.pdf")), ResourceConstraint)
+    giver.start()
     assert len((await in_time(giver.list()))[0]) == 2
 
 

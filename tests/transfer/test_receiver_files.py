@@ -7,12 +7,10 @@ import hashlib
 import pytest
 import pytest_twisted
 from twisted.internet.defer import succeed
-from twisted.internet.endpoints import TCP4ServerEndpoint
 
 from tests.support.hostile_http import answer
-from tests.support.network import DOMAIN, LOOPBACK, SECRET
+from tests.support.network import DOMAIN, LOOPBACK
 from twisted_oob import Fetcher, FetchPolicy, FileInfo
-from twisted_oob.transfer.embedded import EmbeddedResponder
 from twisted_oob.transfer.receiver import Receiver
 
 LARGE = b"0123456789abcdef" * 50_000
@@ -27,15 +25,7 @@ async def start(network, tell, **options):
         reactor=network.reactor,
         **options,
     )
-    network.embedded = EmbeddedResponder(
-        network.responder,
-        domain=DOMAIN,
-        endpoint=TCP4ServerEndpoint(network.reactor, 0, interface="127.0.0.1"),
-        secret=SECRET,
-        reactor=network.reactor,
-    )
-    network.port = (await network.embedded.start()).getHost().port
-    return await network.sender()
+    return await network.listen()
 
 
 @pytest_twisted.ensureDeferred

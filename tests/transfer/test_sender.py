@@ -11,6 +11,7 @@ from tests.support.sending import BOB, URL, Sending
 from tests.support.streams import outcome, stanza
 from twisted_oob import Delivery, FileSender, OOBHandler, StreamRefused
 from twisted_oob.testing import MemoryServer, Peer, result_of
+from twisted_oob.transfer.delivery import CancelledOnceSent
 from twisted_oob.transfer.routes import DISCO_TIMEOUT, PRESENCE_WAIT
 from twisted_oob.xmpp.disco import DiscoveryHandler
 
@@ -223,7 +224,9 @@ def test_cancelling_leaves_nothing_behind(as_, opened):
     handlers = list(sending.end)
     sent = sending.send(f"{BOB}/oob", as_=as_)
     sent.cancel()
-    assert isinstance(outcome(sent), CancelledError)
+    error = outcome(sent)
+    assert isinstance(error, CancelledError)
+    assert isinstance(error, CancelledOnceSent) == (opened and as_ == "message")
     assert sending.is_quiet()
     assert list(sending.end) == handlers
 

@@ -13,10 +13,10 @@ from twisted_oob.xmpp.presence import PresenceHandler
 class Busy(Served):
     """A responder whose presence tells how busy it is."""
 
-    def __init__(self, text=None):
+    def __init__(self, texts=None):
         super().__init__(wire=ClientWire)
         self.presence = PresenceHandler(AllowList([]), reactor=self.clock)
-        PresenceStatus(self.responder.fetches, self.presence, text or ChatTexts().status)
+        PresenceStatus(self.responder.fetches, self.presence, texts)
         self.presence.setHandlerParent(self.end.manager)
         self.end.lose()
         self.end.open()
@@ -34,19 +34,21 @@ def test_it_is_ready_then_busy_then_ready_again():
     while busy.fetcher.transfers:
         busy.fetcher.transfers.pop().callback(fetched())
     busy.clock.advance(60)
-    assert busy.statuses() == ["busy: 1 transfer", "busy: 3 transfers", "ready"]
+    assert busy.statuses() == ["busy: 3 transfers", "ready"]
     assert busy.clock.getDelayedCalls() == []
 
 
-def test_a_text_that_fails_is_logged_and_no_transfer_suffers(log):
-    def text(running):
-        if running:
-            raise ValueError("no words")
-        return "ready"
+def test_an_application_has_its_own_texts_and_no_transfer_suffers_if_one_fails(log):
+    class German(ChatTexts):
+        def status(self, running):
+            if running:
+                raise ValueError("no words")
+            return "bereit"
 
-    busy = Busy(text)
+    busy = Busy(German())
     busy.receive(query())
-    busy.fetcher.transfers.pop().callback(fetched())
-    assert [type(error) for error in log.failures()] == [ValueError]
     busy.clock.advance(60)
-    assert busy.statuses() == ["ready"]
+    busy.fetcher.transfers.pop().callback(fetched())
+    busy.clock.advance(60)
+    assert busy.statuses() == ["bereit", "busy: 1 transfer", "bereit"]
+    assert [type(error) for error in log.failures()] == [ValueError]

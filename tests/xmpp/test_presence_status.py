@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from tests.support.streams import COMPONENT, ClientWire, ComponentWire, InternalWire, stanza
 from twisted_oob import AllowList
-from twisted_oob.xmpp.presence import PresenceHandler
+from twisted_oob.xmpp.presence import MOMENT, PresenceHandler
 
 FRIEND = "friend@home.example"
 OTHER = "other@home.example"
@@ -60,17 +60,30 @@ def test_without_a_status_there_is_none():
     assert Shown().texts() == [None]
 
 
-def test_a_change_is_shown_at_once_if_the_last_presence_is_a_minute_old():
+@pytest.mark.parametrize("since", [0, 1, 60, 1000])
+def test_the_first_change_of_a_stream_is_shown_with_all_that_comes_in_a_moment(since):
     shown = Shown(status="ready")
-    shown.advance(60)
-    shown.set("busy")
-    assert shown.texts() == ["busy"]
+    shown.advance(since)
+    for number in range(3):
+        shown.set(f"busy {number}")
+    assert shown.advance(MOMENT - 0.1) == []
+    assert shown.advance(0.1) == ["busy 2"]
     assert shown.clock.getDelayedCalls() == []
+
+
+def test_what_lasts_less_than_a_moment_is_not_shown():
+    shown = Shown(status="ready")
+    shown.texts()
+    shown.set("busy")
+    shown.clock.advance(MOMENT / 2)
+    shown.set("ready")
+    assert shown.advance(600) == []
 
 
 def test_a_change_within_the_minute_waits_for_its_end_and_the_last_text_is_shown():
     shown = Shown(status="ready")
-    assert shown.texts() == ["ready"]
+    shown.set("busy")
+    assert shown.advance(MOMENT) == ["ready", "busy"]
     shown.clock.advance(20)
     for number in range(100):
         shown.set(f"busy {number}")
@@ -120,11 +133,26 @@ def test_a_new_stream_begins_with_what_it_is_now_and_has_no_timer_of_the_old_one
     assert shown.advance(120) == []
 
 
+@pytest.mark.parametrize(("later", "wait"), [("busy", 50), ("ready", 60)])
+def test_a_new_stream_is_no_way_around_the_minute(later, wait):
+    shown = Shown(status="ready")
+    shown.set("busy")
+    assert shown.advance(MOMENT) == ["ready", "busy"]
+    shown.wire.lose()
+    shown.clock.advance(10)
+    shown.set(later)
+    shown.wire.open()
+    assert shown.texts() == [later]
+    shown.set("other")
+    assert shown.advance(wait - 1) == []
+    assert shown.advance(1) == ["other"]
+
+
 def test_a_status_can_be_taken_back():
     shown = Shown(status="ready")
-    shown.advance(60)
+    shown.texts()
     shown.set("")
-    assert shown.texts() == [None]
+    assert shown.advance(MOMENT) == [None]
 
 
 def test_what_no_xml_can_hold_is_replaced_and_the_rest_is_escaped():

@@ -127,9 +127,10 @@ class ResponderService(Service):
         # Before the stream: who can't be read from should not show up among people's contacts.
         try:
             await bot.listen()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             endpoint = self._options["serve-listen"]
-            raise ValueError(not_usable("--serve-listen", endpoint, error.socketError)) from None
+            why = error.socketError if isinstance(error, CannotListenError) else error
+            raise ValueError(not_usable("--serve-listen", endpoint, why)) from None
         if not self.running:
             await bot.stopService()
         elif self._options.mode == EMBEDDED:

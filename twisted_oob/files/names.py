@@ -22,7 +22,7 @@ _NAME_BYTES: Final = 200
 # A suffix that is longer is no suffix, but a dot within a name.
 _SUFFIX_BYTES: Final = 32
 # Bytes of a Content-Disposition, or characters of an offered name. Who sends more names no file.
-_LONGEST: Final = 4096
+LONGEST_NAME: Final = 4096
 # One parameter of a header (RFC 9110 section 5.6.6): a token, or a quoted string, in which a
 # backslash protects the next character. A token may have spaces here: servers often forget the
 # quotes.
@@ -58,8 +58,8 @@ def file_name(disposition: bytes | None, path: str, *, offered: str | None = Non
     Returns:
         A name that is safe in any folder, never empty, of at most 200 bytes.
     """
-    names = [] if offered is None else [offered[:_LONGEST]]
-    names += [] if disposition is None else _names_in(disposition[:_LONGEST])
+    names = [] if offered is None else [offered[:LONGEST_NAME]]
+    names += [] if disposition is None else _names_in(disposition[:LONGEST_NAME])
     names.append(unquote(path.partition("?")[0].rpartition("/")[2]))
     return next(filter(None, map(_safe, names)), _FALLBACK_NAME)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twisted.words.xish.domish import Element
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
     from twisted_oob.protocol.chat_message import ChatMessage
 
 
+def answerable(message: ChatMessage, me: JID | None) -> ChatMessage:
+    """Give a message as it is answered on a stream.
+
+    A component answers from the address that was written to. An account has one address, whatever
+    the message says: some servers leave another resource in it, to which somebody wrote (RFC 6121
+    section 8.5.3.2.1), and end the stream for an answer from there (RFC 6120 section 4.9.3.9).
+
+    Args:
+        message: What is to be answered.
+        me: Our address on the stream; None if nothing tells.
+
+    Returns:
+        The message, for an account without its ``recipient``.
+    """
+    return message if me is None or me.user is None else replace(message, recipient=None)
+
+
 def build_answer(message: ChatMessage, text: str) -> Element:
     """Build the message that answers another.
 
@@ -25,7 +43,7 @@ def build_answer(message: ChatMessage, text: str) -> Element:
     room, the room must have given it one (section 4.1).
 
     Args:
-        message: What is answered.
+        message: What is answered; see ``answerable``.
         text: The answer. Characters that XML can't hold are replaced.
     """
     in_room = message.kind == "groupchat"

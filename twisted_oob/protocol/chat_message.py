@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
@@ -57,11 +57,11 @@ from twisted_oob.xmpp.times import delayed_since
 
 MAX_FILES: Final = 20
 """How many files of one message are kept."""
+NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 NS_REPLY: Final = "urn:xmpp:reply:0"
 NS_RECEIPTS: Final = "urn:xmpp:receipts"
 
 _NS_SID: Final = "urn:xmpp:sid:0"
-_NS_CORRECTION: Final = "urn:xmpp:message-correct:0"
 _NS_FORWARD: Final = "urn:xmpp:forward:0"
 _NS_CARBONS: Final = "urn:xmpp:carbons:"
 _NS_ARCHIVE: Final = "urn:xmpp:mam:"
@@ -143,6 +143,11 @@ class ChatMessage:
         """Whether its sender is an occupant of a room, known only by the nick there."""
         return self.kind == "groupchat" or self.from_occupant
 
+    def without_contents(self) -> ChatMessage:
+        """Give it without what may be large, for who keeps it until it is answered."""
+        empty = Element((None, "message"))
+        return replace(self, body=None, files=(), element=empty)
+
 
 def message_kind(stanza: Element) -> str | None:
     """Give the type of a message that somebody wrote to us or to a room (RFC 6121 section 5.2.2).
@@ -216,7 +221,7 @@ def read_chat_message(stanza: Element) -> ChatMessage | None:
         delayed=delayed_since(stanza),
         asks_receipt=asks and id_ is not None,
         is_reply=(NS_REPLY, "reply") in children,
-        replaces=_id(children.get((_NS_CORRECTION, "replace"))),
+        replaces=_id(children.get((NS_CORRECTION, "replace"))),
         encrypted=encrypted,
         element=stanza,
         origin_id=_id(children.get((_NS_SID, "origin-id"))),

@@ -69,6 +69,9 @@ MOST_IN_ALL: Final = 20_000
 _DAY: Final = 86400.0
 _TEN_MINUTES: Final = 600.0
 
+Traces: TypeAlias = "tuple[str, tuple[bytes, ...]]"
+"""Whose file it was, and what is remembered of it."""
+
 # When each is forgotten, the oldest first, and what else is known of it. A sender chooses how long
 # an id is, so it is hashed.
 _Memory: TypeAlias = "OrderedDict[bytes, tuple[float, FileInfo | None]]"
@@ -138,24 +141,34 @@ class Seen:
         self._trim(memory)
         return tuple(files)
 
-    def forget(self, message: ChatMessage, file: OOBMessage) -> None:
-        """Forget a file that could not be had, so that a later message may name it again.
+    def traces(self, message: ChatMessage, file: OOBMessage) -> Traces:
+        """Give what ``forget`` needs to know of a file, as its message need not be kept for that.
 
         Args:
             message: The message that named it.
             file: One of its ``new_files``.
         """
-        memory = self._senders.get(_name(message))
         id_ = message.replaces or message.id
-        if memory is None or id_ is None:
-            return
+        if id_ is None:
+            return _name(message), ()
         digests = [_file(id_, file), _digest("files", id_)]
         earlier = attached_to(message.element)
         if earlier is not None:
             name = attached_in(message.element).get(file_key(file.url), "")
             digests.append(_digest("attached", earlier, name))
-        for digest in digests:
-            self._count -= memory.pop(digest, None) is not None
+        return _name(message), tuple(digests)
+
+    def forget(self, traces: Traces) -> None:
+        """Forget a file that could not be had, so that a later message may name it again.
+
+        Args:
+            traces: What ``traces`` gave.
+        """
+        name, digests = traces
+        memory = self._senders.get(name)
+        if memory is not None:
+            for digest in digests:
+                self._count -= memory.pop(digest, None) is not None
 
     def _not_attached(self, memory: _Memory, message: ChatMessage) -> list[OOBMessage]:
         """Give the files of a message, but for further sources of earlier files."""

@@ -23,7 +23,7 @@ what it needs until its end:
 
 1. the rooms take no more files;
 2. the responder lets transfers finish within its grace, and answers all offers and messages;
-3. the giver breaks off what is on its way, and says so;
+3. the giver breaks off what is on its way, says so, and gives nothing more;
 4. the rooms are left;
 5. the share stops; no URL of it is of use any more. Then the stream may be closed.
 """
@@ -120,12 +120,13 @@ class FileBot(Service):
         talk_in_rooms: bool = False,
         on_server: bool = True,
     ) -> None:
-        self._folder = folder
         self._policy = policy
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
         self._on_server = on_server
+        # The chat, the rooms and the presence speak one language.
+        self._texts = ChatTexts()
         self._responder = OOBResponder(
             self._make_fetcher(folder),
             allow_from=allow_from,
@@ -147,13 +148,14 @@ class FileBot(Service):
                 folder=folder,
                 make_fetcher=self._make_fetcher,
                 talk=talk_in_rooms,
+                texts=self._texts,
             )
         self._giver: FileGiver | None = None
 
     async def listen(self) -> None:
         """Begin to listen for readers of files, if files may be shared.
 
-        It is for those who want to know before anything else starts whether that is possible.
+        Call it before anything else starts, to learn whether that is possible.
 
         Raises:
             Exception: Whatever the endpoint failed with, such as CannotListenError.
@@ -180,12 +182,13 @@ class FileBot(Service):
         handler = self._responder.attach(manager, identity=identity, direct=direct)
         if self._on_server:
             presence = PresenceHandler(self._responder.allowed, reactor=self._reactor)
-            PresenceStatus(self._responder.fetches, presence, ChatTexts().status)
+            PresenceStatus(self._responder.fetches, presence, self._texts)
             presence.setHandlerParent(manager)
         if self._serving is not None:
             self._giver = self._make_giver(self._serving, handler, manager)
         if self._messages:
-            ChatFrontend(self._responder, giver=self._giver).setHandlerParent(manager)
+            chat = ChatFrontend(self._responder, texts=self._texts, giver=self._giver)
+            chat.setHandlerParent(manager)
         if self._rooms is not None:
             self._rooms.setHandlerParent(manager)
         return handler
@@ -200,6 +203,8 @@ class FileBot(Service):
             self._share.startService()
         if self._rooms is not None:
             self._rooms.start()
+        if self._giver is not None:
+            self._giver.start()
         self._responder.startService()
         Service.startService(self)
 

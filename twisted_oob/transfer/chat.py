@@ -10,12 +10,14 @@ these steps. Most of them say no in silence: two programs that answer all they h
 ============  ==============================================  =====================================
 step          who goes on                                     what becomes of all others
 ============  ==============================================  =====================================
-read          what somebody wrote or sent to us (see          nothing: errors, headlines, carbons,
-              protocol/chat_message.py)                       forwarded messages, receipts, ...
+a message     what is to us (see protocol/chat_message.py)    nothing: errors, headlines, carbons,
+                                                              forwarded messages, ...
 private       type chat or normal                             left to a RoomFrontend, if any
 foreign       not from our own address (see OwnAddress)       nothing: we would talk to ourselves
+allowed       its sender is on the AllowList                  a line of the log, at debug; of a
+                                                              flood, the limits' tally has the rest
+read          it has words or files (as before)               nothing: chat states, receipts, ...
 current       not delayed by more than a day                  nothing: nobody waits for that
-allowed       its sender is on the AllowList                  a line of the log, at debug
 new           it was not seen before (see protocol/seen.py)   nothing: it has had its answer
 bounded       it has files to fetch, or its sender has had    nothing: the limits' tally counts it,
               few other answers (see xmpp/gate.py)            which is logged once a minute
@@ -40,6 +42,8 @@ Two of these, or one and another bot, must not answer each other without end. So
 
 - Neither help nor the note about encryption answers a ``<reply/>`` (XEP-0461), and each answer of
   ours is one. Neither answers what is delayed, as the chat may be over.
+- A file that its sender names again and again is left out (see chat_files.py), as some programs
+  have a URL in each of their answers.
 - No text of ours holds a URL or begins with a command, whatever the application's ChatTexts says
   (see checked_texts.py). So no answer of ours is a file or a command to another one.
 
@@ -67,13 +71,21 @@ from zope.interface import implementer
 
 from twisted_oob._checks import wrong_type
 from twisted_oob.errors import StreamRefused
-from twisted_oob.protocol.chat_answer import build_answer, build_receipt
-from twisted_oob.protocol.chat_message import MAX_FILES, ChatMessage, read_chat_message
+from twisted_oob.protocol.chat_answer import answerable, build_answer, build_receipt
+from twisted_oob.protocol.chat_message import (
+    NS_CORRECTION,
+    NS_RECEIPTS,
+    NS_REPLY,
+    ChatMessage,
+    message_kind,
+    read_chat_message,
+    sender_of,
+)
 from twisted_oob.protocol.data import NS_X_OOB
 from twisted_oob.protocol.file_sharing import NS_SFS, NS_SIMS
 from twisted_oob.protocol.outbox import Outbox
 from twisted_oob.protocol.seen import Seen
-from twisted_oob.transfer.chat_files import ChatFiles, Outcome
+from twisted_oob.transfer.chat_files import ChatFiles, Outcome, answer_of
 from twisted_oob.transfer.chat_giving import ChatGiving
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.checked_texts import CheckedTexts
@@ -96,9 +108,9 @@ CHAT_FEATURES: Final = (
     NS_X_OOB,
     NS_SFS,
     NS_SIMS,
-    "urn:xmpp:receipts",
-    "urn:xmpp:reply:0",
-    "urn:xmpp:message-correct:0",
+    NS_RECEIPTS,
+    NS_REPLY,
+    NS_CORRECTION,
 )
 """What a ChatFrontend announces (XEP-0030): XEP-0066, 0447, 0385, 0184, 0461 and 0308."""
 OLDEST: Final = timedelta(days=1)
@@ -106,9 +118,11 @@ OLDEST: Final = timedelta(days=1)
 UNSENT: Final = 3600.0
 """Seconds for which an answer waits for a stream."""
 PER_HOUR: Final = 1 / 3600
-"""How often a second a sender gets help without asking for it."""
+"""How often a second a sender gets help, or the note about encryption, without asking for it."""
 MOST_HELPED: Final = 10_000
-"""How many senders that had help in the last hour are remembered."""
+"""How many senders that had help, or the note, in the last hour are remembered."""
+
+_EVERYBODY: Final = "everybody"
 
 
 @implementer(IDisco)
@@ -142,8 +156,6 @@ class ChatFrontend(OwnAddress):
     ) -> None:
         if not hasattr(responder, "fetches"):
             raise wrong_type("responder", "an OOBResponder", responder)
-        if texts is not None and not isinstance(texts, ChatTexts):
-            raise wrong_type("texts", "a ChatTexts or None", texts)
         if giver is not None and not callable(getattr(giver, "give", None)):
             raise wrong_type("giver", "a FileGiver or None", giver)
         OwnAddress.__init__(self)
@@ -151,12 +163,13 @@ class ChatFrontend(OwnAddress):
         self._responder = responder
         self._texts = CheckedTexts(texts)
         self._giving = None if giver is None else ChatGiving(giver, self._texts)
-        self._files = ChatFiles(responder)
         self._seen = Seen(clock)
+        self._files = ChatFiles(responder, self._seen)
         self._outbox = Outbox(DeadlineQueue(clock))
+        self._ignored = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST, most=1)
         self._receipts = Buckets(clock, per_second=PER_SECOND, burst=FAILURE_BURST)
         self._helped = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
-        self._told = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
+        self._noted = Buckets(clock, per_second=PER_HOUR, burst=1, most=MOST_HELPED)
 
     def getDiscoInfo(
         self, requestor: JID, target: JID, nodeIdentifier: str = ""
@@ -184,58 +197,55 @@ class ChatFrontend(OwnAddress):
     def _on_message(self, xmlstream: Any, stanza: Element) -> None:
         if self.bound_stream is None or self.bound_stream.xmlstream is not xmlstream:
             return  # an observer before us has taken us off the stream in this very dispatch
-        message = read_chat_message(stanza)
-        if (
-            message is None
-            or message.kind == "groupchat"
-            or self.covers(message.sender)
-            or _is_old(message)
-        ):
+        # To read a message costs much more than this, so strangers' messages are not read.
+        kind, sender = message_kind(stanza), sender_of(stanza)
+        if kind in (None, "groupchat") or sender is None or self.covers(sender):
             return
-        if message.sender not in self._responder.allowed:
+        if sender not in self._responder.allowed:
+            self._ignore(sender)
+            return
+        message = read_chat_message(stanza)
+        me = self.bound_stream.me
+        if message is not None and not _is_old(message) and self._seen.is_new(message, me):
+            self._take(answerable(message, me))
+
+    def _ignore(self, sender: JID) -> None:
+        """Take nothing of a stranger. One who floods us must not fill the log."""
+        if self._ignored.take(_EVERYBODY):
             self._log.debug(
-                "Ignored a message of {sender}, who is not allowed",
-                sender=shown(message.sender.full()),
+                "Ignored a message of {sender}, who is not allowed", sender=shown(sender.full())
             )
-        elif self._seen.is_new(message, self.bound_stream.me):
-            self._take(message)
+        else:
+            self._responder.limits.tally.dropped(sender.userhost())
 
     def _take(self, message: ChatMessage) -> None:
         """Do what a new message of somebody who is allowed asks for."""
-        files = self._seen.new_files(message)
+        files = self._files.not_too_often(message, self._seen.new_files(message))
         if files:
             self._take_files(message, files)
         elif message.files:
             self._receive(message)
         elif message.encrypted:
-            self._tell_once(message, self._told, lambda: self._texts.say(ChatTexts.encrypted))
+            self._tell_once(message, self._noted, lambda: self._texts.say(ChatTexts.encrypted))
         else:
             self._take_text(message)
 
     def _take_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        if self._files.fetches(message, files) or self._admits(message):
+        fetches = self._files.fetches(message, files)
+        if fetches or self._admits(message):
             self._receive(message)
-            self._begin(self._answer_files(message, files))
+            fetched = self._files.fetch_all(message, files)
+            # Those that get no place cost nothing but the answer.
+            free = fetches and fetched.called
+            self._begin(self._answer_files(message.without_contents(), fetched, free=free))
 
-    async def _answer_files(self, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        fetched = Deferred.fromCoroutine(self._files.fetch_all(message, files))
-        at_once = fetched.called
+    async def _answer_files(
+        self, message: ChatMessage, fetched: Deferred[list[Outcome]], *, free: bool
+    ) -> None:
         outcomes = await fetched
-        for file, outcome in zip(files, outcomes, strict=True):
-            if outcome.size is None:
-                # A correction, or another source, is another try.
-                self._seen.forget(message, file)
-        if at_once and all(one.refused for one in outcomes) and not self._admits(message):
+        if free and all(one.refused for one in outcomes) and not self._admits(message):
             return
-        lines = [self._line(one) for one in outcomes]
-        if message.left_out:
-            lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
-        self._answer(message, "\n".join(lines))
-
-    def _line(self, one: Outcome) -> str:
-        if one.size is not None:
-            return self._texts.say(ChatTexts.stored, one.name, one.size)
-        return self._texts.say(ChatTexts.failed, one.name, one.reason or "")
+        self._answer(message, answer_of(self._texts, message, outcomes))
 
     def _take_text(self, message: ChatMessage) -> None:
         command = read_command(message.body or "", gives_files=self._giving is not None)
@@ -245,7 +255,7 @@ class ChatFrontend(OwnAddress):
             self._receive(message)
         elif self._admits(message):
             self._receive(message)
-            self._begin(self._obey(message, command))
+            self._begin(self._obey(message.without_contents(), command))
 
     async def _obey(self, message: ChatMessage, command: Command) -> None:
         """Answer a command."""
@@ -256,7 +266,7 @@ class ChatFrontend(OwnAddress):
         elif command.word == LIST:
             text = await giving.list(argument)
         else:
-            text = await giving.send(message.sender, argument or "", self._address_of(message))
+            text = await giving.send(message.sender, argument or "", message.recipient)
         if text is not None:
             self._answer(message, text)
 
@@ -266,11 +276,6 @@ class ChatFrontend(OwnAddress):
             gives_files=self._giving is not None,
             max_size=self._responder.fetches.max_size,
         )
-
-    def _address_of(self, message: ChatMessage) -> JID | None:
-        """Give the address that was written to, if it is one of a component's many."""
-        me = None if self.bound_stream is None else self.bound_stream.me
-        return message.recipient if me is not None and me.user is None else None
 
     def _tell_once(self, message: ChatMessage, told: Buckets, write: Callable[[], str]) -> None:
         """Answer what nobody asked for, unless that was said within the hour."""

@@ -11,8 +11,14 @@ from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._shown import shown_name
 from twisted_oob.errors import NOT_FOUND, REJECT, UNAVAILABLE, WAIT, StreamRefused
-from twisted_oob.transfer.chat_texts import ChatTexts
-from twisted_oob.transfer.delivery import RECEIVED, TIMEOUT, UPLOAD_FAILED, Delivery
+from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
+from twisted_oob.transfer.delivery import (
+    RECEIVED,
+    TIMEOUT,
+    UPLOAD_FAILED,
+    CancelledOnceSent,
+    Delivery,
+)
 
 if TYPE_CHECKING:
     from twisted.words.protocols.jabber.jid import JID
@@ -29,11 +35,8 @@ _REASONS: Final = {
     UPLOAD_FAILED: "the server did not take it",
 }
 """Why a file was not sent, by the outcome of its Delivery."""
-_BUSY: Final = "too many files at once; try again later"
-_STOPPED: Final = "it was broken off; try again later"
 _NO_STREAM: Final = "the connection was lost; try again later"
 _UNREADABLE: Final = "it can't be read"
-_UNEXPECTED: Final = "something went wrong here"
 
 
 class ChatGiving:
@@ -86,14 +89,16 @@ class ChatGiving:
         except OSError:  # the giver has logged why
             reason: str | None = _UNREADABLE
         except StanzaError as error:
-            reason = error.text or _BUSY
+            reason = error.text or UNEXPECTED
+        except CancelledOnceSent:
+            return None
         except CancelledError:
-            reason = _STOPPED
+            reason = BROKEN_OFF
         except (ConnectionLost, ConnectionDone, StreamRefused):
             reason = _NO_STREAM
         except Exception:
             self._log.failure("Could not send {name}", name=shown_name(name))
-            reason = _UNEXPECTED
+            reason = UNEXPECTED
         else:
             if delivery.outcome == RECEIVED:
                 return self._texts.say(ChatTexts.handed_over, shown_name(name), delivery.size or 0)
@@ -112,4 +117,4 @@ def _why_not_sent(delivery: Delivery) -> str | None:
         return None
     if delivery.outcome == UPLOAD_FAILED and delivery.text:
         return delivery.text
-    return _REASONS.get(delivery.outcome, _UNEXPECTED)
+    return _REASONS.get(delivery.outcome, UNEXPECTED)

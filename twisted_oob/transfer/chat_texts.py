@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted_oob._shown import human_size
 
 if TYPE_CHECKING:
     from twisted_oob.files.served_folder import ServedFile
+
+BROKEN_OFF: Final = "it was broken off; try again later"
+"""The reason if a file's way was cancelled."""
+UNEXPECTED: Final = "something went wrong here"
+"""The reason if it is for nobody but the operator, who finds it in the log."""
 
 
 class ChatTexts:
@@ -17,7 +22,8 @@ class ChatTexts:
 
     An application that wants other words, or another language, overrides methods of a subclass, and
     gives an instance of that to its ChatFrontend. Each method returns a text for people, which is
-    not empty. Names of files are safe to show when they come here.
+    not empty. Names of files are safe to show when they come here. Reasons come in English, as
+    errors and other servers have them.
 
     What a method returns can't do harm: if it raises, or returns what is not a text, what holds a
     URL, or what another ChatFrontend would take for a command, then that is logged and the text of
@@ -77,7 +83,7 @@ class ChatTexts:
             more: How many there are beside these.
         """
         lines = ["I have these files:"]
-        lines += [f"{file.name} ({human_size(file.size)}, {_day(file.modified)})" for file in files]
+        lines += [f"{file.name} ({human_size(file.size)}{_day(file.modified)})" for file in files]
         if more:
             lines.append(f"and {more} more: list PATTERN shows some, such as list *.pdf")
         return "\n".join(lines)
@@ -95,7 +101,11 @@ class ChatTexts:
         return "could not list the files; try again later"
 
     def no_such_file(self, name: str) -> str:
-        """Say that no file of this name is to be had."""
+        """Say that no file of this name is to be had.
+
+        Args:
+            name: The name that was asked for.
+        """
         return f"there is no file {name}"
 
     def not_sent(self, name: str, reason: str) -> str:
@@ -134,5 +144,8 @@ class ChatTexts:
 
 
 def _day(modified: float) -> str:
-    """Give the day of a time in seconds since the epoch (UTC)."""
-    return datetime.fromtimestamp(modified, timezone.utc).strftime("%Y-%m-%d")
+    """Give the day of a time in seconds since the epoch (UTC), behind a comma."""
+    try:
+        return f", {datetime.fromtimestamp(modified, timezone.utc).date()}"
+    except (ValueError, OverflowError, OSError):  # a file's time may lie beyond the year 9999
+        return ""

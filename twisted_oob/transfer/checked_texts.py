@@ -8,6 +8,7 @@ from typing import Concatenate, Final, ParamSpec
 
 from twisted.logger import Logger
 
+from twisted_oob._checks import wrong_type
 from twisted_oob.transfer.chat_texts import ChatTexts
 from twisted_oob.transfer.commands_in_chat import read_command
 from twisted_oob.xmpp.characters import replace_non_xml
@@ -32,11 +33,16 @@ class CheckedTexts:
 
     Args:
         texts: The application's; None for English.
+
+    Raises:
+        TypeError: ``texts`` is something else.
     """
 
     _log = Logger()
 
     def __init__(self, texts: ChatTexts | None = None) -> None:
+        if texts is not None and not isinstance(texts, ChatTexts):
+            raise wrong_type("texts", "a ChatTexts or None", texts)
         self._texts = _ENGLISH if texts is None else texts
 
     def say(
@@ -49,14 +55,17 @@ class CheckedTexts:
 
         Args:
             method: Which, as a method of ChatTexts: ``say(ChatTexts.stored, "a.txt", 9)``.
-            args: What the method takes; so is ``named``.
+            args: Its positional arguments.
+            named: Its keyword arguments.
 
         Returns:
             A text that is not empty, has no URL, is no command, and can be sent.
         """
         name = method.__name__
+        # What a text repeats of others, such as a reason, is no fault of the text.
+        cleaned = [_URL.sub("…", each) if isinstance(each, str) else each for each in args]
         try:
-            text = getattr(self._texts, name)(*args, **named)
+            text = getattr(self._texts, name)(*cleaned, **named)
             fault = _fault_of(text)
             if fault is None:
                 return _sendable(text)
@@ -67,8 +76,7 @@ class CheckedTexts:
             )
         except Exception:
             self._log.failure("The text of {name} was not said, but that of ChatTexts", name=name)
-        # What it repeats of others, such as a reason, may hold a URL.
-        return _URL.sub("…", _sendable(method(_ENGLISH, *args, **named)))
+        return _URL.sub("…", _sendable(getattr(_ENGLISH, name)(*cleaned, **named)))
 
 
 def _fault_of(text: object) -> str | None:

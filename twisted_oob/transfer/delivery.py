@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+from twisted.internet.defer import CancelledError
+
 from twisted_oob._urls import shown_text, shown_url
 from twisted_oob.errors import NOT_FOUND, UNAVAILABLE, ErrorCondition, OOBError, SlotRefused
 
@@ -17,6 +19,10 @@ UPLOAD_FAILED: Final = "upload-failed"
 
 Ending: TypeAlias = "tuple[str, str | None, str | None]"
 """How it ended: the outcome, the condition and the text of a Delivery."""
+
+
+class CancelledOnceSent(CancelledError):
+    """The sending was cancelled, but its message had gone out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

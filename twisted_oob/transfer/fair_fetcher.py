@@ -119,7 +119,7 @@ class _Work:
 class FairFetcher:
     """Fetches files, some at once, in turns that go round among those who want them.
 
-    It accepts what comes before ``start``, too.
+    It fetches before ``start``, too.
 
     Args:
         fetcher: Fetches the files, as for OOBResponder.
@@ -147,7 +147,7 @@ class FairFetcher:
         self._clock = reactor
         self._turns = Turns(concurrency)
         self._grace = grace
-        # In the order in which they came, for those to be told first that came first.
+        # In order of arrival: at a stop, whoever came first is told first.
         self._open: dict[_Work, None] = {}
         self._closed = False
         self._on_idle: Deferred[None] | None = None
@@ -160,6 +160,14 @@ class FairFetcher:
             name: Who it is, as in ``Wanted.name``.
         """
         return not self._closed and self._turns.has_room(name)
+
+    def has_patience(self, name: str) -> bool:
+        """Tell whether there is a place for another file of a sender that may wait longer.
+
+        Args:
+            name: Who it is, as in ``Wanted.name``.
+        """
+        return self._turns.has_patience(name)
 
     async def fetch(self, wanted: Wanted) -> FetchedFile:
         """Fetch a file in its turn. The log tells that it begins, and how it ended.
@@ -286,21 +294,24 @@ class FairFetcher:
         if self._closed:
             # The turn of one that has just been told that it failed.
             raise ResourceConstraint(_STOPPING)
-        fetcher = self._fetcher if wanted.fetcher is None else wanted.fetcher
-        self._note_running(work, fetching=True)
         try:
-            fetched: FetchedFile = await fetcher.fetch(wanted.url, info=wanted.info)
+            return await self._transfer(work, wanted)
         except CancelledError:
-            self._note_running(work, fetching=False)
             raise
         except Exception:
-            self._note_running(work, fetching=False)
             if wanted.patient:
                 work.place.step_aside()
             await self._until_it_may_fail(wanted.name)
             raise
-        self._note_running(work, fetching=False)
-        return fetched
+
+    async def _transfer(self, work: _Work, wanted: Wanted) -> FetchedFile:
+        fetcher = self._fetcher if wanted.fetcher is None else wanted.fetcher
+        self._note_running(work, fetching=True)
+        try:
+            fetched: FetchedFile = await fetcher.fetch(wanted.url, info=wanted.info)
+            return fetched
+        finally:
+            self._note_running(work, fetching=False)
 
     def _note_running(self, work: _Work, *, fetching: bool) -> None:
         work.fetching = fetching

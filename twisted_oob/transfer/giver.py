@@ -10,7 +10,13 @@ counted    unless the recipient has its share already                ResourceCon
 waiting    until its turn has come (see turns.py)                    CancelledError
 opened     the file is opened by its name (see served_folder.py)     FileNotFoundError, OSError
 sent       a FileSender sends it (see sender.py)                     a Delivery, or its errors
+again      it is opened and sent again, as a message, if the offer   the same
+           was answered as by one who takes none
 =========  ========================================================  ============================
+
+The last step is for those who announce ``jabber:iq:oob``, and refuse every offer all the same, as
+slixmpp does unless its application handles them; and for those who have just gone: a server then
+gives a message to another client of theirs.
 
 A thread can't be stopped. So whoever cancels waits for it, and a file that it still opens is closed
 at once.
@@ -30,7 +36,7 @@ from twisted.python.failure import Failure
 from twisted_oob._checks import check_clock, wrong_type
 from twisted_oob._shown import shown_jid, shown_name
 from twisted_oob._urls import shown_text
-from twisted_oob.errors import ResourceConstraint
+from twisted_oob.errors import UNAVAILABLE, ResourceConstraint
 from twisted_oob.files.served_folder import Listing, ServedFolder
 from twisted_oob.files.source import SourceFile
 from twisted_oob.files.wait_out import wait_out
@@ -94,6 +100,7 @@ class FileGiver:
         self._listing = 0
         # In the order in which they came.
         self._running: dict[Deferred[Any], None] = {}
+        self._stopped = False
         self._on_idle: Deferred[None] | None = None
 
     def list(self, pattern: str | None = None) -> Deferred[Listing]:
@@ -104,7 +111,7 @@ class FileGiver:
 
         Returns:
             A Deferred that fires with what that gives, and fails with what it raises; with
-            ResourceConstraint if too many wait for a listing, or this is being stopped; and with
+            ResourceConstraint if too many wait for a listing, or this was stopped; and with
             CancelledError after ``cancel()``.
         """
         return self._begin(self._list(pattern))
@@ -122,8 +129,8 @@ class FileGiver:
         Returns:
             A Deferred. It fires and fails as that of ``FileSender.send``. It also fails with
             FileNotFoundError if there is no such file, and with another OSError if it or the folder
-            can't be read: tell others its strerror alone, as its filename has the path. It fails
-            with ResourceConstraint if the recipient has asked for too many files, or this is being
+            can't be read; tell others its strerror alone, as its filename has the path. It fails
+            with ResourceConstraint if the recipient has asked for too many files, or this was
             stopped. To cancel it leaves nothing behind.
         """
         try:
@@ -135,12 +142,17 @@ class FileGiver:
             return fail(Failure())
         return self._begin(self._give(to, name, sender))
 
+    def start(self) -> None:
+        """Give files again after a ``stop``."""
+        self._stopped = False
+
     def stop(self) -> Deferred[None]:
-        """Cancel all that goes on.
+        """Cancel all that goes on, and begin nothing until ``start``.
 
         Returns:
             A Deferred that fires when nothing is left of it, in no thread either.
         """
+        self._stopped = True
         if self._on_idle is not None:
             return self._on_idle
         if not self._running:
@@ -152,8 +164,8 @@ class FileGiver:
         return idle
 
     def _begin(self, job: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Let a job run, unless this is being stopped."""
-        if self._on_idle is not None:
+        """Let a job run, unless this was stopped."""
+        if self._stopped:
             job.close()
             return fail(ResourceConstraint("no files are given at the moment; try again later"))
         running: Deferred[_T] = Deferred.fromCoroutine(job)
@@ -190,22 +202,21 @@ class FileGiver:
             self._listing -= 1
 
     async def _give(self, recipient: JID, name: str, sender: JID | str | None) -> Delivery:
-        ended = partial(
-            self._log.info, "Giving {name} to {recipient} ended: {end}",
-            name=shown_name(name), recipient=shown_jid(recipient.full()),
-        )  # fmt: skip
+        log = partial(self._log.info, name=shown_name(name), recipient=shown_jid(recipient.full()))
+        ended = partial(log, "Giving {name} to {recipient} ended: {end}")
         who = recipient.userhost()
         place = self._enter(who)
         try:
+            log("Giving {name} to {recipient}")
             await place.turn
-            source = await self._open(name)
-            delivery = await self._sender.send(recipient, source, via=self._via, sender=sender)
+            delivery = await self._send(recipient, name, sender)
+            if delivery.how == "iq" and delivery.outcome == UNAVAILABLE:
+                delivery = await self._send(recipient, name, sender, as_="message")
         except CancelledError:
             ended(end="cancelled")
             raise
         except Exception as error:
-            # Of a folder that can't be read, the cause says why.
-            ended(end=str(error.__cause__ or error))
+            ended(end=_why(error))
             raise
         finally:
             place.leave()
@@ -213,6 +224,12 @@ class FileGiver:
         why = "" if delivery.text is None else f": {shown_text(delivery.text)}"
         ended(end=f"{delivery.outcome}{why}")
         return delivery
+
+    async def _send(
+        self, recipient: JID, name: str, sender: JID | str | None, *, as_: str = "auto"
+    ) -> Delivery:
+        source = await self._open(name)
+        return await self._sender.send(recipient, source, via=self._via, as_=as_, sender=sender)
 
     def _enter(self, who: str) -> Place:
         if self._givings.get(who, 0) >= MOST_OF_ONE:
@@ -243,3 +260,11 @@ class FileGiver:
     def _in_thread(self, function: Callable[[_A], _T], argument: _A) -> Deferred[_T]:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, function, argument)
+
+
+def _why(error: Exception) -> str:
+    """Tell the operator why a giving failed; of a folder that can't be read, the cause says it."""
+    why = error.__cause__ or error
+    if isinstance(why, OSError) and why.filename is None and why.strerror:
+        return why.strerror
+    return str(why)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def server_networks(manager: Any) -> tuple[IPv4Network | IPv6Network, ...]:
     """Give the networks that hold the server of a stream.
 
-    That is its address alone; for a server on this machine, all addresses that are only of it.
+    That is its address alone; for a server on this machine, all loopback addresses.
 
     Args:
         manager: The manager of a stream that is up.

@@ -171,7 +171,7 @@ class OOBResponder(Service):
 
 
 class Attachable(Protocol):
-    """A service that serves a stream: an OOBResponder or a Receiver."""
+    """A service that serves a stream: an OOBResponder, a Receiver or a FileBot."""
 
     def attach(
         self, manager: Any, *, identity: tuple[str, str] = ..., direct: bool = ...
@@ -195,7 +195,7 @@ class ServedStream(Service):
     every answer.
 
     Args:
-        responder: An OOBResponder or a Receiver that is attached to the stream.
+        responder: An OOBResponder, a Receiver or a FileBot that is attached to the stream.
         stream: A service that is a stream manager: Wokkel's ``XMPPClient`` or ``Component``, or
             a StreamService.
 

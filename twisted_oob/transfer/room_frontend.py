@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import stat
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,11 +39,10 @@ from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.names import file_name
-from twisted_oob.protocol.chat_answer import build_answer
-from twisted_oob.protocol.chat_message import MAX_FILES, read_chat_message
+from twisted_oob.protocol.chat_answer import answerable, build_answer
+from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
-from twisted_oob.transfer.chat_files import ChatFiles
-from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.chat_files import ChatFiles, answer_of
 from twisted_oob.transfer.checked_texts import CheckedTexts
 from twisted_oob.transfer.fair_fetcher import remove_leftovers
 from twisted_oob.xmpp.occupancy import PAUSE
@@ -54,7 +53,8 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
     from twisted_oob.protocol.chat_message import ChatMessage
-    from twisted_oob.protocol.messages import OOBMessage
+    from twisted_oob.transfer.chat_files import Outcome
+    from twisted_oob.transfer.chat_texts import ChatTexts
     from twisted_oob.transfer.fair_fetcher import FetchHost
     from twisted_oob.xmpp.deadlines import Clock
 
@@ -105,8 +105,6 @@ class RoomFrontend(RoomHandler):
             raise wrong_type("folder", "a Path", folder)
         if not callable(make_fetcher):
             raise wrong_type("make_fetcher", "callable", make_fetcher)
-        if texts is not None and not isinstance(texts, ChatTexts):
-            raise wrong_type("texts", "a ChatTexts or None", texts)
         RoomHandler.__init__(self, rooms, self._take, reactor=responder.clock, pause=pause)
         self._talk = check_flag("talk", talk)
         self._responder = responder
@@ -138,7 +136,7 @@ class RoomFrontend(RoomHandler):
                     removed=removed,
                     folder=path,
                 )
-            self._kept[room.full()] = _Room(room, self._responder, fetcher)
+            self._kept[room.full()] = _Room(room, self._responder, self._seen, fetcher)
             self._log.info("Files of {room} land in {folder}", room=room.full(), folder=path)
         self.join()
 
@@ -155,24 +153,18 @@ class RoomFrontend(RoomHandler):
         if message is None or not self._seen.is_new(message, self.me):
             return
         # Also of one without files, as a later message may attach what it describes (XEP-0447).
-        files = self._seen.new_files(message)
+        files = room.files.not_too_often(message, self._seen.new_files(message))
         if files:
-            _begin(self._fetch(room, message, files))
+            fetched = room.files.fetch_all(message, files)
+            kept = answerable(message, self.me).without_contents()
+            _begin(self._answer_files(room, kept, fetched))
 
-    async def _fetch(self, room: _Room, message: ChatMessage, files: Sequence[OOBMessage]) -> None:
-        outcomes = await room.files.fetch_all(message, files)
-        lines = []
-        for file, outcome in zip(files, outcomes, strict=True):
-            if outcome.size is None:
-                self._seen.forget(message, file)
-                reason = outcome.reason or ""
-                lines.append(self._texts.say(ChatTexts.failed, outcome.name, reason))
-            elif self._talk:
-                lines.append(self._texts.say(ChatTexts.stored, outcome.name, outcome.size))
-        if message.left_out:
-            lines.append(self._texts.say(ChatTexts.too_many, message.left_out, MAX_FILES))
-        if lines and room.may_hear():
-            self.say(room.jid, build_answer(message, "\n".join(lines)))
+    async def _answer_files(
+        self, room: _Room, message: ChatMessage, fetched: Deferred[list[Outcome]]
+    ) -> None:
+        answer = answer_of(self._texts, message, await fetched, stored=self._talk)
+        if answer and room.may_hear():
+            self.say(room.jid, build_answer(message, answer))
 
 
 class _Room:
@@ -181,14 +173,15 @@ class _Room:
     Args:
         jid: Its bare JID.
         host: Fetches the files, in fair turns.
+        seen: As for ChatFiles.
         fetcher: Fetches them into its folder.
     """
 
     _log = Logger()
 
-    def __init__(self, jid: JID, host: FetchHost, fetcher: Any) -> None:
+    def __init__(self, jid: JID, host: FetchHost, seen: Seen, fetcher: Any) -> None:
         self.jid = jid
-        self.files = ChatFiles(host, what="Room message", fetcher=fetcher)
+        self.files = ChatFiles(host, seen, what="Room message", fetcher=fetcher)
         self._clock: Clock = host.clock
         self._answered: deque[float] = deque()
         self._quiet_until = 0.0

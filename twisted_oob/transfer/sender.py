@@ -20,8 +20,9 @@ offered    the URL goes out, with what is known of the file    ``received``, or 
 =========  ==================================================  ====================================
 
 The time limit counts from the first step on, and ends each of them with ``timeout``. Cancelling
-ends each with CancelledError. Whatever the end is, the file and its share are closed then, unless
-the share is kept (``kept.py``) and the end is ``sent``.
+ends each with CancelledError; once a message has gone out, with CancelledOnceSent, which is one.
+Whatever the end is, the file and its share are closed then, unless the share is kept (``kept.py``)
+and the end is ``sent``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import re
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber.xmlstream import TimeoutError as StreamTimeoutError
@@ -51,6 +52,7 @@ from twisted_oob.transfer.delivery import (
     FETCHED,
     SENT,
     TIMEOUT,
+    CancelledOnceSent,
     Delivery,
     Ending,
     of_answer,
@@ -308,10 +310,13 @@ class _Sending:
             sender=self._from,
             bounce_timeout=seconds,
         )
-        if shared is None:
-            bounce = await sent
-        else:
-            bounce = await _bounced_before(sent, shared.when_read())
+        try:
+            if shared is None:
+                bounce = await sent
+            else:
+                bounce = await _bounced_before(sent, shared.when_read())
+        except CancelledError:
+            raise CancelledOnceSent from None
         if bounce is not None:
             return of_bounce(bounce)
         self._host.keep()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
+from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.checked_texts import CheckedTexts
 
 if TYPE_CHECKING:
     from twisted_oob.transfer.fair_fetcher import FairFetcher
@@ -18,22 +18,16 @@ class PresenceStatus:
     Args:
         fetches: Whose transfers are counted.
         presence: Shows the status, at most one change a minute.
-        text: Gives the status for a number of transfers, as ``ChatTexts.status`` does. If it
-            fails, that is logged, and the status stays as it was.
+        texts: What the status says; None for ChatTexts.
     """
 
-    _log = Logger()
-
     def __init__(
-        self, fetches: FairFetcher, presence: PresenceHandler, text: Callable[[int], str]
+        self, fetches: FairFetcher, presence: PresenceHandler, texts: ChatTexts | None = None
     ) -> None:
         self._presence = presence
-        self._text = text
+        self._texts = CheckedTexts(texts)
         fetches.on_running.append(self._changed)
         self._changed(fetches.running)
 
     def _changed(self, running: int) -> None:
-        try:
-            self._presence.set_status(self._text(running))
-        except Exception:
-            self._log.failure("The status in the presence could not be set")
+        self._presence.set_status(self._texts.say(ChatTexts.status, running))

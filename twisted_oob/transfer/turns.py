@@ -131,6 +131,13 @@ class Turns:
             return False
         return sender is None or len(sender.waiting) < self._share_waiting
 
+    def has_patience(self, name: str) -> bool:
+        """Tell whether a sender may have another patient place now."""
+        if self._kept_patient >= MOST_PATIENT:
+            return False
+        sender = self._senders.get(name)
+        return sender is None or sender.kept_patient < MOST_PATIENT // 2
+
     def enter(self, name: str, patient: bool = False) -> Place:
         """Give a sender a place.
 
@@ -141,7 +148,7 @@ class Turns:
         Raises:
             ResourceConstraint: It has its share already, or all places are taken.
         """
-        if not (self._has_patience(name) if patient else self.has_room(name)):
+        if not (self.has_patience(name) if patient else self.has_room(name)):
             raise ResourceConstraint("too many transfers at once; try again later")
         sender = self._senders.get(name)
         if sender is None:
@@ -193,13 +200,6 @@ class Turns:
         sender.running -= 1
         if sender.waits:
             self._line[sender] = None
-
-    def _has_patience(self, name: str) -> bool:
-        """Tell whether a sender may have another patient place now."""
-        if self._kept_patient >= MOST_PATIENT:
-            return False
-        sender = self._senders.get(name)
-        return sender is None or sender.kept_patient < MOST_PATIENT // 2
 
     def _may_run(self, sender: _Sender) -> bool:
         return sender.running < self._share_running

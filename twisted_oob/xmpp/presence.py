@@ -27,10 +27,13 @@ at most once a minute:
 state         how it is entered              what ``set_status`` does
 ============= ============================== ========================================
 no stream     made; the stream is lost       it is kept for the next stream's presence
-fresh         a stream opens; a change is    a timer waits for the minute to be over,
-              sent                           and sends the last text, if it is another
-settled       a minute is over               a change is sent at once: fresh
+settled       no change was sent for a       a timer waits for a MOMENT: often much
+              minute                         begins or ends together, or ends at once
+fresh         a change was sent              a timer waits for the minute to be over
 ============= ============================== ========================================
+
+When the timer ends, the last text is sent, if it is another. The first presence of a stream is no
+change, unless its status is another than the last stream's.
 
 An account's server tells its contacts. A component tells those whom it has shown its presence on
 this stream, until they unsubscribe or their server says that there is no such contact. Whoever asks
@@ -74,6 +77,8 @@ NODE: Final = "https://pypi.org/project/twisted_oob"
 """The URI that identifies this software to others (XEP-0115 section 4)."""
 STATUS_INTERVAL: Final = 60.0
 """Seconds from one change of the status that others see to the next."""
+MOMENT: Final = 2.0
+"""Seconds for which a change of the status waits at least."""
 
 # How many contacts a component remembers to have asked. Strangers can make it forget.
 _MOST_ASKED: Final = 1000
@@ -113,10 +118,11 @@ class PresenceHandler(StreamHandler):
         self._node = ""
         # What each contact was last asked for, by our address and theirs.
         self._asked: dict[tuple[str, str], str] = {}
-        # The status as it is, and as others see it on this stream since a moment.
+        # The status as it is, and as others see it.
         self._status = self._seen_status = ""
-        self._seen_since = 0.0
-        # Waits for the minute to be over.
+        # When they last saw it change; at first, that was long ago.
+        self._changed = -STATUS_INTERVAL
+        # Waits until the next change may be sent.
         self._timer: Timer | None = None
         # To whom a component has shown its presence: our bare JIDs and theirs, by their texts.
         self._shown: dict[tuple[str, str], tuple[JID, JID]] = {}
@@ -140,21 +146,22 @@ class PresenceHandler(StreamHandler):
 
     def _show_status(self) -> None:
         """Let others see the status, as soon as they may."""
-        if self.bound_stream is None or self._timer is not None:
+        if (
+            self.bound_stream is None
+            or self._timer is not None
+            or self._status == self._seen_status
+        ):
             return
         # A clock that is set back does not make it longer.
-        wait = min(self._seen_since + STATUS_INTERVAL - self._clock.seconds(), STATUS_INTERVAL)
-        if wait <= 0:
-            self._tell_status()
-        elif self._status != self._seen_status:
-            self._timer = self._clock.callLater(wait, self._tell_status)
+        wait = min(self._changed + STATUS_INTERVAL - self._clock.seconds(), STATUS_INTERVAL)
+        self._timer = self._clock.callLater(max(wait, MOMENT), self._tell_status)
 
     def _tell_status(self) -> None:
         self._timer = None
         stream = self.bound_stream
         if stream is None or self._status == self._seen_status:
             return
-        self._seen_status, self._seen_since = self._status, self._clock.seconds()
+        self._seen_status, self._changed = self._status, self._clock.seconds()
         if not _is_component(stream):
             self._show(stream, None, stream.me)
         for me, contact in list(self._shown.values()):
@@ -170,7 +177,9 @@ class PresenceHandler(StreamHandler):
     def _stream_opened(self, stream: BoundStream) -> None:
         """Begin to answer; an account sends its initial presence."""
         self._asked.clear()
-        self._seen_status, self._seen_since = self._status, self._clock.seconds()
+        if self._seen_status not in ("", self._status):
+            self._changed = self._clock.seconds()
+        self._seen_status = self._status
         component = _is_component(stream)
         kinds = ("subscribe", "unsubscribe", "probe") if component else ("subscribe", "unsubscribe")
         for kind in kinds if self._allowed is not None else ():
