@@ -90,7 +90,7 @@ TEXTS = {
     "a dash before it": (f"-{A}", [A]),
     "after a quote": (f"> {A}\n{B}", [B]),
     "not at the line's beginning": (f"a > {A}", [A]),
-    # Those that are none.
+    # What is no URL.
     "nothing": ("", []),
     "no host": ("http:// https://. https://... http:///a https://:80/", []),
     "a longer scheme": (f"x{A} 1{A} git+{A}", []),

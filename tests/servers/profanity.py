@@ -1,4 +1,4 @@
-"""profanity, a chat client, on a terminal whose screen can be read and where one can type.
+"""profanity, a chat client: what somebody types into it, and what its screen shows.
 
 The terminal is a VT52: it has no colours, no attributes and no scroll regions, so a page of code
 is enough to know what is on its screen.

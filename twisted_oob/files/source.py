@@ -48,7 +48,7 @@ class SourceFile:
 
     Args:
         path: Where it is. A symbolic link is followed now, and never again.
-        folder: The descriptor of an open folder; None for none. Then the path's last segment is
+        folder: The descriptor of an open folder, or None. With it, the path's last segment is
             looked up there, and a symbolic link is not followed.
 
     Raises:

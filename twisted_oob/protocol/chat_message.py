@@ -102,8 +102,8 @@ class ChatMessage:
         recipient: The address that it was written to; None if the stanza does not say.
         kind: ``chat``, ``normal`` or ``groupchat``.
         body: The writer's own words, without white space around them, and without what clients add
-            for others (XEP-0428), such as a quote above a reply. None if there are none, or if it
-            is encrypted.
+            for others (XEP-0428), such as a quote above a reply. None if it has no words, or if
+            it is encrypted.
         files: Each file that it names, once; at most MAX_FILES.
         left_out: How many more files it names.
         id: Its id; None if it has none that can be used.

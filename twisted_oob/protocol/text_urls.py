@@ -114,7 +114,7 @@ def _written(line: str) -> Iterator[str]:
 
 
 def _angle_end(line: str, begins: re.Match[str]) -> int | None:
-    """Give where the ``>`` is that closes a URL; None if there is none, or a second URL first."""
+    """Give where the ``>`` is that closes a URL; None if a second URL, or nothing, follows."""
     inside = _IN_ANGLES.match(line, begins.end(), begins.end() + MAX_URL_LENGTH)
     if inside is None or line[inside.end() : inside.end() + 1] != ">":
         return None

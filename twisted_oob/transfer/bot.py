@@ -93,7 +93,7 @@ class FileBot(Service):
         concurrency: As for OOBResponder.
         grace: As for OOBResponder.
         messages: Whether messages are answered, and their files fetched.
-        serving: Which files are given away; None for none. It needs ``messages``.
+        serving: Which files are given away; None to give nothing. It needs ``messages``.
         rooms: Each room's bare JID, and the nick that we want there.
         talk_in_rooms: Whether rooms are told, too, which of their files were stored.
         on_server: Whether the stream leads to a real server, where there are contacts and, maybe,

@@ -50,7 +50,7 @@ Two of these, or one and another bot, must not answer each other without end. So
 Fetching is bounded by the FairFetcher and giving by the FileGiver. Answers that cost us nothing
 else take a token of the requests' bucket. Receipts have a bucket of their own.
 
-An answer waits for the next stream if there is none, as long as an hour. It is never written twice.
+Without a stream, an answer waits for the next one, as long as an hour. It is never written twice.
 When the responder stops, each transfer ends at once or within its grace, and its answer is written
 in the same turn of the reactor, before the stream closes.
 """
