@@ -69,7 +69,6 @@ _NOT_IN_USER: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:\\@]")
 _NOT_IN_PATH: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:@/]")
 _NOT_IN_QUERY: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:@/?]")
 _LABELS: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
-_LONGEST_LABEL: Final = 59  # RFC 1035 section 2.3.4, without "xn--"
 _MOST_OF_A_HOST: Final = 254  # RFC 1035 section 2.3.4, with the final dot
 
 _MOST_SHOWN: Final = 200
@@ -176,18 +175,15 @@ def _a_labels(host: str) -> str:
 
 
 def _a_label(label: str) -> str:
-    """Give a label in ASCII. IDNA 2008 is not asked, as there are domains with hearts in them.
+    import idna  # noqa: PLC0415
 
-    Raises:
-        UnicodeError: It is too long. So a host with many such labels takes no longer than with one.
-    """
     if label.isascii():
         return label
-    # Each character takes one or more. To encode takes the square of their number.
-    encoded = "" if len(label) > _LONGEST_LABEL else label.encode("punycode").decode("ascii")
-    if not 0 < len(encoded) <= _LONGEST_LABEL:
-        raise UnicodeError("a label is too long")
-    return f"xn--{encoded}"
+    try:
+        return idna.alabel(label).decode("ascii")
+    except idna.IDNAError:
+        # Symbols such as hearts are no part of IDNA 2008, but of domains that exist.
+        return "xn--" + label.encode("punycode").decode("ascii")
 
 
 def _percent_encoded(bad: re.Match[str]) -> str:

@@ -128,9 +128,14 @@ def messages_in(stanza: domish.Element, in_text: Sequence[str] = ()) -> list[OOB
         in_text: URIs that its text has, and that count as well.
     """
     address = stanza.getAttribute("from")
+    seen_unusable = False
 
     def ignored(error: ValueError) -> None:
-        _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
+        # A line for each would let one message fill the log.
+        nonlocal seen_unusable
+        if not seen_unusable:
+            seen_unusable = True
+            _log.debug("Ignored a URL from {sender}: {error}", sender=shown(address), error=error)
 
     files = files_in(stanza, ignored, in_text)
     if not files:

@@ -141,6 +141,8 @@ class Occupancy:
         self._timer: Timer | None = None
         self._ping: Deferred[Any] | None = None
         self._join_id = ""
+        # Whether the room may be ours to unlock: once for each join, whatever it tells.
+        self._may_have_created = False
         self._heard = 0.0
         self._since = 0.0
         # What keeps us out, as far as it is logged, and whether it is news that we are in.
@@ -158,6 +160,7 @@ class Occupancy:
         self._enter(_State.JOINING)
         self._set_timer(ANSWER, lambda: self._wait(_NO_ANSWER))
         self._join_id = new_id()
+        self._may_have_created = True
         presence = self._presence()
         presence["id"] = self._join_id
         history = presence.addElement((NS_MUC, "x")).addElement("history")
@@ -223,7 +226,8 @@ class Occupancy:
         if self._is_news:
             self._is_news = False
             self._log.info("Joined {address}", address=shown_jid(self._address()))
-        if present.created:
+        if present.created and self._may_have_created:
+            self._may_have_created = False
             self._unlock()
 
     def _unlock(self) -> None:
