@@ -195,6 +195,29 @@ def test_an_answer_waits_for_what_it_tells_of():
     assert chat.said() == ["sent a.png (9 bytes)"]
 
 
+def test_long_lists_are_fewer():
+    listings = []
+
+    class Slow(Giver):
+        def list(self, pattern):
+            listings.append(Deferred())
+            return listings[-1]
+
+    chat = Chat(giver=Slow())
+    for _ in range(300):
+        chat.write("list")
+    assert len(listings) == 2
+    for listing in listings:
+        listing.callback(([ServedFile("n" * 200, 9, 0.0)] * 50, 0))
+    assert len(chat.said()) == 2
+    # Short ones leave some of what they may cost.
+    chat.clock.advance(60)
+    for _ in range(3):
+        chat.write("list")
+        listings[-1].callback(([FILE], 0))
+        assert len(chat.said()) == 1
+
+
 def test_a_flood_of_them_is_bounded():
     giver = Giver(delivery=Delivery(outcome="sent", how="message", url=GONE_OUT))
     chat = Chat(giver=giver)

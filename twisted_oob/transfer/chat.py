@@ -48,7 +48,8 @@ Two of these, or one and another bot, must not answer each other without end. So
   (see checked_texts.py). So no answer of ours is a file or a command to another one.
 
 Fetching is bounded by the FairFetcher and giving by the FileGiver. Answers that cost us nothing
-else take a token of the requests' bucket. Receipts have a bucket of their own.
+else take a token of the requests' bucket, and lists more, by their length. Receipts have a bucket
+of their own.
 
 Without a stream, an answer waits for the next one, as long as an hour. It is never written twice.
 When the responder stops, each transfer ends at once or within its grace, and its answer is written
@@ -92,7 +93,7 @@ from twisted_oob.transfer.checked_texts import CheckedTexts
 from twisted_oob.transfer.commands_in_chat import HELP, LIST, Command, read_command
 from twisted_oob.xmpp.buckets import Buckets
 from twisted_oob.xmpp.deadlines import DeadlineQueue
-from twisted_oob.xmpp.gate import FAILURE_BURST, PER_SECOND, Sender, Verdict
+from twisted_oob.xmpp.gate import CHARACTERS, FAILURE_BURST, PER_SECOND, Sender, Verdict
 from twisted_oob.xmpp.jid import shown
 from twisted_oob.xmpp.own_address import OwnAddress
 from twisted_oob.xmpp.stream import BoundStream
@@ -121,6 +122,8 @@ PER_HOUR: Final = 1 / 3600
 """How often a second a sender gets help, or the note about encryption, without asking for it."""
 MOST_HELPED: Final = 10_000
 """How many senders that had help, or the note, in the last hour are remembered."""
+LISTING: Final = 15
+"""Tokens that a list may cost by its length: some servers read only 3 kB a second from us."""
 
 _EVERYBODY: Final = "everybody"
 
@@ -253,7 +256,7 @@ class ChatFrontend(OwnAddress):
             self._tell_once(message, self._helped, self._help)
         elif command.word == HELP and message.is_reply:
             self._receive(message)
-        elif self._admits(message):
+        elif self._admits(message, LISTING if command.word == LIST else 1):
             self._receive(message)
             self._begin(self._obey(message.without_contents(), command))
 
@@ -265,6 +268,8 @@ class ChatFrontend(OwnAddress):
             text = self._help()
         elif command.word == LIST:
             text = await giving.list(argument)
+            cost = 1 + len(text) // CHARACTERS
+            self._responder.limits.refund_request(message.sender.userhost(), max(0, LISTING - cost))
         else:
             text = await giving.send(message.sender, argument or "", message.recipient)
         if text is not None:
@@ -293,10 +298,10 @@ class ChatFrontend(OwnAddress):
         else:
             told.give_back(name)
 
-    def _admits(self, message: ChatMessage) -> bool:
-        """Take a token for an answer that costs us nothing else; the tally counts what is not."""
+    def _admits(self, message: ChatMessage, tokens: int = 1) -> bool:
+        """Take tokens for an answer that costs us nothing else; the tally counts what is not."""
         sender = Sender(message.sender.userhost(), allowed=True, own=False)
-        return self._responder.limits.judge_request(sender) is Verdict.ADMIT
+        return self._responder.limits.judge_request(sender, tokens) is Verdict.ADMIT
 
     def _receive(self, message: ChatMessage) -> None:
         """Give a receipt (XEP-0184) to who asks for it."""

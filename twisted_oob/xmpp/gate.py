@@ -219,15 +219,19 @@ class Limits:
         self.tally.dropped(name)
         return _DROP
 
-    def judge_request(self, sender: Sender) -> Verdict:
-        """Judge a request that is no offer."""
+    def judge_request(self, sender: Sender, tokens: int = 1) -> Verdict:
+        """Judge a request that is no offer; ``tokens``: what it costs one who is allowed."""
         name = sender.name
         if sender.own or (
-            self._requests.take(name) if sender.allowed else self._take_as_stranger(sender)
+            self._requests.take(name, tokens) if sender.allowed else self._take_as_stranger(sender)
         ):
             return _ADMIT
         self.tally.dropped(name)
         return _DROP
+
+    def refund_request(self, name: str, tokens: int) -> None:
+        """Give back what a request of somebody who is allowed has not cost."""
+        self._requests.give_back(name, tokens)
 
     def _take_as_stranger(self, sender: Sender) -> bool:
         # Its own bucket first: one who floods must not use up what is for all.
