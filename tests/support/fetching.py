@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,13 @@ def _never_connects(host, port, factory):
 
 def descriptors_in(folder):
     """The file descriptors of this process that are open in a folder, or for it."""
-    links = [fd for fd in list(Path("/proc/self/fd").iterdir()) if fd.is_symlink()]
-    return [int(fd.name) for fd in links if str(folder) in str(fd.readlink())]
+    found = []
+    for fd in list(Path("/proc/self/fd").iterdir()):
+        # A thread may close one meanwhile.
+        with suppress(FileNotFoundError):
+            if str(folder) in str(fd.readlink()):
+                found.append(int(fd.name))
+    return found
 
 
 def tls_url(web, host="files.test"):
