@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from tests.support.network import DOMAIN, Sender
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time
 from twisted_oob import OOBHandler
 from twisted_oob.xmpp.basics import attach_basics
@@ -136,7 +137,7 @@ async def test_ctrl_c_and_a_server_that_is_killed_end_it_in_the_middle(place):
     assert place.names() == before
 
 
-@pytest.mark.skipif(os.environ.get("OOB_REQUIRE_SERVERS") != "1", reason="it takes its time")
+@IN_CI
 @pytest.mark.parametrize("size", [500_000_000, 5 * 2**30])
 @pytest_twisted.ensureDeferred
 async def test_a_huge_file_arrives_whole(place, size):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 
-import pytest
 import pytest_twisted
 
 from tests.support.hostile_http import answer
 from tests.support.network import DOMAIN
+from tests.support.processes import IN_CI
 from tests.support.talks import Talk, read
 from tests.support.waiting import in_time
 
@@ -62,7 +61,7 @@ async def test_people_write_to_it_and_get_files_of_it(operator, oob):
     assert url.rpartition("/")[0].rpartition("/")[2] not in process.output
 
 
-@pytest.mark.skipif(os.environ.get("OOB_REQUIRE_SERVERS") != "1", reason="it takes its time")
+@IN_CI
 @pytest_twisted.ensureDeferred
 async def test_without_messages_nobody_there_can_be_written_to(operator):
     process, sender = await operator.start("--no-messages")

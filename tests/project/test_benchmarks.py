@@ -26,7 +26,9 @@ from benchmarks.exchange import Column, Session, measure
 from benchmarks.nginx import served
 from benchmarks.process import BenchmarkError, Process, cpu_seconds, one_processor
 from benchmarks.table import table
-from tests.support.processes import missing
+from tests.support.processes import IN_CI, missing
+
+pytestmark = IN_CI  # they take long, and are not what people use
 
 PATIENCE = 20.0
 NAMES = [each.name for each in CONTENDERS]

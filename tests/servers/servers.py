@@ -15,8 +15,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import ClassVar
 
-import pytest
-
 from tests.support.processes import Program, missing
 
 DOMAIN = "xmpp.test"
@@ -34,11 +32,6 @@ PEER_COMPONENT = f"slixmpp.{DOMAIN}"
 # A domain is used again only when the server has long seen its last stream's end.
 OWN_COMPONENTS = [f"ours{number}.{DOMAIN}" for number in range(8)]
 COMPONENTS = [PEER_COMPONENT, *OWN_COMPONENTS]
-
-IN_CI = pytest.mark.skipif(
-    os.environ.get("OOB_REQUIRE_SERVERS") != "1",
-    reason="takes long: only with OOB_REQUIRE_SERVERS=1",
-)
 
 _CONFIGURATIONS = Path(__file__).parent / "configurations"
 _ATTEMPTS = 5

@@ -15,9 +15,10 @@ from tests.servers.bots import MODES, Bot
 from tests.servers.documented import running
 from tests.servers.limited import component
 from tests.servers.peers import SlixmppChat
-from tests.servers.servers import IN_CI, PEER_COMPONENT, SECRET
+from tests.servers.servers import PEER_COMPONENT, SECRET
 from tests.servers.test_chat_forms import Web
 from tests.servers.test_floods import memory
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time
 
 pytestmark = IN_CI

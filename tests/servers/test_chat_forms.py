@@ -16,8 +16,9 @@ from twisted.internet.threads import deferToThread
 from tests.servers.bots import MODES, Bot
 from tests.servers.documented import running
 from tests.servers.peers import SlixmppChat
-from tests.servers.servers import DOMAIN, IN_CI
+from tests.servers.servers import DOMAIN
 from tests.support.hostile_http import HostileServer, answer
+from tests.support.processes import IN_CI
 from twisted_oob._shown import human_size
 
 FRIEND, STRANGER, WORDY = "slixmpp", "anyevent", "bob"

@@ -8,7 +8,8 @@ from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from tests.servers.limited import LIMITED, client, component
-from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
+from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
+from tests.support.processes import IN_CI
 from tests.support.responders import Responder
 
 pytestmark = IN_CI

@@ -17,7 +17,7 @@ from twisted.web.static import Data
 from tests.servers.converse import Converse
 from tests.servers.limited import client
 from tests.servers.people import ALICE, BOB, Person
-from tests.servers.servers import IN_CI
+from tests.support.processes import IN_CI
 
 # The one that has a websocket.
 pytestmark = pytest.mark.parametrize("server", ["prosody"], indirect=True)

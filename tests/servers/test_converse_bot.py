@@ -10,8 +10,8 @@ from twisted.internet.defer import ensureDeferred
 from tests.servers.bots import MODES, Bot
 from tests.servers.converse import Converse
 from tests.servers.documented import running
-from tests.servers.servers import IN_CI
 from tests.servers.test_converse import PICTURE, WIDTH
+from tests.support.processes import IN_CI
 
 # A browser takes seconds to start.
 pytestmark = IN_CI

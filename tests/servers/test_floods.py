@@ -12,8 +12,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.servers.limited import LIMITED, PAYLOADS, client, component, stanza
-from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
+from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
 from tests.support.hostile_http import HostileServer, answer
+from tests.support.processes import IN_CI
 from tests.support.responders import Responder
 from tests.support.waiting import in_time
 

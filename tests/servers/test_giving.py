@@ -9,7 +9,8 @@ import pytest_twisted
 from twisted.internet.defer import DeferredQueue
 from twisted.words.protocols.jabber.jid import JID
 
-from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
+from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time
 from twisted_oob import (
     AccountStream,

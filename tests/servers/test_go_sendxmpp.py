@@ -11,8 +11,8 @@ from twisted.internet.defer import ensureDeferred
 
 from tests.servers.bots import Bot
 from tests.servers.go_sendxmpp import GoSendxmpp
-from tests.servers.servers import IN_CI
 from tests.support.hostile_http import HostileServer, answer
+from tests.support.processes import IN_CI
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.parametrize(

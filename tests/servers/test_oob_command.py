@@ -10,7 +10,8 @@ import pytest_twisted
 
 from tests.servers.peers import SlixmppReader
 from tests.servers.people import ALICE, BOB, Person
-from tests.servers.servers import DOMAIN, IN_CI
+from tests.servers.servers import DOMAIN
+from tests.support.processes import IN_CI
 
 pytestmark = pytest.mark.parametrize(
     "server", ["prosody", pytest.param("ejabberd", marks=IN_CI)], indirect=True

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.words.xish import domish
 
 from tests.servers.accounts import Ours
-from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI
+from tests.servers.servers import ACCOUNTS, DOMAIN
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time
 from twisted_oob import AccountStream, AllowList
 from twisted_oob.xmpp.presence import PresenceHandler

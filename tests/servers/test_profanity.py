@@ -17,7 +17,7 @@ from twisted.web.static import Data
 from tests.servers.accounts import LOOPBACK
 from tests.servers.bots import MODES, Bot
 from tests.servers.profanity import Profanity
-from tests.servers.servers import IN_CI
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time
 from twisted_oob import Fetcher, FetchPolicy
 

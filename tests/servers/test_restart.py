@@ -9,15 +9,15 @@ from twisted.internet.defer import DeferredList, DeferredSemaphore, ensureDeferr
 from twisted.internet.error import ConnectionClosed
 
 from tests.servers.accounts import Ours, sender_on
-from tests.servers.servers import SERVERS
 from tests.support.hostile_http import HostileServer, answer
+from tests.support.processes import IN_CI
 
 OFFERS = 200
 BEFORE = 80
 AT_ONCE = 4
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=["prosody", pytest.param("ejabberd", marks=IN_CI)])
 def own_server(request, server_maker):
     """A server of the test's own."""
     made = server_maker(request.param)

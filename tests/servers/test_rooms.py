@@ -14,7 +14,8 @@ from twisted.words.xish.domish import Element
 
 from tests.servers.accounts import LOOPBACK
 from tests.servers.bots import MODES, Bot
-from tests.servers.servers import ACCOUNTS, DOMAIN, IN_CI, SECRET
+from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
+from tests.support.processes import IN_CI
 from tests.support.waiting import in_time, until
 from twisted_oob import (
     AccountStream,

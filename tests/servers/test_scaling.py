@@ -24,9 +24,10 @@ from tests.servers.fleet import (
     content,
     documented,
 )
-from tests.servers.servers import DOMAIN, IN_CI
+from tests.servers.servers import DOMAIN
 from tests.servers.servers import SECRET as PROSODY_SECRET
 from tests.support.network import Sender
+from tests.support.processes import IN_CI
 
 OFFERS = 3000
 AT_ONCE = 64

@@ -16,6 +16,10 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 
 ROOT = Path(__file__).resolve().parents[2]
+IN_CI = pytest.mark.skipif(
+    os.environ.get("OOB_REQUIRE_SERVERS") != "1",
+    reason="takes long: only with OOB_REQUIRE_SERVERS=1",
+)
 
 
 def missing(what, package):
