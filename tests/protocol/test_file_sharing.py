@@ -17,7 +17,8 @@ from tests.support.strange_stanzas import ELEMENTS, element_of
 from tests.support.streams import PEER, WIRES, connected, stanza
 from tests.support.written import JINGLE, attached, file, url_data, x
 from twisted_oob import FileInfo, OOBData
-from twisted_oob.protocol.file_sharing import MentionedFile, files_in
+from twisted_oob.protocol.file_sharing import NS_SFS, NS_URL_DATA, MentionedFile, files_in
+from twisted_oob.protocol.metadata import NS_FILE
 
 pytestmark = pytest.mark.usefixtures("log")
 
@@ -241,6 +242,17 @@ def test_many_mentions_take_no_more_than_linear_time():
             url = sources.addElement(("http://jabber.org/protocol/url-data", "url-data"))
             url["target"] = f"{URL}?{other}"
     assert len(files_in(stanza_, pytest.fail)) == 1
+
+
+def test_what_no_parser_would_give_is_replaced():
+    name = element_of("name", NS_FILE, {}, ["a"])
+    described = element_of("file", NS_FILE, {}, [name, element_of("desc", NS_FILE, {}, ["\0!"])])
+    target = element_of("url-data", NS_URL_DATA, {"target": URL}, [])
+    sharing = element_of(
+        "file-sharing", NS_SFS, {}, [described, element_of("sources", NS_SFS, {}, [target])]
+    )
+    [file] = files_in(element_of("message", "jabber:client", {}, [sharing]), pytest.fail)
+    assert file.data == OOBData(URL, "\ufffd!")
 
 
 @settings(deadline=None, max_examples=100)

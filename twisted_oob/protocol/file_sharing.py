@@ -27,6 +27,7 @@ from twisted.words.xish.domish import Element
 from twisted_oob.protocol.data import NS_X_OOB, OOBData
 from twisted_oob.protocol.metadata import NS_FILE, FileInfo, file_element, read_file, text_of
 from twisted_oob.protocol.same_file import file_key
+from twisted_oob.xmpp.characters import replace_non_xml
 
 NS_SFS: Final = "urn:xmpp:sfs:0"
 NS_URL_DATA: Final = "http://jabber.org/protocol/url-data"
@@ -222,6 +223,7 @@ def _described(file: MentionedFile, holder: Element) -> MentionedFile:
         if described.name == "file" and described.uri in _FILES:
             file.info = read_file(described)
             descriptions = map(text_of, described.elements(described.uri, "desc"))
-            file.desc = next(descriptions, None) or None
+            # An application may have made the stanza, and not a parser.
+            file.desc = replace_non_xml(next(descriptions, "")) or None
             break
     return file
