@@ -7,7 +7,7 @@ import gc
 import pytest
 import pytest_twisted
 from hypothesis import settings
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.servers.matrix import CELL, matrix
@@ -79,13 +79,28 @@ def server_maker(certificates, tmp_path_factory):
     return make
 
 
+@pytest.fixture(scope="session")
+def running_servers():
+    """The servers that run, by their names; they stop when no more tests are to come."""
+    running = {}
+    yield running
+    stopped = [ensureDeferred(each.stop()) for each in running.values()]
+    pytest_twisted.blockon(gatherResults(stopped))
+
+
 @pytest.fixture(scope="session", params=SERVERS)
-def server(request, server_maker):
-    """A real server; each is started once, and must be left as it was found."""
-    made = server_maker(request.param)
-    pytest_twisted.blockon(ensureDeferred(made.start()))
-    yield made
-    pytest_twisted.blockon(ensureDeferred(made.stop()))
+def server(request, server_maker, running_servers):
+    """A real server; each is started once, and must be left as it was found.
+
+    Pytest ends what a fixture made for one of its parameters before it makes another; so this
+    leaves that to another fixture.
+    """
+    name = request.param
+    if name not in running_servers:
+        made = server_maker(name)
+        pytest_twisted.blockon(ensureDeferred(made.start()))
+        running_servers[name] = made
+    return running_servers[name]
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.support.processes import ROOT
+from tests.support.processes import IN_CI, ROOT
 
 HANGING = """
 import pytest
@@ -54,6 +54,7 @@ async def test_right():
 """
 
 
+@IN_CI
 def test_what_hangs_fails_and_what_follows_runs(tmp_path):
     (tmp_path / "test_hanging.py").write_text(HANGING)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import IN_CI
 from twisted import plugin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,6 +219,7 @@ def test_installed_plugin_is_found_outside_the_tree(installed):
     assert {"web", "wokkel-component-server"} & set(names)
 
 
+@IN_CI
 def test_uninstall_leaves_the_plugins_of_others(wheel, tmp_path):
     environment = Environment(tmp_path / "environment")
     before = environment.own_plugins()
@@ -233,6 +235,7 @@ def test_uninstall_leaves_the_plugins_of_others(wheel, tmp_path):
     assert "oob-responder" not in names
 
 
+@IN_CI
 def test_editable_install_shows_the_plugin_to_twistd(tmp_path):
     tree = copy_of_the_tree(tmp_path / "tree")
     environment = Environment(tmp_path / "environment")

@@ -36,7 +36,7 @@ async def web():
     await made.stop()
 
 
-@pytest_twisted.async_yield_fixture(params=["client", "component"])
+@pytest_twisted.async_yield_fixture(params=["client", pytest.param("component", marks=IN_CI)])
 async def receiver(own_server, request, tmp_path):
     from twisted.internet import reactor
 
