@@ -6,6 +6,7 @@ from copy import copy
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 from xml.sax.saxutils import escape
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -87,7 +88,12 @@ def stored(url, size=1234):
 
 
 class Chat:
-    """A responder in memory, on one stream, with a ChatFrontend of the test's."""
+    """A responder in memory, on one stream, with a ChatFrontend of the test's.
+
+    ``running``: all that tests have made and not stopped yet.
+    """
+
+    running: ClassVar[list[Chat]] = []
 
     def __init__(
         self, *, texts=None, giver=None, allow_from=("*",), end="client", held=False, **options
@@ -105,6 +111,7 @@ class Chat:
         )
         self.responder.attach(self.end)
         self.responder.startService()
+        self.running.append(self)
         self.frontend = ChatFrontend(self.responder, texts=texts, giver=giver)
         self.frontend.setHandlerParent(self.end)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 import pytest_twisted
 
+from tests.support.chats import Chat
 from tests.support.fetching import end
 from tests.support.sharing import NetShare
 from tests.support.slot_service import Setting
+
+
+@pytest.fixture(autouse=True)
+def _chats_end():
+    """Stop what fetches in chats: what is left of it would end whenever it is collected."""
+    yield
+    while Chat.running:
+        Chat.running.pop().responder.stopService()
 
 
 @pytest_twisted.async_yield_fixture
