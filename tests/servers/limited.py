@@ -7,9 +7,11 @@ flood dangerous: the server hands an account more than it lets the account answe
 from __future__ import annotations
 
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from pytest_twisted import blockon
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.words.protocols.jabber.client import XMPPClientFactory
 from twisted.words.protocols.jabber.component import componentFactory
@@ -62,6 +64,19 @@ class LimitedEjabberd(_Stoppable, Ejabberd):
 
 
 LIMITED = {server.name: server for server in (LimitedProsody, LimitedEjabberd)}
+
+
+@contextmanager
+def limited_server(name, certificates, path):
+    """A server with the limits that Debian configures, while this lasts."""
+    from twisted.internet import reactor
+
+    folder = path / "server"
+    folder.mkdir()
+    made = LIMITED[name](reactor, folder, certificates.issue(DOMAIN), certificates.file)
+    blockon(ensureDeferred(made.start()))
+    yield made
+    blockon(ensureDeferred(made.stop()))
 
 
 def _edit(path, *changes):

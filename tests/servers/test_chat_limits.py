@@ -7,7 +7,7 @@ import pytest_twisted
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from tests.servers.limited import LIMITED, client, component
+from tests.servers.limited import LIMITED, client, component, limited_server
 from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
 from tests.support.processes import IN_CI
 from tests.support.responders import Responder
@@ -22,15 +22,8 @@ ACCOUNT = f"ours@{DOMAIN}"
 
 @pytest.fixture(params=LIMITED)
 def limited(request, certificates, tmp_path):
-    """A server with the limits that Debian configures."""
-    from twisted.internet import reactor
-
-    folder = tmp_path / "server"
-    folder.mkdir()
-    made = LIMITED[request.param](reactor, folder, certificates.issue(DOMAIN), certificates.file)
-    blockon(ensureDeferred(made.start()))
-    yield made
-    blockon(ensureDeferred(made.stop()))
+    with limited_server(request.param, certificates, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

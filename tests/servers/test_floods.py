@@ -11,7 +11,7 @@ from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
-from tests.servers.limited import LIMITED, PAYLOADS, client, component, stanza
+from tests.servers.limited import PAYLOADS, client, component, limited_server, stanza
 from tests.servers.servers import ACCOUNTS, DOMAIN, SECRET
 from tests.support.hostile_http import HostileServer, answer
 from tests.support.processes import IN_CI
@@ -44,15 +44,8 @@ async def web():
 
 @pytest.fixture(params=["prosody", pytest.param("ejabberd", marks=IN_CI)])
 def limited(request, certificates, tmp_path):
-    """A server with the limits that Debian configures."""
-    from twisted.internet import reactor
-
-    folder = tmp_path / "server"
-    folder.mkdir()
-    made = LIMITED[request.param](reactor, folder, certificates.issue(DOMAIN), certificates.file)
-    blockon(ensureDeferred(made.start()))
-    yield made
-    blockon(ensureDeferred(made.stop()))
+    with limited_server(request.param, certificates, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
