@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
-from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
 from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
@@ -144,11 +144,9 @@ class FetchPolicy:
 
     def _denies(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether an address is in a denied network, in whatever spelling."""
-        spellings: list[IPv4Address | IPv6Address] = [address]
-        if isinstance(address, IPv6Address):
-            spellings += (*(stands_for(address) or ()), *isatap(address))
+        addresses = leads_to(address)
         return any(
-            one in network for network in map(_as_ipv4, self.deny_networks) for one in spellings
+            one in network for network in map(_as_ipv4, self.deny_networks) for one in addresses
         )
 
     def _allows(self, address: IPv4Address | IPv6Address, *, own: bool) -> bool:
