@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
-from twisted_oob._checks import wrong_type
+from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
-from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
 from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
@@ -32,9 +31,8 @@ USER_AGENT: Final = f"twisted_oob/{__version__} (+{PROJECT_URL})"
 _OK: Final = 200
 # Three digits (RFC 9110 section 15). Twisted lets through thousands, which no peer is to be sent.
 _STATUSES: Final = range(100, 1000)
-# A field value (RFC 9110 section 5.5) without what is obsolete in it, and without white space
-# around it, which nobody would see.
-_ONE_LINE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
+# For operators and applications alike.
+_LETS_IN: Final = "--allow-network (allow_networks) lets it in"
 # Each IPv4 address as an IPv6 socket has it (RFC 4291 section 2.5.5.2).
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
@@ -100,13 +98,7 @@ class FetchPolicy:
                 raise ValueError(wanted)
         if not isinstance(self.ca_file, str | Path | None):
             raise wrong_type("ca_file", "a path or None", self.ca_file)
-        if not isinstance(self.user_agent, str):
-            raise wrong_type("user_agent", "a str", self.user_agent)
-        if _ONE_LINE.fullmatch(self.user_agent) is None:
-            raise ValueError(
-                "user_agent must be printable ASCII in one line, without white space around it, "
-                f"not {self.user_agent!r}"
-            )
+        check_field_value("user_agent", self.user_agent)
         for name in ("allow_networks", "deny_networks"):
             networks = getattr(self, name)
             if type(networks) is not tuple or not all(
@@ -143,20 +135,18 @@ class FetchPolicy:
         except ValueError:
             return "not an IP address"
         if self._denies(address):
-            return "in a denied network (--deny-network, deny_networks)"
+            return "in a denied network"
         if self._allows(address, own=own):
             return None
         if own:
-            return "this machine's own address; --allow-network (allow_networks) lets it in"
-        return "neither global unicast nor in an allowed network"
+            return f"this machine's own address; {_LETS_IN}"
+        return f"neither global unicast nor in an allowed network; {_LETS_IN}"
 
     def _denies(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether an address is in a denied network, in whatever spelling."""
-        spellings: list[IPv4Address | IPv6Address] = [address]
-        if isinstance(address, IPv6Address):
-            spellings += (*(stands_for(address) or ()), *isatap(address))
+        addresses = leads_to(address)
         return any(
-            one in network for network in map(_as_ipv4, self.deny_networks) for one in spellings
+            one in network for network in map(_as_ipv4, self.deny_networks) for one in addresses
         )
 
     def _allows(self, address: IPv4Address | IPv6Address, *, own: bool) -> bool:
