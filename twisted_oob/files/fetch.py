@@ -112,6 +112,7 @@ from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
 from twisted_oob.files.progress import OnProgress, ProgressObserver
+from twisted_oob.files.redirects import next_hop
 from twisted_oob.files.trust import AlsoTrusting
 from twisted_oob.files.urls import Target, read_url
 from twisted_oob.files.wait_out import wait_out
@@ -347,7 +348,7 @@ class _Transfer:
             # A transfer never has two connections, however many redirects there are.
             await wait_out(self._endpoints.hang_up())
             [location] = response.headers.getRawHeaders(b"location", [None])[:1]
-            target = self._policy.next_hop(target, location, hop)
+            target = next_hop(self._policy, target, location, hop)
         return target, response
 
     def _heard(self, count: int) -> bool:
