@@ -33,8 +33,12 @@ PURE = {
     "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
+    "files.bad_ports",
+    "files.cookies",
     "files.names",
     "files.policy",
+    "files.redirects",
+    "files.request",
     "files.urls",
     "protocol.data",
 }

@@ -7,20 +7,18 @@ Everything here either gives an answer or raises one of the errors that tell the
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
 
 from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
 from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
-from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
+from twisted_oob.files.urls import QUOTED, quoted
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
@@ -193,39 +191,6 @@ class FetchPolicy:
         """Raise TooLarge for more than ``max_size`` bytes."""
         if size > self.max_size:
             raise TooLarge(f"the file is larger than {self.max_size} bytes")
-
-    def next_hop(self, target: Target, location: bytes | None, hop: int) -> Target:
-        """Follow a redirect (RFC 9110 section 10.2.2), and judge where it leads like the first URL.
-
-        Credentials stay with the origin that they were given for.
-
-        Args:
-            target: What was asked for.
-            location: The Location header, or None.
-            hop: Which redirect this is, counted from 1.
-
-        Returns:
-            What to ask for next.
-
-        Raises:
-            FetchFailed: There is no Location, or there were more than ``max_redirects``.
-            Forbidden: The next URL is not allowed, or leads from https to http.
-        """
-        if hop > self.max_redirects:
-            raise FetchFailed("too many redirects")
-        location = location and location.strip()
-        if not location:
-            raise FetchFailed("a redirect without a Location")
-        try:
-            url = urljoin(target.url, percent_encoded(location))
-        except ValueError as error:  # its text may hold the userinfo
-            raise Forbidden(BAD_URL, detail=f"redirect: {type(error).__name__}") from None
-        following = read_url(url)
-        if (target.scheme, following.scheme) == ("https", "http"):
-            raise Forbidden("a redirect from https to http is not allowed")
-        if following.authorization is None and following.origin == target.origin:
-            following = dataclasses.replace(following, authorization=target.authorization)
-        return following
 
 
 def _as_ipv4(network: Network) -> Network:
