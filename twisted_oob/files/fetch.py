@@ -112,7 +112,7 @@ from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
 from twisted_oob.files.progress import OnProgress, ProgressObserver
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.files.urls import Target, read_url
 from twisted_oob.files.wait_out import wait_out
 
@@ -170,7 +170,10 @@ class Fetcher:
             )
         if tls_policy is not None and policy.ca_file is not None:
             raise ValueError("give the policy's ca_file or a tls_policy, not both")
-        self._tls_policy = tls_policy or AlsoTrusting(policy.ca_file)
+        if tls_policy is None:
+            tls_policy = HttpsTrust(policy.ca_file)
+            tls_policy.warn()
+        self._tls_policy = tls_policy
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory)
 
