@@ -168,7 +168,10 @@ class Fetcher:
             )
         if tls_policy is not None and policy.ca_file is not None:
             raise ValueError("give the policy's ca_file or a tls_policy, not both")
-        self._tls_policy = tls_policy or HttpsTrust(policy.ca_file)
+        if tls_policy is None:
+            tls_policy = HttpsTrust(policy.ca_file)
+            tls_policy.warn()
+        self._tls_policy = tls_policy
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory)
 
