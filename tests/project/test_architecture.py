@@ -33,8 +33,11 @@ PURE = {
     "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
+    "files.framing",
+    "files.header_lines",
     "files.names",
     "files.policy",
+    "files.response_head",
     "files.urls",
     "protocol.data",
 }
