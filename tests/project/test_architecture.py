@@ -35,10 +35,13 @@ PURE = {
     "files.addresses",
     "files.bad_ports",
     "files.cookies",
+    "files.framing",
+    "files.header_lines",
     "files.names",
     "files.policy",
     "files.redirects",
     "files.request",
+    "files.response_head",
     "files.urls",
     "protocol.data",
 }
