@@ -12,8 +12,9 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Final, Protocol
+from typing import Final
 
+from twisted_oob.files.response_head import ResponseHead
 from twisted_oob.files.urls import Target
 
 # A server may set cookies without end. RFC 6265 section 6.1 wants room for 50 of 4096 bytes each.
@@ -35,10 +36,6 @@ _CENTURY_TURNS: Final = 70  # 69 is 2069, 70 is 1970
 _TWO_DIGITS: Final = 100
 
 
-class _Head(Protocol):
-    def values(self, name: bytes) -> tuple[bytes, ...]: ...
-
-
 class Cookies:
     """The cookies of one transfer.
 
@@ -51,7 +48,7 @@ class Cookies:
         # By origin, path and name (RFC 6265 section 5.3), the oldest first.
         self._values: dict[tuple[tuple[str, str, int], bytes, bytes], bytes] = {}
 
-    def take(self, target: Target, head: _Head) -> None:
+    def take(self, target: Target, head: ResponseHead) -> None:
         """Keep, replace and remove what an answer's Set-Cookie fields say (section 5.3).
 
         Args:
