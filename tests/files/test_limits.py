@@ -229,9 +229,7 @@ def test_another_hop_begins_anew(reading):
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.tuples(st.floats(0.5, STALL - 0.01), st.integers(0, 2)), min_size=1, max_size=5)
-)
+@given(st.lists(st.tuples(st.floats(0.5, STALL - 0.01), st.integers(0, 2)), min_size=1, max_size=5))
 def test_whoever_is_always_slow_does_not_last(pieces):
     transfer = Transfer()
     transfer.limits.answered()

@@ -124,9 +124,7 @@ class Hops:
         """
         if head.status not in _NOT_NOW:
             return None
-        wait = retry_after(
-            head.first(b"retry-after"), date=head.first(b"date"), now=time.time()
-        )
+        wait = retry_after(head.first(b"retry-after"), date=head.first(b"date"), now=time.time())
         if wait is None:
             return None
         if self._retries == _MOST_RETRIES or wait >= self._limits.left:

@@ -32,8 +32,6 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.logger import Logger
-
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.policy import FetchPolicy
 
