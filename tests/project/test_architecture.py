@@ -33,8 +33,11 @@ PURE = {
     "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
+    "files.bad_names",
+    "files.codings",
     "files.names",
     "files.policy",
+    "files.suffixes",
     "files.urls",
     "protocol.data",
 }
