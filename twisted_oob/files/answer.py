@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from twisted_oob._file_info import FileInfo
 from twisted_oob.files.codings import check_codings
 from twisted_oob.files.expected import check_declared
 from twisted_oob.files.names import file_name, last_segment
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.response_head import ResponseHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +27,13 @@ class Answer:
     media_type: str | None
 
 
-class _Head(Protocol):
-    """What is needed of a ResponseHead."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def length(self) -> int | None: ...
-
-    def first(self, name: bytes) -> bytes | None: ...
-
-    def values(self, name: bytes) -> tuple[bytes, ...]: ...
-
-
-def read_answer(head: _Head, path: str, policy: FetchPolicy, info: FileInfo | None) -> Answer:
+def read_answer(
+    head: ResponseHead, path: str, policy: FetchPolicy, info: FileInfo | None
+) -> Answer:
     """Judge and read the head of an answer.
 
     Args:
-        head: The ResponseHead, which is no redirect.
+        head: The head, which is no redirect's.
         path: The path of the URL that it answers.
         policy: What is accepted.
         info: What was offered; None if nobody said anything. Its name comes first: whoever offers a
