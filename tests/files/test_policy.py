@@ -159,7 +159,7 @@ def test_each_value_of_a_policy_is_named():
 def test_only_200_is_a_file(status):
     assert status not in REDIRECTS
     with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(status, [], 1)
+        POLICY.check_answer(status, 1)
     assert caught.value.text == f"HTTP status {status}"
 
 
@@ -170,51 +170,24 @@ def test_redirect_statuses():
 @pytest.mark.parametrize("status", sorted(REDIRECTS))
 def test_a_redirect_is_no_file_either(status):
     with pytest.raises(FetchFailed):
-        POLICY.check_answer(status, [], 1)
-
-
-@pytest.mark.parametrize(
-    ("encodings", "allowed"),
-    [
-        ([], True),
-        ([b""], True),
-        ([b"identity"], True),
-        ([b"Identity ", b"identity"], True),
-        ([b"gzip"], False),
-        ([b"identity, gzip"], False),
-        ([b"identity", b"br"], False),
-        ([b"aes128gcm"], False),
-    ],
-)
-def test_content_encodings(encodings, allowed):
-    if allowed:
-        POLICY.check_answer(200, encodings, None)
-    else:
-        with pytest.raises(FetchFailed, match="Content-Encoding"):
-            POLICY.check_answer(200, encodings, None)
-
-
-def test_a_long_encoding_is_told_in_part():
-    with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(200, [b"\xff" * 10_000], None)
-    assert len(caught.value.detail) < 500
+        POLICY.check_answer(status, 1)
 
 
 def test_a_file_of_exactly_the_limit_is_accepted():
     policy = FetchPolicy(max_size=10)
-    policy.check_answer(200, [], 10)
+    policy.check_answer(200, 10)
     policy.check_size(10)
     with pytest.raises(TooLarge):
-        policy.check_answer(200, [], 11)
+        policy.check_answer(200, 11)
     with pytest.raises(TooLarge):
         policy.check_size(11)
 
 
 def test_a_negative_length_is_no_answer():  # Twisted 22 lets it through
     with pytest.raises(FetchFailed, match="length -1") as caught:
-        POLICY.check_answer(200, [], -1)
+        POLICY.check_answer(200, -1)
     assert caught.value.text == "no proper answer from the server"
 
 
 def test_an_empty_file_is_one():
-    POLICY.check_answer(200, [], 0)
+    POLICY.check_answer(200, 0)

@@ -33,7 +33,9 @@ PURE = {
     "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
+    "files.bad_names",
     "files.bad_ports",
+    "files.codings",
     "files.cookies",
     "files.framing",
     "files.header_lines",
@@ -43,6 +45,7 @@ PURE = {
     "files.request",
     "files.response_head",
     "files.retry_after",
+    "files.suffixes",
     "files.urls",
     "protocol.data",
 }

@@ -8,7 +8,6 @@ Everything here either gives an answer or raises one of the errors that tell the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
@@ -18,7 +17,7 @@ from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
 from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
-from twisted_oob.files.urls import QUOTED, quoted
+from twisted_oob.files.urls import QUOTED
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
@@ -159,29 +158,21 @@ class FetchPolicy:
             hidden = isatap(address)
         return all(self._allows(one, own=own) for one in hidden)
 
-    def check_answer(self, status: int, encodings: Sequence[bytes], length: int | None) -> None:
+    def check_answer(self, status: int, length: int | None) -> None:
         """Judge what a server says before its file.
 
         Args:
             status: The HTTP status. Only 200 is a whole file (RFC 9110 section 15.3).
-            encodings: The values of Content-Encoding. Only ``identity`` is the file itself.
             length: The declared Content-Length in bytes, or None.
 
         Raises:
-            FetchFailed: The file will not come, not as it is, or not whole.
+            FetchFailed: The file will not come, or not whole.
             TooLarge: The file is larger than ``max_size``.
         """
         if status not in _STATUSES:
             raise FetchFailed(NO_ANSWER, detail=f"HTTP status {str(status)[:QUOTED]}")
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
-        # Several header lines are one list (RFC 9110 section 5.3).
-        for encoding in b",".join(encodings).split(b","):
-            if encoding.strip().lower() not in {b"", b"identity"}:
-                raise FetchFailed(
-                    "the file has a Content-Encoding",
-                    detail=f"Content-Encoding {quoted(encoding)}",
-                )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
                 raise FetchFailed(NO_ANSWER, detail=f"length {str(length)[:QUOTED]}")
