@@ -7,10 +7,10 @@ On Linux the question is how it would route to the address, as ``ip route get`` 
 RTM_GETROUTE). It answers ``local`` for all that it delivers to itself: every address of every
 interface, and networks that are routed to the machine as a whole.
 
-Elsewhere, and where a sandbox forbids rtnetlink, a UDP socket is connected to the address. That
-only chooses the address that it would send from, which is the same one if it is the machine's own.
-Linux would tell less that way: for the second address in a network of an interface, it sends from
-the first.
+Elsewhere, and where a sandbox forbids rtnetlink, a UDP socket is bound to the address, which only
+works for the machine's own. If the system lets it be bound to any address (Linux, sysctl
+``ip_nonlocal_bind``), it is connected to the address instead. That chooses the address to send
+from, which is the same one if it is the machine's own, unless it is the second one in a network.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _ANSWER: Final = struct.Struct("=4xH 17xB")
 _RTN_LOCAL, _RTN_ANYCAST = 2, 4
 _ANSWER_SIZE: Final = 4096
 
+# Reserved for documentation (RFC 5737, RFC 3849): no machine's.
+_NOBODYS: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _DISCARD: Final = 9  # any port would do: nothing is sent there
 
 
@@ -52,6 +54,8 @@ def is_own(address: IPv4Address | IPv6Address) -> bool:
         kind = _kind_of_route(family, address.packed)
         if kind is not None:
             return kind in (_RTN_LOCAL, _RTN_ANYCAST)
+        if not _binds(family, _NOBODYS[family]):
+            return _binds(family, str(address))
         return _source(family, str(address)) == address
     except OSError as error:
         if error.errno in NO_ROOM:
@@ -59,7 +63,7 @@ def is_own(address: IPv4Address | IPv6Address) -> bool:
         return False  # unreachable
 
 
-def _kind_of_route(family: int, packed: bytes) -> int | None:
+def _kind_of_route(family: socket.AddressFamily, packed: bytes) -> int | None:
     """Ask Linux how it would route to an address.
 
     Returns:
@@ -94,7 +98,21 @@ def _kind_of_route(family: int, packed: bytes) -> int | None:
     return route if kind == _RTM_NEWROUTE else 0
 
 
-def _source(family: int, host: str) -> IPv4Address | IPv6Address:
+def _binds(family: socket.AddressFamily, host: str) -> bool:
+    """Tell whether a socket can be bound to an address.
+
+    Raises:
+        OSError: The file descriptors are used up.
+    """
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _source(family: socket.AddressFamily, host: str) -> IPv4Address | IPv6Address:
     """Give the address that this machine would send from to another one.
 
     Raises:
