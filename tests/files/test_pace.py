@@ -71,10 +71,10 @@ def test_a_clock_that_is_set_back_costs_nothing(pace, clock):
     assert pace.pause() == pytest.approx(1)
 
 
-def test_bytes_one_by_one_for_an_hour_get_a_hundredth_of_the_time(pace, clock):
+def test_bytes_one_by_one_for_a_minute_get_a_hundredth_of_the_time(pace, clock):
     reads = 0
-    while clock.seconds() < 3600:
+    while clock.seconds() < 60:
         pace.read(1)
         reads += 1
         clock.advance(pace.pause())
-    assert reads * 30e-6 == pytest.approx(36, rel=0.01)
+    assert reads * 30e-6 == pytest.approx(0.02 + 0.6, rel=0.01)
