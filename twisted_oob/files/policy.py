@@ -7,21 +7,17 @@ Everything here either gives an answer or raises one of the errors that tell the
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
 
-from twisted_oob._checks import wrong_type
+from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
-from twisted_oob.files.addresses import is_global, isatap, stands_for
-from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
+from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
+from twisted_oob.files.urls import QUOTED
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
@@ -32,9 +28,8 @@ USER_AGENT: Final = f"twisted_oob/{__version__} (+{PROJECT_URL})"
 _OK: Final = 200
 # Three digits (RFC 9110 section 15). Twisted lets through thousands, which no peer is to be sent.
 _STATUSES: Final = range(100, 1000)
-# A field value (RFC 9110 section 5.5) without what is obsolete in it, and without white space
-# around it, which nobody would see.
-_ONE_LINE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
+# For operators and applications alike.
+_LETS_IN: Final = "--allow-network (allow_networks) lets it in"
 # Each IPv4 address as an IPv6 socket has it (RFC 4291 section 2.5.5.2).
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
@@ -100,13 +95,7 @@ class FetchPolicy:
                 raise ValueError(wanted)
         if not isinstance(self.ca_file, str | Path | None):
             raise wrong_type("ca_file", "a path or None", self.ca_file)
-        if not isinstance(self.user_agent, str):
-            raise wrong_type("user_agent", "a str", self.user_agent)
-        if _ONE_LINE.fullmatch(self.user_agent) is None:
-            raise ValueError(
-                "user_agent must be printable ASCII in one line, without white space around it, "
-                f"not {self.user_agent!r}"
-            )
+        check_field_value("user_agent", self.user_agent)
         for name in ("allow_networks", "deny_networks"):
             networks = getattr(self, name)
             if type(networks) is not tuple or not all(
@@ -143,20 +132,18 @@ class FetchPolicy:
         except ValueError:
             return "not an IP address"
         if self._denies(address):
-            return "in a denied network (--deny-network, deny_networks)"
+            return "in a denied network"
         if self._allows(address, own=own):
             return None
         if own:
-            return "this machine's own address; --allow-network (allow_networks) lets it in"
-        return "neither global unicast nor in an allowed network"
+            return f"this machine's own address; {_LETS_IN}"
+        return f"neither global unicast nor in an allowed network; {_LETS_IN}"
 
     def _denies(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether an address is in a denied network, in whatever spelling."""
-        spellings: list[IPv4Address | IPv6Address] = [address]
-        if isinstance(address, IPv6Address):
-            spellings += (*(stands_for(address) or ()), *isatap(address))
+        addresses = leads_to(address)
         return any(
-            one in network for network in map(_as_ipv4, self.deny_networks) for one in spellings
+            one in network for network in map(_as_ipv4, self.deny_networks) for one in addresses
         )
 
     def _allows(self, address: IPv4Address | IPv6Address, *, own: bool) -> bool:
@@ -171,29 +158,21 @@ class FetchPolicy:
             hidden = isatap(address)
         return all(self._allows(one, own=own) for one in hidden)
 
-    def check_answer(self, status: int, encodings: Sequence[bytes], length: int | None) -> None:
+    def check_answer(self, status: int, length: int | None) -> None:
         """Judge what a server says before its file.
 
         Args:
             status: The HTTP status. Only 200 is a whole file (RFC 9110 section 15.3).
-            encodings: The values of Content-Encoding. Only ``identity`` is the file itself.
             length: The declared Content-Length in bytes, or None.
 
         Raises:
-            FetchFailed: The file will not come, not as it is, or not whole.
+            FetchFailed: The file will not come, or not whole.
             TooLarge: The file is larger than ``max_size``.
         """
         if status not in _STATUSES:
             raise FetchFailed(NO_ANSWER, detail=f"HTTP status {str(status)[:QUOTED]}")
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
-        # Several header lines are one list (RFC 9110 section 5.3).
-        for encoding in b",".join(encodings).split(b","):
-            if encoding.strip().lower() not in {b"", b"identity"}:
-                raise FetchFailed(
-                    "the file has a Content-Encoding",
-                    detail=f"Content-Encoding {quoted(encoding)}",
-                )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
                 raise FetchFailed(NO_ANSWER, detail=f"length {str(length)[:QUOTED]}")
@@ -203,39 +182,6 @@ class FetchPolicy:
         """Raise TooLarge for more than ``max_size`` bytes."""
         if size > self.max_size:
             raise TooLarge(f"the file is larger than {self.max_size} bytes")
-
-    def next_hop(self, target: Target, location: bytes | None, hop: int) -> Target:
-        """Follow a redirect (RFC 9110 section 10.2.2), and judge where it leads like the first URL.
-
-        Credentials stay with the origin that they were given for.
-
-        Args:
-            target: What was asked for.
-            location: The Location header, or None.
-            hop: Which redirect this is, counted from 1.
-
-        Returns:
-            What to ask for next.
-
-        Raises:
-            FetchFailed: There is no Location, or there were more than ``max_redirects``.
-            Forbidden: The next URL is not allowed, or leads from https to http.
-        """
-        if hop > self.max_redirects:
-            raise FetchFailed("too many redirects")
-        location = location and location.strip()
-        if not location:
-            raise FetchFailed("a redirect without a Location")
-        try:
-            url = urljoin(target.url, percent_encoded(location))
-        except ValueError as error:  # its text may hold the userinfo
-            raise Forbidden(BAD_URL, detail=f"redirect: {type(error).__name__}") from None
-        following = read_url(url)
-        if (target.scheme, following.scheme) == ("https", "http"):
-            raise Forbidden("a redirect from https to http is not allowed")
-        if following.authorization is None and following.origin == target.origin:
-            following = dataclasses.replace(following, authorization=target.authorization)
-        return following
 
 
 def _as_ipv4(network: Network) -> Network:
