@@ -46,7 +46,6 @@ def test_what_is_valid(value, seconds):
         b"1e3",
         b"0x10",
         b"1, 2",
-        b"1" * 13,
         "\u0663".encode(),
         b"soon",
         b"06 Nov 1994",
