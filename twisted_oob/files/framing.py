@@ -34,7 +34,7 @@ _TRAILERS: Final = 64 * 1024
 # RFC 9112 sections 7.1 and 7.1.1: the size, and extensions, which nobody has a use for. "BWS" is
 # white space that must be taken (RFC 9110 section 5.6.3). A bare LF is malformed. No part of the
 # pattern begins as the one before it goes on, so that it takes linear time.
-_SIZE: Final = rb"([0-9A-Fa-f]+)[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?"
+_SIZE: Final = rb"([0-9A-Fa-f]{1,100})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?"
 _FIRST: Final = re.compile(_SIZE + rb"\r\n")
 # One match for the end of a chunk and the size of the next. Tiny chunks cost little more than it.
 _NEXT: Final = re.compile(rb"\r\n" + _SIZE + rb"\r\n")
