@@ -23,6 +23,7 @@ from itertools import chain, zip_longest
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import getConnectError
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
@@ -106,8 +107,8 @@ class _Race:
         self._running.add(attempt)
         try:
             self._reactor.connectTCP(address, self._port, attempt, timeout=self._timeout)
-        except OSError:
-            self.failed(attempt, Failure())
+        except OSError as error:  # an IPv6 address, which Twisted parses by getaddrinfo
+            self.failed(attempt, Failure(getConnectError(error)))
 
     def failed(self, attempt: _Attempt, reason: Failure) -> None:
         """Begin the next attempt at once, or fail when all have failed."""
