@@ -85,7 +85,9 @@ class JudgedEndpoints:
         if uri.scheme == b"http":
             return endpoint
         try:
-            creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
+            # Neither the server name nor the names of certificates have a final dot.
+            host = uri.host.removesuffix(b".")
+            creator = self._tls_policy.creatorForNetloc(host, uri.port)
         except ValueError as error:
             raise FetchFailed(NO_TLS, detail=f"the TLS policy: {error}") from error
         return wrapClientTLS(creator, endpoint)
