@@ -73,8 +73,8 @@ def test_the_places_that_the_environment_names(roots, monkeypatch, file, folders
         return
     assert told == (
         f"this machine has no CA roots at SSL_CERT_FILE={named} and SSL_CERT_DIR={search}, so no "
-        "https server can be verified: install ca-certificates, or let SSL_CERT_FILE name a file of "
-        "roots"
+        "https server can be verified: install ca-certificates, or let SSL_CERT_FILE name a file "
+        "of roots"
     )
     assert "but those of the ca_file" in missing_roots("ca.pem")
 
