@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, redirect, then_close
-from twisted_oob._version import __version__
+from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, TooLarge
 
 # --- whole files
@@ -49,7 +49,7 @@ async def test_the_request(fetcher, web):
         "connection": "close",
         "accept": "*/*",
         "accept-encoding": "identity",
-        "user-agent": f"twisted_oob/{__version__}",
+        "user-agent": f"twisted_oob/{__version__} (+{PROJECT_URL})",
     }
 
 
@@ -99,8 +99,8 @@ async def test_no_name_leaves_the_folder(fetcher, web, folder, disposition):
         (then_close(answer(b"short", length=6)), "the file ended early"),
         (then_close(chunked(b"one", end=b"")), "the file ended early"),
         (then_close(chunked(b"one", end=b"0\r\n")), "the file ended early"),
-        (chunked(b"one", end=b"nonsense\r\n"), "the file ended early"),
-        (chunked(b"one", end=b"3\r\nfour\r\n"), "the file ended early"),
+        (chunked(b"one", end=b"nonsense\r\n"), "no proper answer from the server"),
+        (chunked(b"one", end=b"3\r\nfour\r\n"), "no proper answer from the server"),
         (
             then_close(b"HTTP/1.1 200 OK\r\n\r\nall of it"),
             "the server does not say where the file ends",

@@ -12,7 +12,7 @@ from tests.support.hostile_http import answer, first_connection, redirect, then_
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files import landing
 from twisted_oob.files.commit import Committer
-from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.landing import Landing
 
 STALL, WHOLE = 7, 20  # seconds
@@ -168,7 +168,7 @@ def held(net, monkeypatch):
             self.open = Deferred()
 
     held = Held()
-    hang_up = JudgedEndpoints.hang_up
+    hang_up = JudgedConnections.hang_up
 
     def holding(self):
         gone = hang_up(self)
@@ -178,7 +178,7 @@ def held(net, monkeypatch):
         net.callLater(0, held.entered.callback, None)
         return gone.addCallback(lambda _: held.open)
 
-    monkeypatch.setattr(JudgedEndpoints, "hang_up", holding)
+    monkeypatch.setattr(JudgedConnections, "hang_up", holding)
     return held
 
 

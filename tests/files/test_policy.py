@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import ipaddress
 from pathlib import Path
 
 import pytest
 
+import twisted_oob
 from twisted_oob.errors import FetchFailed, TooLarge
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
 
@@ -22,7 +24,9 @@ def test_defaults():
     assert policy.allow_networks == ()
     assert policy.max_redirects == 5
     assert policy.timeout == 600.0
+    assert policy.deny_networks == ()
     assert policy.stall_timeout == 30.0
+    assert policy.min_rate == 1000
     assert policy.ca_file is None
 
 
@@ -43,6 +47,21 @@ def test_defaults():
         ("timeout", "5"),
         ("stall_timeout", 0),
         ("stall_timeout", None),
+        ("min_rate", -1),
+        ("min_rate", 0.5),
+        ("min_rate", False),
+        ("min_rate", None),
+        ("user_agent", ""),
+        ("user_agent", " "),
+        ("user_agent", " bot/1.0"),
+        ("user_agent", "bot/1.0 "),
+        ("user_agent", "bot/1.0\r\nHost: b.example"),
+        ("user_agent", "bot/1.0\n"),
+        ("user_agent", "bot\t1.0"),
+        ("user_agent", "b\xf6t"),
+        ("user_agent", "bot\x7f"),
+        ("user_agent", b"bot"),
+        ("user_agent", None),
         ("ca_file", 5),
         ("ca_file", b"ca.pem"),
         ("ca_file", ["ca.pem"]),
@@ -50,6 +69,11 @@ def test_defaults():
         ("allow_networks", ("127.0.0.0/8",)),
         ("allow_networks", [ipaddress.ip_network("127.0.0.0/8")]),
         ("allow_networks", ipaddress.ip_network("127.0.0.0/8")),
+        ("deny_networks", "127.0.0.0/8"),
+        ("deny_networks", ("127.0.0.0/8",)),
+        ("deny_networks", [ipaddress.ip_network("127.0.0.0/8")]),
+        ("deny_networks", (ipaddress.ip_address("127.0.0.1"),)),
+        ("deny_networks", None),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_denied(name, value):
@@ -71,6 +95,11 @@ def test_a_policy_that_cannot_be_meant_is_denied(name, value):
         ("ca_file", 5, True),
         ("allow_networks", "10.0.0.0/8", True),
         ("allow_networks", [5], True),
+        ("deny_networks", "10.0.0.0/8", True),
+        ("min_rate", -1, False),
+        ("min_rate", "1K", True),
+        ("user_agent", "b\xf6t", False),
+        ("user_agent", b"bot", True),
     ],
 )
 def test_a_value_of_the_wrong_type_is_a_type_error_that_names_it(name, value, wrong_type):
@@ -90,12 +119,24 @@ def test_a_value_of_the_wrong_type_is_a_type_error_that_names_it(name, value, wr
         ("stall_timeout", 1e9),
         ("ca_file", "ca.pem"),
         ("ca_file", Path("ca.pem")),
+        ("min_rate", 0),
+        ("min_rate", 10**9),
+        ("user_agent", "x"),
+        ("user_agent", 'bot/1.0 (+https://b.example; a "b") ~'),
+        ("deny_networks", (ipaddress.ip_network("8.8.8.8"), ipaddress.ip_network("::/0"))),
         ("allow_networks", ()),
         ("allow_networks", (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::/0"))),
     ],
 )
 def test_the_least_that_can_be_meant(name, value):
     assert getattr(FetchPolicy(**{name: value}), name) == value
+
+
+def test_the_user_agent_names_the_version_and_the_page_of_the_project():
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).resolve().parents[2] / "setup.cfg")
+    page = config["metadata"]["url"]
+    assert FetchPolicy().user_agent == f"twisted_oob/{twisted_oob.__version__} (+{page})"
 
 
 def test_a_policy_never_changes():
@@ -118,7 +159,7 @@ def test_each_value_of_a_policy_is_named():
 def test_only_200_is_a_file(status):
     assert status not in REDIRECTS
     with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(status, [], 1)
+        POLICY.check_answer(status, 1)
     assert caught.value.text == f"HTTP status {status}"
 
 
@@ -129,51 +170,24 @@ def test_redirect_statuses():
 @pytest.mark.parametrize("status", sorted(REDIRECTS))
 def test_a_redirect_is_no_file_either(status):
     with pytest.raises(FetchFailed):
-        POLICY.check_answer(status, [], 1)
-
-
-@pytest.mark.parametrize(
-    ("encodings", "allowed"),
-    [
-        ([], True),
-        ([b""], True),
-        ([b"identity"], True),
-        ([b"Identity ", b"identity"], True),
-        ([b"gzip"], False),
-        ([b"identity, gzip"], False),
-        ([b"identity", b"br"], False),
-        ([b"aes128gcm"], False),
-    ],
-)
-def test_content_encodings(encodings, allowed):
-    if allowed:
-        POLICY.check_answer(200, encodings, None)
-    else:
-        with pytest.raises(FetchFailed, match="Content-Encoding"):
-            POLICY.check_answer(200, encodings, None)
-
-
-def test_a_long_encoding_is_told_in_part():
-    with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(200, [b"\xff" * 10_000], None)
-    assert len(caught.value.detail) < 500
+        POLICY.check_answer(status, 1)
 
 
 def test_a_file_of_exactly_the_limit_is_accepted():
     policy = FetchPolicy(max_size=10)
-    policy.check_answer(200, [], 10)
+    policy.check_answer(200, 10)
     policy.check_size(10)
     with pytest.raises(TooLarge):
-        policy.check_answer(200, [], 11)
+        policy.check_answer(200, 11)
     with pytest.raises(TooLarge):
         policy.check_size(11)
 
 
 def test_a_negative_length_is_no_answer():  # Twisted 22 lets it through
     with pytest.raises(FetchFailed, match="length -1") as caught:
-        POLICY.check_answer(200, [], -1)
+        POLICY.check_answer(200, -1)
     assert caught.value.text == "no proper answer from the server"
 
 
 def test_an_empty_file_is_one():
-    POLICY.check_answer(200, [], 0)
+    POLICY.check_answer(200, 0)

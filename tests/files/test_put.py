@@ -21,7 +21,7 @@ from twisted_oob.errors import UploadFailed
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 
 LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 LARGE = 12_000_000  # bytes; more than the kernel takes before anybody reads
@@ -69,7 +69,7 @@ def putting(timed):
             url,
             source,
             policy=FetchPolicy(allow_networks=networks, stall_timeout=30),
-            tls_policy=AlsoTrusting(ca_file),
+            tls_policy=HttpsTrust(ca_file),
             **options,
         )
 

@@ -33,7 +33,9 @@ PURE = {
     "xmpp.jid_parts",
     "xmpp.stanza",
     "files.addresses",
+    "files.bad_names",
     "files.bad_ports",
+    "files.codings",
     "files.cookies",
     "files.framing",
     "files.header_lines",
@@ -42,6 +44,8 @@ PURE = {
     "files.redirects",
     "files.request",
     "files.response_head",
+    "files.retry_after",
+    "files.suffixes",
     "files.urls",
     "protocol.data",
 }

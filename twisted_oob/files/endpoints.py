@@ -9,8 +9,8 @@ What happens when the Agent asks for a connection:
    the answer would depend on which address happens to be tried first.
 3. The sockets get exactly those addresses, never the name. So it does not matter what the name
    resolves to a moment later (DNS rebinding).
-4. With https, the certificate is verified for the URL's host, first by the TLS policy, in the
-   handshake, then once more by us, before a byte of the request goes out (``_VerifiedEndpoint``).
+4. With https, the TLS policy verifies in the handshake that the certificate is for the URL's host,
+   before a byte of the request goes out.
 
 Each redirect asks for a new connection, so all of this happens again for each hop.
 """
@@ -31,20 +31,17 @@ from twisted.internet.endpoints import (
     wrapClientTLS,
 )
 from twisted.internet.interfaces import (
-    IHandshakeListener,
     IHostnameResolver,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from twisted_oob._tls import verify_name
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.failures import NO_TLS
 from twisted_oob.files.policy import FetchPolicy
@@ -82,16 +79,16 @@ class JudgedEndpoints:
         """Give the endpoint for an http URL, or for an https URL whose host is verified.
 
         Raises:
-            FetchFailed: The host is a name that no certificate can have.
+            FetchFailed: The TLS policy does not take such a host.
         """
         endpoint: Any = _JudgedEndpoint(self, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"http":
             return endpoint
         try:
             creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
-        except UnicodeError:
-            raise FetchFailed(NO_TLS, detail=f"no certificate can name {uri.host!r}") from None
-        return _VerifiedEndpoint(wrapClientTLS(creator, endpoint), uri.host.decode("ascii"))
+        except ValueError as error:
+            raise FetchFailed(NO_TLS, detail=f"the TLS policy: {error}") from error
+        return wrapClientTLS(creator, endpoint)
 
     async def connect(self, host: str, port: int, factory: Any) -> Any:
         """Resolve a host, judge all its addresses, and connect to one of exactly those.
@@ -157,72 +154,6 @@ class _JudgedEndpoint:
 
     def connect(self, factory: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._endpoints.connect(self._host, self._port, factory))
-
-
-@implementer(IStreamClientEndpoint)
-class _VerifiedEndpoint:
-    """TLS to a server whose name is verified once more before a byte of the request goes out.
-
-    Twisted verifies the name in the handshake, but if the certificate has no name that it can read,
-    it logs service_identity's CertificateError and goes on (``twisted_oob._tls``). Anybody with
-    such a certificate from a trusted authority would be any host. So a gate holds back the HTTP
-    client, with its request and its credentials, until our own check has passed.
-
-    Args:
-        endpoint: Makes the TLS connection.
-        host: The URL's host, a name or an address.
-    """
-
-    def __init__(self, endpoint: Any, host: str) -> None:
-        self._endpoint = endpoint
-        self._host = host
-
-    def connect(self, factory: Any) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._connect(factory))
-
-    async def _connect(self, factory: Any) -> Any:
-        gates = Factory.forProtocol(_Gate)
-        gates.noisy = False
-        gate = await self._endpoint.connect(gates)
-        await gate.open
-        verify_name(gate.transport.getHandle(), self._host)
-        return gate.let_in(factory)
-
-
-@implementer(IHandshakeListener)
-class _Gate(Protocol):
-    """Stands in for the HTTP client until the handshake is over.
-
-    Twisted calls a TLS endpoint's protocol connected when TCP is, long before the handshake.
-    """
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.open: Deferred[None] = Deferred()
-        self._inside: Any = None
-
-    def handshakeCompleted(self) -> None:  # noqa: N802  # the interface's
-        self.open.callback(None)
-
-    def let_in(self, factory: Any) -> Any:
-        """Build the real protocol, and pass everything on to it from now on."""
-        self._inside = factory.buildProtocol(self.transport.getPeer())
-        self._inside.makeConnection(self.transport)
-        return self._inside
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._inside is None:
-            # A server that talks before it was asked does not speak HTTP (RFC 9112 section 9.2).
-            self.transport.abortConnection()
-        else:
-            self._inside.dataReceived(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._inside is not None:
-            self._inside.connectionLost(reason)
-        elif not self.open.called:
-            self.open.errback(reason)
 
 
 class Connection(ProtocolWrapper):
