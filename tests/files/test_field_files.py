@@ -134,8 +134,7 @@ async def test_a_type_that_is_none_gives_no_suffix(fetcher, web, field):
 @step
 async def test_the_suffix_of_an_offered_type_is_as_good(fetcher, web):
     web.answers = [answer(BODY)]
-    info = FileInfo(name="scan", media_type="application/pdf")
-    got = await fetcher().fetch(web.url("/x"), info=info)
+    got = await fetcher().fetch(web.url("/scan"), info=FileInfo(media_type="application/pdf"))
     assert (got.path.name, got.media_type) == ("scan.pdf", "application/pdf")
 
 

@@ -17,6 +17,7 @@ pytest_plugins = ["tests.support.python_process"]
 
 BODY = b"what was offered\n"
 NOT_ALLOWED = "this address is not allowed"
+SLOW = ("too slow", "timed out")
 
 
 def networks(*texts):
@@ -213,7 +214,7 @@ async def trickle(fetcher, web, clock, *, piece, pieces, **policy):
 async def test_a_body_that_is_too_slow_ends(fetcher, web, clock, folder):
     policy = {"stall_timeout": 10, "min_rate": 100}
     end, seconds = await trickle(fetcher, web, clock, piece=50, pieces=60, **policy)
-    assert (end.type, end.value.text) == (FetchFailed, "timed out")
+    assert (end.type, end.value.text) in {(FetchFailed, text) for text in SLOW}
     assert 9 <= seconds <= 22
     assert "100" in end.value.detail
     assert names(folder) == []
@@ -235,7 +236,7 @@ async def test_by_default_a_thousand_bytes_a_second_are_enough(fetcher, web, clo
     got, _ = await trickle(fetcher, web, clock, piece=1100, pieces=70)
     assert got.size == 77_000
     end, seconds = await trickle(fetcher, web, clock, piece=700, pieces=70)
-    assert end.value.text == "timed out"
+    assert end.value.text in SLOW
 
 
 @pytest.mark.parametrize("wrong", [-1, 0.5, "1", None, True])

@@ -98,6 +98,7 @@ ENDS = {
 @step
 async def test_the_end_of_a_body(*, fetcher, versioned, authority, folder, log, reply, texts):
     web = versioned()
+    log.clear()  # it says that it listens
     try:
         web.answers = [reply]
         fetching = fetcher(ca_file=authority.file).fetch(tls_url(web))
@@ -107,9 +108,9 @@ async def test_the_end_of_a_body(*, fetcher, versioned, authority, folder, log, 
         else:
             assert (await failure_of(fetching, FetchFailed)).text in texts
             assert names(folder) == []
+        assert log == []
     finally:
         await end(web)
-    assert log == []
 
 
 # --- names that DNS can hold, and certificates do
