@@ -1,16 +1,16 @@
-"""Connections under what speaks HTTP, on in-memory transports."""
+"""One connection under what speaks HTTP, on an in-memory transport: pauses, rests, counts, ends."""
 
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from tests.support.fetching import ends_of
-from twisted_oob.files.endpoints import ConnectionFactory, JudgedEndpoints
+from twisted_oob.files.connections import Connection, JudgedConnections
+from twisted_oob.files.pace import Pace
 from twisted_oob.files.policy import FetchPolicy
 
 LOST = Failure(ConnectionAborted())
@@ -47,7 +47,7 @@ class Reader(Protocol):
 
 
 class Heard:
-    """What the endpoints were told of bytes; ``enough`` is answered from now on if it is set."""
+    """What was told of bytes; ``enough`` is answered from now on if it is set."""
 
     def __init__(self):
         self.counts = []
@@ -64,12 +64,12 @@ def heard():
 
 
 @pytest.fixture
-def endpoints(heard):
-    return JudgedEndpoints(None, FetchPolicy(), None, heard)
+def connections(heard):
+    return JudgedConnections(MemoryReactorClock(), FetchPolicy(), None, heard)
 
 
-def connect(endpoints, transport, protocol=Reader):
-    connection = ConnectionFactory(endpoints, Factory.forProtocol(protocol)).buildProtocol(None)
+def connect(connections, transport, protocol=Reader):
+    connection = Connection(connections, protocol(), lambda _: None)
     connection.makeConnection(transport)
     return connection
 
@@ -80,8 +80,8 @@ def transport():
 
 
 @pytest.fixture
-def connection(endpoints, transport):
-    return connect(endpoints, transport)
+def connection(connections, transport):
+    return connect(connections, transport)
 
 
 # --- pauses
@@ -132,12 +132,74 @@ def test_a_pause_before_a_bug_is_kept(connection, transport):
     assert transport.producerState == "paused"
 
 
+# --- rests
+
+
+@pytest.fixture
+def clock():
+    return MemoryReactorClock()
+
+
+@pytest.fixture
+def resting(clock, heard, transport):
+    """A connection that rests for two seconds now."""
+    pace = Pace(clock)
+    connections = JudgedConnections(clock, FetchPolicy(), None, heard, pace=pace)
+    connection = connect(connections, transport)
+    connection.dataReceived(b" " * 4096)
+    assert transport.calls == []
+    pace.chunks(40_000)
+    connection.dataReceived(b" " * 4096)
+    assert transport.calls == ["pause"]
+    return connection
+
+
+def test_a_rest_ends_by_itself(resting, transport, clock):
+    clock.advance(1.9)
+    assert transport.producerState == "paused"
+    clock.advance(0.2)
+    assert transport.producerState == "producing"
+    assert clock.getDelayedCalls() == []
+
+
+def test_nobody_above_ends_a_rest(resting, transport, clock):
+    resting.pauseProducing()
+    resting.resumeProducing()
+    assert transport.producerState == "paused"
+    clock.advance(2.1)
+    assert transport.producerState == "producing"
+
+
+def test_the_end_of_a_rest_does_not_end_a_pause(resting, transport, clock):
+    resting.pauseProducing()
+    clock.advance(2.1)
+    assert transport.producerState == "paused"
+    resting.resumeProducing()
+    assert transport.producerState == "producing"
+
+
+def test_tiny_reads_lead_to_a_rest(resting, transport, clock):
+    clock.advance(2.1)
+    for _ in range(40):
+        assert transport.producerState == "producing"
+        resting.dataReceived(b" ")
+        if clock.getDelayedCalls():
+            break
+    assert transport.producerState == "paused"
+
+
+@pytest.mark.parametrize("end", ["abort", "loseConnection", "connectionLost"])
+def test_nothing_of_a_rest_outlives_the_connection(resting, clock, end):
+    getattr(resting, end)(*[LOST] * (end == "connectionLost"))
+    assert clock.getDelayedCalls() == []
+
+
 # --- bytes
 
 
-def test_every_byte_is_counted_and_so_is_the_connection(endpoints, heard, transport):
+def test_every_byte_is_counted_and_so_is_the_connection(connections, heard, transport):
     seen = []
-    connection = connect(endpoints, transport)
+    connection = connect(connections, transport)
     connection.wrappedProtocol.dataReceived = seen.append
     connection.dataReceived(b"")
     connection.dataReceived(b"four")
@@ -156,12 +218,6 @@ def test_bytes_that_are_too_many_go_no_further(connection, heard):
     assert seen == [b"more"]
 
 
-def test_no_connection_logs_its_begin_and_end(endpoints):
-    factory = Factory.forProtocol(Reader)
-    assert not ConnectionFactory(endpoints, factory).noisy
-    assert not factory.noisy
-
-
 # --- ends
 
 
@@ -170,10 +226,10 @@ def test_whoever_closes_a_connection_aborts_it(connection, transport):
     assert transport.calls == ["abort"]
 
 
-def test_hanging_up_waits_until_every_connection_is_gone(endpoints):
+def test_hanging_up_waits_until_every_connection_is_gone(connections):
     transports = [Transport(), Transport()]
-    first, second = (connect(endpoints, transport) for transport in transports)
-    gone = [ends_of(endpoints.hang_up()), ends_of(endpoints.hang_up())]
+    first, second = (connect(connections, transport) for transport in transports)
+    gone = [ends_of(connections.hang_up()), ends_of(connections.hang_up())]
     assert all("abort" in transport.calls for transport in transports)
     first.connectionLost(LOST)
     assert gone == [[], []]
@@ -181,34 +237,35 @@ def test_hanging_up_waits_until_every_connection_is_gone(endpoints):
     assert gone == [[None], [None]]
 
 
-def test_hanging_up_without_a_connection_is_over_at_once(endpoints, connection):
+def test_hanging_up_without_a_connection_is_over_at_once(connections, connection):
     connection.connectionLost(LOST)
-    assert ends_of(endpoints.hang_up()) == [None]
+    assert ends_of(connections.hang_up()) == [None]
 
 
-def test_a_connection_can_be_made_after_hanging_up(endpoints, connection):
-    first = ends_of(endpoints.hang_up())
+def test_a_connection_can_be_made_after_hanging_up(connections, connection):
+    first = ends_of(connections.hang_up())
     connection.connectionLost(LOST)
-    again = connect(endpoints, Transport())
-    second = ends_of(endpoints.hang_up())
+    again = connect(connections, Transport())
+    second = ends_of(connections.hang_up())
     assert (first, second) == ([None], [])
     again.connectionLost(LOST)
     assert (first, second) == ([None], [None])
 
 
-def test_a_protocol_knows_that_its_connection_is_gone_before_anybody_else(endpoints, connection):
+def test_a_protocol_knows_that_its_connection_is_gone_before_anybody_else(connections, connection):
     seen = []
     connection.wrappedProtocol.connectionLost = seen.append
-    endpoints.hang_up().addCallback(seen.append)
+    connections.hang_up().addCallback(seen.append)
     connection.connectionLost(LOST)
     assert seen == [LOST, None]
 
 
-def test_a_host_that_is_resolved_and_allowed_is_a_sign_of_life(heard):
-    reactor = MemoryReactorClock()
-    judged = JudgedEndpoints(reactor, FetchPolicy(), None, heard)
-    connecting = Deferred.fromCoroutine(judged.connect("8.8.8.8", 80, Factory.forProtocol(Reader)))
-    assert heard.counts == [0]
-    assert not connecting.called
-    connecting.cancel()
-    connecting.addErrback(lambda _: None)
+def test_a_bug_in_a_protocol_does_not_keep_its_connection_open(connections, connection):
+    def bug(reason):
+        raise ZeroDivisionError
+
+    connection.wrappedProtocol.connectionLost = bug
+    gone = ends_of(connections.hang_up())
+    with pytest.raises(ZeroDivisionError):
+        connection.connectionLost(LOST)
+    assert gone == [None]
