@@ -263,6 +263,32 @@ async def test_a_fetch_logs_nothing_by_itself(fetcher, web):
     assert events == []
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 103 Hints\r\nLink: </x>\r\n\r\n" * 5_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"no colon\r\n" * 1_000 + b"\r\n",
+        b"\0" * 100_000,
+        chunked(*[b"x"] * 5_000, end=b"nonsense\r\n"),
+        then_close(answer(b"short", length=6)),
+    ],
+    ids=["interim", "long line", "no header", "no HTTP", "no chunk", "short"],
+)
+@step
+async def test_a_fetch_that_fails_logs_nothing_by_itself(fetcher, web, reply):
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    web.answers = [redirect("/x"), reply]
+    try:
+        error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert events == []
+    # What an application would log of it.
+    assert len(error.text) + len(error.detail) < 500
+
+
 @step
 async def test_no_connection_and_no_call_is_left(fetcher, web, net):
     before = set(net.getDelayedCalls())

@@ -389,6 +389,18 @@ async def test_a_certificate_of_an_unknown_authority(net, authority, file, putti
     await end(web)
 
 
+@pytest.mark.parametrize("host", ["a_b.test", "ab--c.test", "files.test."])
+@step
+async def test_a_certificate_may_name_whatever_dns_can_have(net, authority, file, putting, host):
+    net.hosts[host] = ["127.0.0.1"]
+    web = PutServer(net, tls=server_options(authority.issue("x", names=[host.rstrip(".")])))
+    web.answers = [CREATED]
+    url = slot_url(web, tls=True, host=host)
+    await putting(url, file(b"over TLS"), ca_file=authority.file)
+    assert web.connections[0].body == b"over TLS"
+    await end(web)
+
+
 @pytest.mark.parametrize("status", ["201 Created", "500 Oops"])
 @step
 async def test_when_it_is_over_no_connection_is_left(web, file, putting, timed, status):

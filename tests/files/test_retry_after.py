@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ LATER = b"Sun, 06 Nov 1994 08:50:07 GMT"
         (b"30", 30),
         (b"007", 7),
         (b"999999999999", 999_999_999_999),
+        (b"9" * 10_000, math.inf),
         (LATER, 30),
         (b"Sunday, 06-Nov-94 08:50:07 GMT", 30),
         (b"Sun Nov  6 08:50:07 1994", 30),
@@ -43,8 +46,6 @@ def test_what_is_valid(value, seconds):
         b"1e3",
         b"0x10",
         b"1, 2",
-        b"1" * 13,
-        b"9" * 10_000,
         "\u0663".encode(),
         b"soon",
         b"06 Nov 1994",

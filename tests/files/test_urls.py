@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.fetching import told_by
 from twisted_oob.errors import Forbidden
-from twisted_oob.files.urls import Target, percent_encoded, quoted, read_url
+from twisted_oob.files.urls import Target, path_of, percent_encoded, quoted, read_url
 
 MAPPED = str(IPv6Address("::ffff:1.2.3.4"))  # Pythons differ in how they write it
 
@@ -327,3 +327,18 @@ def test_each_part_of_a_target_is_named():
 def test_the_repr_has_neither_credentials_nor_query():
     shown = repr(read_url("https://juliet:capulet@a.example:444/dir/file?sig=secret#key"))
     assert shown == "Target('https://a.example:444/dir/file')"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://a.example/dir//a;b?c#d", "/dir//a;b"),
+        ("https://[V1.x]/a", "/a"),
+        ("https://[::1/a", "/a"),
+        ("https://a.example:port", ""),
+        ("ftp:ü \ud800", "%C3%BC%20%ED%A0%80"),
+        ("", ""),
+    ],
+)
+def test_any_url_has_a_path(url, path):
+    assert path_of(url) == path

@@ -11,9 +11,9 @@ states:
 state        waits for                               stall limit  leads to
 ===========  ======================================  ===========  ===========================
 resolving    the resolver, in a thread               runs         connecting
-connecting   TCP, and TLS for https                  runs         asking
-asking       the head of the answer                  runs         redirecting, waiting or
-                                                                  reading
+connecting   TCP                                     runs         asking
+asking       the TLS handshake for https, then the   runs         redirecting, waiting or
+             head of the answer                                   reading
 redirecting  the old connection to be gone           runs         resolving, for the next hop
 waiting      the old connection to be gone, then     stopped      resolving, for the same hop
              the time that a busy server asks for

@@ -26,6 +26,8 @@ from twisted_oob.files.response_head import ResponseHead
 EARLY: Final = "the file ended early"
 # Bytes of a chunk that costs more than it brings.
 _SMALL: Final = 512
+# Bytes of a chunk that somebody may really send. Who says more has lost count.
+_LARGEST: Final = 1 << 63
 # Bytes of the line with a chunk's size, and of the line end before it.
 _CHUNK_LINE: Final = 1024
 # Bytes of all trailer fields.
@@ -34,7 +36,7 @@ _TRAILERS: Final = 64 * 1024
 # RFC 9112 sections 7.1 and 7.1.1: the size, and extensions, which nobody has a use for. "BWS" is
 # white space that must be taken (RFC 9110 section 5.6.3). A bare LF is malformed. No part of the
 # pattern begins as the one before it goes on, so that it takes linear time.
-_SIZE: Final = rb"([0-9A-Fa-f]+)[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?"
+_SIZE: Final = rb"([0-9A-Fa-f]{1,100})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?"
 _FIRST: Final = re.compile(_SIZE + rb"\r\n")
 # One match for the end of a chunk and the size of the next. Tiny chunks cost little more than it.
 _NEXT: Final = re.compile(rb"\r\n" + _SIZE + rb"\r\n")
@@ -179,6 +181,8 @@ class _Chunks(Framing):
                 return position
             if missing < _SMALL:
                 self.pieces += 1
+            elif missing > _LARGEST:
+                raise malformed("no chunk is as large as this one says")
             if line is _FIRST:
                 line = self._line = _NEXT
                 self._begun = _NEXT_BEGUN

@@ -58,9 +58,8 @@ class HeaderLines:
         found = self._buffer.find(b"\n", self._searched)
         end = len(self._buffer) if found < 0 else found
         size = end - self._start
-        # Which limit is met first does not depend on the pieces. The one byte more may be the CR.
-        if size > min(self._room, LINE + 1):
-            raise self._too_long(whole=self._room <= LINE)
+        if size > LINE or size > self._room:
+            self._check(size)
         if found < 0:
             self._searched = end
             return None
@@ -70,7 +69,7 @@ class HeaderLines:
         if line.endswith(b"\r"):
             line = line[:-1]
         if len(line) > LINE:
-            raise self._too_long(whole=False)
+            raise self._too_long(LINE, "in a line")
         # RFC 9110 section 5.5, RFC 9112 section 2.2: invalid, and dangerous.
         if b"\r" in line or b"\0" in line:
             raise malformed(f"a CR or NUL in a line {self._where}")
@@ -81,8 +80,18 @@ class HeaderLines:
         """What came after the last line that was taken."""
         return bytes(self._buffer[self._start :])
 
-    def _too_long(self, *, whole: bool) -> FetchFailed:
-        what = f"{self._limit} bytes" if whole else f"{LINE} bytes in a line"
+    def _check(self, size: int) -> None:
+        """Check a long line, whole or not. It may have a CR that is not its content.
+
+        Which limit is met first does not depend on the pieces.
+        """
+        if size > self._room and self._room <= LINE:
+            raise self._too_long(self._limit, "in all")
+        if size > LINE + 1:
+            raise self._too_long(LINE, "in a line")
+
+    def _too_long(self, limit: int, what: str) -> FetchFailed:
         return FetchFailed(
-            "the server's headers are too long", detail=f"more than {what} {self._where}"
+            "the server's headers are too long",
+            detail=f"more than {limit} bytes {what} {self._where}",
         )

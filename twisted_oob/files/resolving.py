@@ -69,6 +69,9 @@ def resolve(reactor: Any, host: str, port: int) -> Deferred[_Addresses]:
         return succeed([ip_address(host)])
     resolver = getattr(reactor, "nameResolver", None)
     if resolver is not None and type(resolver).__name__ != _TWISTEDS:
+        # Twisted's own resolver, which may be below the installed one, would not say it.
+        if (used_up := _used_up()) is not None:
+            return fail(used_up)
         receiver = _Receiver(host)
         resolver.resolveHostName(receiver, host, portNumber=port)
         return receiver.complete

@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_tz
 from typing import Final
 
-# More digits are a time that nobody waits for. Python refuses to read thousands of them.
-_SECONDS: Final = re.compile(rb"[0-9]{1,12}")
+_SECONDS: Final = re.compile(rb"[0-9]+")
 _LONGEST_DATE: Final = 40  # bytes; RFC 850 has the longest form, with up to 33
 
 
@@ -22,7 +21,8 @@ def retry_after(value: bytes | None, *, date: bytes | None, now: float) -> float
         now: Seconds since the epoch, for a server that does not tell its time.
 
     Returns:
-        Seconds to wait from now on, never less than 0; None if the value is missing or not valid.
+        Seconds to wait from now on, never less than 0, and infinite if there are hundreds of
+        digits; None if the value is missing or not valid.
     """
     if value is None:
         return None

@@ -44,7 +44,7 @@ def missing_roots(ca_file: str | Path | None) -> str | None:
     named = [f"{name}={os.environ[name]}" for name in _VARIABLES if name in os.environ]
     where = f" at {' and '.join(named)}" if named else ""
     return (
-        f"this machine has no CA roots{where}, so {whom} can be trusted: "
+        f"this machine has no CA roots{where}, so {whom} can be verified: "
         f"install ca-certificates, or let {_FILE} name a file of roots"
     )
 

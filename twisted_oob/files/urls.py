@@ -129,6 +129,11 @@ def read_reference(raw: bytes) -> Reference:
     return Reference(scheme, authority, rest, query if question else None)
 
 
+def path_of(url: str) -> str:
+    """Give the path of a URL that nobody has judged, without an error, for a name to show."""
+    return percent_encoded(read_reference(url.encode("utf-8", "surrogatepass")).path)
+
+
 def judge(reference: Reference) -> Target:
     """Judge the parts of an absolute URL. A path and query of any bytes are percent-encoded.
 
