@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from twisted_oob._checks import (
     check_clock,
+    check_field_value,
     check_flag,
     check_not_empty,
     check_port,
@@ -29,6 +30,25 @@ def test_what_is_no_text_is_a_type_error_that_does_not_show_it(value):
 def test_an_empty_text_is_a_value_error():
     with pytest.raises(ValueError, match=r"^secret must not be empty$"):
         check_not_empty("secret", "")
+
+
+@pytest.mark.parametrize("value", ["x", "!", "bot/1.0 (a; b) ~"])
+def test_the_value_of_a_field_is_given_back(value):
+    assert check_field_value("name", value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", " a", "a ", "a\nb", "a\n", "a\tb", "\xe4", "a\x7f", "a\0"]
+)
+def test_what_no_field_holds_is_a_value_error(value):
+    with pytest.raises(ValueError, match=r"^name must be printable ASCII in one line, ") as raised:
+        check_field_value("name", value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_value_of_a_field_that_is_no_text_is_a_type_error():
+    with pytest.raises(TypeError, match=r"^name must be a str, not bytes$"):
+        check_field_value("name", b"a")
 
 
 @pytest.mark.parametrize("value", [True, False, 1, 0])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from twisted_oob.errors import WrongType
 
 HIGHEST_PORT: Final = 65535
 """The last TCP port."""
+
+_FIELD_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 def wrong_type(name: str, wanted: str, given: object) -> WrongType:
@@ -32,6 +35,22 @@ def check_not_empty(name: str, value: object) -> str:
         raise wrong_type(name, "a str", value)
     if not value:
         raise ValueError(f"{name} must not be empty")
+    return value
+
+
+def check_field_value(name: str, value: object) -> str:
+    """Check the value of an HTTP field: printable ASCII (RFC 9110 section 5.5).
+
+    Raises:
+        WrongType: It is no str.
+        ValueError: It is empty, has other characters, or spaces around it, which no server sees.
+    """
+    if not isinstance(value, str):
+        raise wrong_type(name, "a str", value)
+    if _FIELD_VALUE.fullmatch(value) is None:
+        raise ValueError(
+            f"{name} must be printable ASCII in one line, without spaces around it, not {value!r}"
+        )
     return value
 
 

@@ -47,9 +47,12 @@ def test_defaults(tmp_path, monkeypatch):
         "secret-file": tmp_path / "oob-responder.secret",
         "allow-from": ["*"],
         "allow-network": [],
+        "deny-network": [],
         "max-size": 1_000_000_000,
         "timeout": 600.0,
         "stall-timeout": 30.0,
+        "min-rate": 1000,
+        "user-agent": FetchPolicy().user_agent,
         "concurrency": 8,
         "grace": 0.0,
         "serve-listen": "tcp:0:interface=127.0.0.1",
@@ -64,11 +67,8 @@ def test_defaults(tmp_path, monkeypatch):
 
 def test_the_limits_are_the_policys():
     options, policy = parsed(), FetchPolicy()
-    assert [options["max-size"], options["timeout"], options["stall-timeout"]] == [
-        policy.max_size,
-        policy.timeout,
-        policy.stall_timeout,
-    ]
+    for name in ("max-size", "timeout", "stall-timeout", "min-rate", "user-agent"):
+        assert options[name] == getattr(policy, name.replace("-", "_"))
 
 
 def test_defaults_of_an_account(tmp_path):
@@ -120,7 +120,7 @@ def test_only_a_repeatable_option_may_be_given_twice(option, tmp_path, monkeypat
 
 @pytest.mark.parametrize("option", sorted(VALUED))
 def test_a_bad_value_is_named_with_its_option_and_reason(option):
-    for wrong in ("", "x" * 300 + "@"):
+    for wrong in ("", "x" * 300 + ("\n" if option == "user-agent" else "@")):
         line = error_of(f"--{option}", wrong)
         assert line.startswith(f"twistd oob-responder: --{option} {wrong!r} is not valid: ")
 
@@ -216,6 +216,8 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "max-size": "1G",
         "timeout": "600",
         "stall-timeout": "30",
+        "min-rate": "1000",
+        "user-agent": "this program's name, version and page",
         "concurrency": "8",
         "grace": "30; 0 on the embedded router",
         "ca-file": "the platform's; for https, beside the platform's",
@@ -237,7 +239,17 @@ def test_the_help_tells_each_options_default(monkeypatch):
 
 @pytest.mark.parametrize(
     "option",
-    ["download-dir", "listen", "domain", "secret-file", "max-size", "timeout", "grace", "via"],
+    [
+        "download-dir",
+        "listen",
+        "domain",
+        "secret-file",
+        "max-size",
+        "timeout",
+        "min-rate",
+        "grace",
+        "via",
+    ],
 )
 def test_a_default_is_what_it_would_be_if_it_were_given(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

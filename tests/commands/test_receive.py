@@ -13,6 +13,7 @@ from tests.support.hostile_http import HostileServer, answer
 from tests.support.network import Sender
 from tests.support.processes import free_port
 from tests.support.waiting import in_time
+from twisted_oob import FetchPolicy
 from twisted_oob.commands import reception, start
 
 pytest_plugins = ["tests.support.commands"]
@@ -42,6 +43,7 @@ def test_the_defaults(terms, tmp_path):
     assert given.folder == tmp_path
     assert (given.senders, given.yes, given.count, given.networks) == ((), False, None, ())
     assert (given.max_size, given.timeout) == (10_000_000_000, 900.0)
+    assert (given.denied, given.min_rate, given.user_agent) == ((), 1000, FetchPolicy().user_agent)
     assert not given.asks
 
 
@@ -49,11 +51,15 @@ def test_the_values_of_options(terms, tmp_path):
     given, _ = terms(
         *("--from", "a@b.c", "--from", "d.e", "--count", "2", "--max-size", "2Ki"),
         *("--allow-network", "10.0.0.0/8", "--timeout", "7", "--download-dir", "new", "--yes"),
+        *("--deny-network", "10.1.0.0/16", "--deny-network", "fd00::/8"),
+        *("--min-rate", "0", "--user-agent", "somebody"),
     )
     assert given.folder == tmp_path / "new"
     assert (given.senders, given.yes, given.count) == (("a@b.c", "d.e"), True, 2)
     assert (given.max_size, given.timeout) == (2048, 7.0)
     assert [str(network) for network in given.networks] == ["10.0.0.0/8"]
+    assert [str(network) for network in given.denied] == ["10.1.0.0/16", "fd00::/8"]
+    assert (given.min_rate, given.user_agent) == (0, "somebody")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,9 @@ def test_without_a_terminal_it_says_that_nothing_is_taken(terms):
         (["--max-size", "big"], "--max-size 'big' is not valid: expected a size above 0"),
         (["--timeout", "never"], "--timeout 'never' is not valid: expected a number of seconds"),
         (["--allow-network", "home"], "--allow-network 'home' is not valid: expected a network"),
+        (["--deny-network", "10"], "--deny-network '10' is not valid: expected a network"),
+        (["--min-rate", "-1"], "--min-rate '-1' is not valid: expected bytes a second"),
+        (["--user-agent", "a\nb"], "--user-agent 'a\\nb' is not valid: expected printable ASCII"),
         (["--download-dir", "/dev/null"], "--download-dir '/dev/null' is not valid: not a"),
         (["--component", "a.b", "--secret-file", "none"], "--secret-file"),
         (["word"], "word"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_network
 
 import pytest
 import pytest_twisted
@@ -233,6 +234,25 @@ async def test_a_component_of_a_server(receptions, network):
     assert await in_time(sender.send_url("me.localhost", receptions.web.url())) is None
     assert await in_time(receptions.ended) == 0
     assert receptions.left() == ["file.bin", "landed", "new"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_denied_is_refused_in_the_place_of_the_router_too(receptions):
+    sender = await receptions.start(yes=True, denied=(ip_network("127.0.0.1"),))
+    refused = await in_time(sender.send_url(DOMAIN, receptions.web.url()))
+    assert (refused, refused.error.text) == ("reject", "this address is not allowed")
+    [event] = receptions.events()
+    assert event["text"] == "this address is not allowed: 127.0.0.1 is in a denied network"
+    assert receptions.web.connections == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_web_servers_are_told_who_fetches(receptions):
+    sender = await receptions.start(yes=True, user_agent="somebody/1.0")
+    receptions.web.answers = [answer(BODY)]
+    assert await in_time(sender.send_url(DOMAIN, receptions.web.url())) is None
+    [connection] = receptions.web.connections
+    assert b"\r\nUser-Agent: somebody/1.0\r\n" in connection.request
 
 
 @pytest_twisted.ensureDeferred

@@ -76,6 +76,26 @@ async def _(services):
     assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) is None
 
 
+@effect_of("deny-network")
+async def _(services):
+    _, sender = await services.start(allow_network="127.0.0.0/8", deny_network="127.0.0.1/32")
+    told = await services.soon(sender.oob.send_url(DOMAIN, services.web.url()))
+    assert (told, told.error.text) == ("reject", "this address is not allowed")
+    assert services.web.connections == []
+    _, sender = await services.start(deny_network="127.0.0.2/32")
+    services.web.answers.append(answer(b"file"))
+    assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) is None
+
+
+@effect_of("user-agent")
+async def _(services):
+    _, sender = await services.start(user_agent="bot/1.0 (+https://b.example)")
+    services.web.answers.append(answer(b"file"))
+    assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) is None
+    [connection] = services.web.connections
+    assert b"\r\nUser-Agent: bot/1.0 (+https://b.example)\r\n" in connection.request
+
+
 @effect_of("max-size")
 async def _(services):
     _, sender = await services.start(max_size="3")
@@ -84,22 +104,25 @@ async def _(services):
     assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) == "reject"
 
 
+def drips(connection):
+    """Answer with a byte every 50 ms, which never stalls."""
+    from twisted.internet import reactor
+
+    connection.write(answer(length=10**6))
+
+    def more():
+        if not connection.lost.called:
+            connection.write(b".")
+            reactor.callLater(0.05, more)
+
+    more()
+
+
 @effect_of("timeout")
 async def _(services):
-    _, sender = await services.start(timeout="0.3")
-
-    def drip(connection):
-        connection.write(answer(length=10**6))
-
-        def more():
-            if not connection.lost.called:
-                connection.write(b".")
-                services.reactor.callLater(0.05, more)
-
-        more()
-
-    services.web.answers.append(drip)
-    # It never stalls, so nothing else would end it.
+    _, sender = await services.start(timeout="0.3", min_rate="0")
+    services.web.answers.append(drips)
+    # Nothing else would end it.
     assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) == "not-found"
 
 
@@ -107,6 +130,13 @@ async def _(services):
 async def _(services):
     _, sender = await services.start(stall_timeout="0.3")
     services.web.answers.append(answer(b"half", length=8))
+    assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) == "not-found"
+
+
+@effect_of("min-rate")
+async def _(services):
+    _, sender = await services.start(stall_timeout="0.3", min_rate="1K")
+    services.web.answers.append(drips)
     assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) == "not-found"
 
 

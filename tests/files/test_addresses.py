@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
 
 # Written out once more, as a table that is only compared with itself finds no wrong row.
 SPECIAL_4 = [
@@ -102,3 +102,19 @@ def test_an_address_in_its_own_right(address):
 def test_isatap(prefix, identifier, found):
     address = IPv6Address(int(IPv6Address(prefix)) | identifier)
     assert isatap(address) == ((IPv4Address("1.2.3.4"),) if found else ())
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden"),
+    [
+        ("8.8.8.8", []),
+        ("2a00:1450::1", []),
+        ("::1", []),
+        ("::ffff:8.8.8.8", ["8.8.8.8"]),
+        ("64:ff9b::8.8.8.8", ["8.8.8.8"]),
+        ("2001:0:808:808::f7f7:fbfb", ["8.8.8.8", "8.8.4.4"]),
+        ("2a00:1450::5efe:8.8.8.8", ["8.8.8.8"]),
+    ],
+)
+def test_a_packet_may_come_to_the_address_and_to_what_is_hidden_in_it(address, hidden):
+    assert leads_to(ip_address(address)) == tuple(map(ip_address, (address, *hidden)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import ipaddress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import twisted_oob
 from tests.support.fetching import told_by
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
@@ -27,7 +29,9 @@ def test_defaults():
     assert policy.allow_networks == ()
     assert policy.max_redirects == 5
     assert policy.timeout == 600.0
+    assert policy.deny_networks == ()
     assert policy.stall_timeout == 30.0
+    assert policy.min_rate == 1000
     assert policy.ca_file is None
 
 
@@ -48,6 +52,21 @@ def test_defaults():
         ("timeout", "5"),
         ("stall_timeout", 0),
         ("stall_timeout", None),
+        ("min_rate", -1),
+        ("min_rate", 0.5),
+        ("min_rate", False),
+        ("min_rate", None),
+        ("user_agent", ""),
+        ("user_agent", " "),
+        ("user_agent", " bot/1.0"),
+        ("user_agent", "bot/1.0 "),
+        ("user_agent", "bot/1.0\r\nHost: b.example"),
+        ("user_agent", "bot/1.0\n"),
+        ("user_agent", "bot\t1.0"),
+        ("user_agent", "b\xf6t"),
+        ("user_agent", "bot\x7f"),
+        ("user_agent", b"bot"),
+        ("user_agent", None),
         ("ca_file", 5),
         ("ca_file", b"ca.pem"),
         ("ca_file", ["ca.pem"]),
@@ -55,6 +74,11 @@ def test_defaults():
         ("allow_networks", ("127.0.0.0/8",)),
         ("allow_networks", [ipaddress.ip_network("127.0.0.0/8")]),
         ("allow_networks", ipaddress.ip_network("127.0.0.0/8")),
+        ("deny_networks", "127.0.0.0/8"),
+        ("deny_networks", ("127.0.0.0/8",)),
+        ("deny_networks", [ipaddress.ip_network("127.0.0.0/8")]),
+        ("deny_networks", (ipaddress.ip_address("127.0.0.1"),)),
+        ("deny_networks", None),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_denied(name, value):
@@ -76,6 +100,11 @@ def test_a_policy_that_cannot_be_meant_is_denied(name, value):
         ("ca_file", 5, True),
         ("allow_networks", "10.0.0.0/8", True),
         ("allow_networks", [5], True),
+        ("deny_networks", "10.0.0.0/8", True),
+        ("min_rate", -1, False),
+        ("min_rate", "1K", True),
+        ("user_agent", "b\xf6t", False),
+        ("user_agent", b"bot", True),
     ],
 )
 def test_a_value_of_the_wrong_type_is_a_type_error_that_names_it(name, value, wrong_type):
@@ -95,12 +124,24 @@ def test_a_value_of_the_wrong_type_is_a_type_error_that_names_it(name, value, wr
         ("stall_timeout", 1e9),
         ("ca_file", "ca.pem"),
         ("ca_file", Path("ca.pem")),
+        ("min_rate", 0),
+        ("min_rate", 10**9),
+        ("user_agent", "x"),
+        ("user_agent", 'bot/1.0 (+https://b.example; a "b") ~'),
+        ("deny_networks", (ipaddress.ip_network("8.8.8.8"), ipaddress.ip_network("::/0"))),
         ("allow_networks", ()),
         ("allow_networks", (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::/0"))),
     ],
 )
 def test_the_least_that_can_be_meant(name, value):
     assert getattr(FetchPolicy(**{name: value}), name) == value
+
+
+def test_the_user_agent_names_the_version_and_the_page_of_the_project():
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).resolve().parents[2] / "setup.cfg")
+    page = config["metadata"]["url"]
+    assert FetchPolicy().user_agent == f"twisted_oob/{twisted_oob.__version__} (+{page})"
 
 
 def test_a_policy_never_changes():

@@ -14,13 +14,21 @@ from twisted_oob.files.policy import FetchPolicy
 POLICY = FetchPolicy()
 
 
-def allowing(*networks):
-    return FetchPolicy(allow_networks=tuple(map(ipaddress.ip_network, networks)))
+def networks(*texts):
+    return tuple(map(ipaddress.ip_network, texts))
 
 
-def is_allowed(address, policy=POLICY):
+def allowing(*texts):
+    return FetchPolicy(allow_networks=networks(*texts))
+
+
+def denying(*texts, allow=()):
+    return FetchPolicy(deny_networks=networks(*texts), allow_networks=networks(*allow))
+
+
+def is_allowed(address, policy=POLICY, **options):
     try:
-        policy.check_address(address)
+        policy.check_address(str(address), **options)
     except Forbidden:
         return False
     return True
@@ -200,11 +208,126 @@ def test_nothing_python_knows_as_private_is_allowed(address):
         assert hidden or not is_allowed(str(address))
 
 
-def test_every_forbidden_address_is_told_in_the_same_words():
-    texts = set()
-    for address in ["127.0.0.1", "::1", "169.254.169.254", "nonsense"]:
-        with pytest.raises(Forbidden) as caught:
-            POLICY.check_address(address)
-        texts.add(caught.value.text)
-        assert address in caught.value.detail
-    assert texts == {"this address is not allowed"}
+# --- this machine's own
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_an_own_address_is_forbidden_though_it_is_public(address):
+    assert not is_allowed(address, own=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "allowed"),
+    [
+        ("8.8.8.8/32", "8.8.8.8", True),
+        ("8.8.8.0/24", "8.8.8.8", True),
+        ("8.8.8.9/32", "8.8.8.8", False),
+        ("10.0.0.0/8", "8.8.8.8", False),
+        ("127.0.0.0/8", "127.0.0.1", True),
+        ("::1/128", "::1", True),
+        ("2a00:1450::/32", "2a00:1450::1", True),
+        ("2a00:1450::/32", "2a00:1451::1", False),
+        ("8.8.8.8/32", "2a00:1450::1", False),
+        ("8.8.8.8/32", "::ffff:8.8.8.8", True),
+        ("8.8.8.8/32", "2002:808:808::1", True),
+        ("8.8.8.8/32", "::ffff:8.8.4.4", False),
+        ("::/0", "::ffff:8.8.8.8", True),
+        ("::/0", "8.8.8.8", False),
+        # An ISATAP address is one in its own right, and nobody has named it here.
+        ("8.8.8.8/32", "2a00:1450::5efe:8.8.8.8", False),
+        ("2a00:1450::/32", "2a00:1450::5efe:8.8.8.8", True),
+    ],
+)
+def test_only_an_allowed_network_lets_an_own_address_in(network, address, allowed):
+    assert is_allowed(address, allowing(network), own=True) is allowed
+
+
+# --- denied networks
+
+ANY = ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "allowed"),
+    [
+        ("8.8.8.0/24", "8.8.8.8", False),
+        ("8.8.8.0/24", "8.8.4.4", True),
+        ("8.8.8.8/32", "8.8.8.8", False),
+        ("0.0.0.0/0", "8.8.8.8", False),
+        ("0.0.0.0/0", "2a00:1450::1", True),
+        ("2a00:1450::/32", "2a00:1450::1", False),
+        ("2a00:1450::/32", "2a00:1451::1", True),
+        ("2a00:1450::1/128", "2a00:1450::1%eth0", False),
+        # As it is written, whatever is hidden in it.
+        ("2002::/16", "2002:808:808::1", False),
+        ("64:ff9b::/96", "64:ff9b::8.8.8.8", False),
+        ("64:ff9b::/96", "8.8.8.8", True),
+        ("::/0", "::ffff:8.8.8.8", False),
+        ("::/0", "8.8.8.8", True),
+        # An IPv4 network in another spelling.
+        ("::ffff:8.8.8.0/120", "::ffff:8.8.8.8", False),
+        ("::ffff:8.8.8.0/120", "8.8.8.8", False),
+        ("::ffff:8.8.8.0/120", "64:ff9b::8.8.8.8", False),
+        ("::ffff:8.8.8.0/120", "8.8.4.4", True),
+        ("::ffff:0:0/96", "8.8.8.8", False),
+    ],
+)
+def test_denied_networks(network, address, allowed):
+    assert is_allowed(address, denying(network)) is allowed
+    assert is_allowed(address, denying(network, allow=ANY)) is allowed
+    assert is_allowed(address, denying(network, allow=ANY), own=True) is allowed
+
+
+def test_each_of_several_denied_networks_counts():
+    policy = denying("8.8.8.0/24", "2a00:1450::/32", "1.1.1.1/32")
+    assert not any(is_allowed(one, policy) for one in ("8.8.8.8", "2a00:1450::1", "1.1.1.1"))
+    assert is_allowed("8.8.4.4", policy)
+
+
+def test_a_part_of_an_allowed_network_can_be_denied():
+    policy = denying("10.1.0.0/16", "10.0.0.1/32", allow=("10.0.0.0/8",))
+    assert is_allowed("10.0.0.2", policy)
+    assert not is_allowed("10.0.0.1", policy)
+    assert not is_allowed("10.1.2.3", policy)
+
+
+@pytest.mark.parametrize("hide", HIDINGS.values(), ids=HIDINGS)
+def test_a_denied_ipv4_network_counts_hidden_too(hide):
+    public, other = (hide(ipaddress.ip_address(one)) for one in ("8.8.4.4", "9.9.9.9"))
+    for allow in ((), ("8.8.4.0/24",), (f"{public}/128",), ANY):
+        assert not is_allowed(public, denying("8.8.4.4/32", allow=allow))
+        assert not is_allowed(public, denying("8.8.4.4/32", allow=allow), own=True)
+    assert is_allowed(other, denying("8.8.4.4/32"))
+
+
+@given(st.ip_addresses(), st.data())
+def test_no_address_of_a_denied_network_is_allowed(address, data):
+    prefix = data.draw(st.integers(0, address.max_prefixlen))
+    denied = str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+    for own in (False, True):
+        assert not is_allowed(address, denying(denied, allow=(*ANY, denied)), own=own)
+
+
+# --- what is told
+
+
+@pytest.mark.parametrize(
+    ("address", "own", "rule"),
+    [
+        ("127.0.0.1", False, "is neither global unicast nor in an allowed network; --allow-"),
+        ("::1", False, "is neither global unicast nor in an allowed network; --allow-"),
+        ("169.254.169.254", False, "is neither global unicast nor in an allowed network; --allow-"),
+        ("8.8.8.8", True, "is this machine's own address; --allow-network (allow_networks) lets"),
+        ("127.0.0.1", True, "is this machine's own address; --allow-network (allow_networks) lets"),
+        ("2a00:1450::1", True, "is this machine's own address; --allow-network (allow_networks)"),
+        ("1.1.1.1", False, "is in a denied network"),
+        ("1.1.1.1", True, "is in a denied network"),
+        ("::ffff:1.1.1.1", False, "is in a denied network"),
+        ("nonsense", False, "is not an IP address"),
+    ],
+)
+def test_the_log_says_which_rule_it_was_and_the_peer_does_not_hear_it(address, own, rule):
+    with pytest.raises(Forbidden) as caught:
+        denying("1.1.1.1/32").check_address(address, own=own)
+    assert caught.value.text == "this address is not allowed"
+    assert caught.value.detail.startswith(f"{address} {rule}")

@@ -18,6 +18,7 @@ VALUED = {
     "ca-file": ("file", "file", ()),
     "component": ("x.y", "x.y", _COMPONENT[2:]),
     "concurrency": ("3", 3, ()),
+    "deny-network": ("10.0.0.0/8", ip_network("10.0.0.0/8"), ()),
     "domain": ("x.y", "x.y", ()),
     "download-dir": ("folder", "folder", ()),
     "grace": ("2.5", 2.5, ()),
@@ -30,6 +31,7 @@ VALUED = {
     ),
     "listen": ("tcp:0", "tcp:0", ()),
     "max-size": ("1Ki", 1024, ()),
+    "min-rate": ("2K", 2000, ()),
     "password-file": ("file", "file", ("--jid", "a@b.c")),
     "port": ("77", 77, _COMPONENT),
     "public-url": ("https://x.y/f", "https://x.y/f", ("--serve", "served")),
@@ -38,6 +40,7 @@ VALUED = {
     "serve-listen": ("tcp:7", "tcp:7", ("--serve", "served")),
     "stall-timeout": ("7", 7.0, ()),
     "timeout": ("1.5", 1.5, ()),
+    "user-agent": ("bot/1.0 (+https://x.y)", "bot/1.0 (+https://x.y)", ()),
     "via": ("share", "share", ("--serve", "served")),
 }
 """For each option that takes a value: one, what it is parsed to, and the options it needs.
@@ -46,7 +49,7 @@ A relative path becomes absolute. ``file`` and the folder ``served`` are there: 
 """
 
 
-REPEATABLE = {"allow-from", "allow-network", "join"}
+REPEATABLE = {"allow-from", "allow-network", "deny-network", "join"}
 """The options that add up."""
 
 

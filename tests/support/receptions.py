@@ -28,7 +28,10 @@ USUAL = {
     "count": None,
     "max_size": 1_000_000,
     "networks": (),
+    "denied": (),
     "timeout": 20.0,
+    "min_rate": 0,
+    "user_agent": "tests",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -150,6 +151,7 @@ async def test_a_wrong_argument_fails_at_once(uploads, path, arguments, error, t
     ("options", "error"),
     [
         ({"allow_networks": ["127.0.0.0/8"]}, TypeError),
+        ({"deny_networks": "127.0.0.0/8"}, TypeError),
         ({"timeout": -1}, ValueError),
         ({"stall_timeout": "5"}, TypeError),
         ({"allow_http": "no"}, TypeError),
@@ -364,6 +366,14 @@ async def test_networks_can_be_allowed_later(uploads, path):
     one.handler.allow_networks = uploads().handler.allow_networks
     one.web.answers = [CREATED]
     assert await one.handler.upload(path) == one.url
+
+
+@step
+async def test_a_denied_network_stays_denied(uploads, path):
+    one = uploads(deny_networks=(ip_network("127.0.0.1/32"),))
+    error = await failure_of(one.handler.upload(path), UploadFailed)
+    assert "127.0.0.1 is in a denied network" in error.text
+    assert one.web.connections == []
 
 
 # Cancelling.

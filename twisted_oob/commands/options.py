@@ -39,8 +39,10 @@ from twisted_oob.commands.values import (
     parse_host,
     parse_network,
     parse_port,
+    parse_rate,
     parse_seconds,
     parse_size,
+    parse_user_agent,
 )
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
@@ -76,6 +78,7 @@ DEFAULTS: Final = {
     "max_size": format_size(_POLICY.max_size),
     "timeout": f"{_POLICY.timeout:g}",
     "stall_timeout": f"{_POLICY.stall_timeout:g}",
+    "min_rate": str(_POLICY.min_rate),
     "concurrency": str(CONCURRENCY),
     "waiting": str(WAITING_PER_TRANSFER),
     "grace": f"{_GRACE[ACCOUNT]:g}",
@@ -119,9 +122,12 @@ class Options(ChatOptions):
             self[name] = None
         self["allow-from"] = []
         self["allow-network"] = []
+        self["deny-network"] = []
         self["max-size"] = _POLICY.max_size
         self["timeout"] = _POLICY.timeout
         self["stall-timeout"] = _POLICY.stall_timeout
+        self["min-rate"] = _POLICY.min_rate
+        self["user-agent"] = _POLICY.user_agent
         self["concurrency"] = CONCURRENCY
         for name, text in self.docs.items():
             # The lines of a docstring are indented; Twisted would print the spaces.
@@ -185,9 +191,14 @@ class Options(ChatOptions):
         self.set_value("allow-from", value, parse_allowed, repeatable=True)
 
     def opt_allow_network(self, value: str) -> None:
-        """Network (CIDR) that files may be fetched from, besides public addresses
+        """Network (CIDR) that files may be fetched from, besides public addresses of other machines
         (repeatable)."""
         self.set_value("allow-network", value, parse_network, repeatable=True)
+
+    def opt_deny_network(self, value: str) -> None:
+        """Network (CIDR) that files are never fetched from, whatever else allows it
+        (repeatable)."""
+        self.set_value("deny-network", value, parse_network, repeatable=True)
 
     def opt_max_size(self, value: str) -> None:
         """Largest size of a file in bytes; K, M, G are powers of 1000, Ki, Mi, Gi of 1024.
@@ -201,6 +212,16 @@ class Options(ChatOptions):
     def opt_stall_timeout(self, value: str) -> None:
         """Seconds that a transfer may go without receiving a byte. [default: {stall_timeout}]"""
         self.set_value("stall-timeout", value, parse_seconds)
+
+    def opt_min_rate(self, value: str) -> None:
+        """Bytes a second that a transfer must bring, on average over --stall-timeout; 0 for no
+        limit. [default: {min_rate}]"""
+        self.set_value("min-rate", value, parse_rate)
+
+    def opt_user_agent(self, value: str) -> None:
+        """What web servers are told of who fetches: the User-Agent of HTTP.
+        [default: this program's name, version and page]"""
+        self.set_value("user-agent", value, parse_user_agent)
 
     def opt_concurrency(self, value: str) -> None:
         """Transfers that run at once; {waiting} times as many wait for their turn.

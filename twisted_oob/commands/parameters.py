@@ -26,7 +26,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # older ones take none
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Leave a path to the shell, which knows what there is."""
-        kind = {"FILE": "file", "DIR": "dir"}.get(param.human_readable_name if False else self.name)
+        kind = {"FILE": "file", "DIR": "dir"}.get(self.name)
         return [] if kind is None else [CompletionItem(incomplete, type=kind)]
 
     def convert(

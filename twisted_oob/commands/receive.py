@@ -21,12 +21,16 @@ from twisted_oob.commands.values import (
     parse_count,
     parse_directory,
     parse_network,
+    parse_rate,
     parse_seconds,
     parse_size,
+    parse_user_agent,
 )
+from twisted_oob.files.policy import FetchPolicy
 
 MAX_SIZE: Final = "10G"
 """The largest file, as one would write it: more than for strangers, as a person says yes to it."""
+_POLICY: Final = FetchPolicy()
 
 
 @click.command(cls=ConfiguredCommand)
@@ -65,13 +69,36 @@ MAX_SIZE: Final = "10G"
     type=Value(parse_network, "CIDR"),
     multiple=True,
     show_default="this machine's loopback, without --jid and --component",
-    help="Network that files may be fetched from, besides public addresses (repeatable).",
+    help="Network that files may be fetched from, besides public addresses of other machines "
+    "(repeatable).",
+)
+@click.option(
+    "--deny-network",
+    "denied",
+    type=Value(parse_network, "CIDR"),
+    multiple=True,
+    show_default="no network",
+    help="Network that files are never fetched from, whatever else allows it (repeatable).",
 )
 @click.option(
     "--timeout",
     type=Value(parse_seconds, "SECONDS"),
     default=TIMEOUT,
     help="Seconds that the transfer of a file may take.",
+)
+@click.option(
+    "--min-rate",
+    type=Value(parse_rate, "RATE"),
+    default=str(_POLICY.min_rate),
+    help="Bytes a second that a transfer must bring, on average over "
+    f"{_POLICY.stall_timeout:g} seconds; 0 for no limit.",
+)
+@click.option(
+    "--user-agent",
+    type=Value(parse_user_agent, "TEXT"),
+    default=_POLICY.user_agent,
+    show_default="this program's name, version and page",
+    help="What web servers are told of who fetches: the User-Agent of HTTP.",
 )
 @shared_options
 def receive(
@@ -82,7 +109,10 @@ def receive(
     count: int | None,
     max_size: int,
     networks: tuple[IPv4Network | IPv6Network, ...],
+    denied: tuple[IPv4Network | IPv6Network, ...],
     timeout: float,
+    min_rate: int,
+    user_agent: str,
     connection: Connection,
     output: Output,
 ) -> None:
@@ -116,7 +146,10 @@ def receive(
         count=count,
         max_size=max_size,
         networks=networks,
+        denied=denied,
         timeout=timeout,
+        min_rate=min_rate,
+        user_agent=user_agent,
     )
     start(
         lambda reactor: receive_all(terms, connection.at_known_resource(), secret, output, reactor),

@@ -73,8 +73,11 @@ class Terms:
         asks: Whether there is a terminal to ask on.
         count: How many files to receive; None for no end.
         max_size: The largest file, in bytes.
-        networks: Networks that files may come from, besides public addresses.
+        networks: Networks that files may come from, besides public addresses of other machines.
+        denied: Networks that they must not come from all the same.
         timeout: Seconds for one transfer.
+        min_rate: Bytes a second that a transfer must bring; 0 for no limit.
+        user_agent: The User-Agent that web servers are told.
     """
 
     folder: Path
@@ -84,7 +87,10 @@ class Terms:
     count: int | None
     max_size: int
     networks: tuple[IPv4Network | IPv6Network, ...]
+    denied: tuple[IPv4Network | IPv6Network, ...]
     timeout: float
+    min_rate: int
+    user_agent: str
 
 
 async def receive_all(
@@ -151,7 +157,10 @@ class Reception:
             max_size=terms.max_size,
             # Whoever knows the secret of the router on this machine is the same person.
             allow_networks=terms.networks + (LOOPBACK if embedded else ()),
+            deny_networks=terms.denied,
             timeout=terms.timeout,
+            min_rate=terms.min_rate,
+            user_agent=terms.user_agent,
             ca_file=connection.ca_file,
         )
         try:

@@ -86,7 +86,8 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
     type=Value(parse_network, "CIDR"),
     multiple=True,
     show_default="the address of the server",
-    help="Network that files may be uploaded into, besides public addresses (repeatable).",
+    help="Network that files may be uploaded into, besides public addresses of other machines "
+    "(repeatable).",
 )
 @shared_options
 def send(

@@ -91,8 +91,11 @@ class ResponderService(Service):
         self._policy = FetchPolicy(
             max_size=options["max-size"],
             allow_networks=tuple(options["allow-network"]),
+            deny_networks=tuple(options["deny-network"]),
             timeout=options["timeout"],
             stall_timeout=options["stall-timeout"],
+            min_rate=options["min-rate"],
+            user_agent=options["user-agent"],
             ca_file=options["ca-file"],
         )
         # Here, so that what is wrong with them shows before twistd daemonizes.

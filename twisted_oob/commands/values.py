@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from twisted.words.protocols.jabber.jid import JID
 
-from twisted_oob._checks import HIGHEST_PORT
+from twisted_oob._checks import HIGHEST_PORT, check_field_value
 from twisted_oob._urls import to_uri
 from twisted_oob.protocol.data import check_text
 from twisted_oob.xmpp.access import AllowList
@@ -41,6 +41,8 @@ _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2
 # Not float() alone: it also reads nan, inf, 1e999 and 1_0. The limit on the digits keeps the
 # number of seconds within what a timer can hold.
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+# The limit on the digits keeps the bytes of any time within what a float can hold.
+_RATE: Final = re.compile(r"([0-9]{1,15})([KMG]i?)?", re.ASCII)
 
 
 _T = TypeVar("_T")
@@ -74,6 +76,14 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+)([KMG]i?)?", text)
     if match is None or not int(match[1]):
         raise ValueError("expected a size above 0, such as 500K, 100M or 2Gi")
+    return int(match[1]) * _UNITS[match[2] or ""]
+
+
+def parse_rate(text: str) -> int:
+    """Parse a rate in bytes a second, which may be 0; with the units of ``parse_size``."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError("expected bytes a second, such as 1000 or 50K, or 0 for no limit")
     return int(match[1]) * _UNITS[match[2] or ""]
 
 
@@ -217,6 +227,16 @@ def parse_text(text: str) -> str:
     """Check that a text can be sent; returns it as it was given."""
     check_text("it", text)
     return text
+
+
+def parse_user_agent(text: str) -> str:
+    """Check a User-Agent (RFC 9110 section 10.1.5); returns it as it was given."""
+    try:
+        return check_field_value("it", text)
+    except ValueError:
+        raise ValueError(
+            "expected printable ASCII in one line, without spaces around it, such as bot/1.0"
+        ) from None
 
 
 def parse_host(text: str) -> str:

@@ -99,5 +99,14 @@ def isatap(address: IPv6Address) -> tuple[IPv4Address, ...]:
     return ()
 
 
+def leads_to(
+    address: IPv4Address | IPv6Address,
+) -> tuple[IPv4Address | IPv6Address, ...]:
+    """Every address that a packet to an address may come to: itself, and those hidden in it."""
+    if isinstance(address, IPv4Address):
+        return (address,)
+    return (address, *(stands_for(address) or ()), *isatap(address))
+
+
 def _bits(address: IPv6Address, skip: int, mask: int) -> IPv4Address:
     return IPv4Address((int(address) >> skip & 0xFFFF_FFFF) ^ mask)

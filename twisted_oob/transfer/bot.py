@@ -240,6 +240,7 @@ class FileBot(Service):
             uploads = UploadHandler(
                 self._reactor,
                 allow_networks=self._policy.allow_networks,
+                deny_networks=self._policy.deny_networks,
                 ca_file=self._policy.ca_file,
                 timeout=self._policy.timeout,
                 stall_timeout=self._policy.stall_timeout,

@@ -76,7 +76,9 @@ class UploadHandler(AskingHandler):
     Args:
         reactor: Makes connections, resolves names, tells the time and has a thread pool; None for
             the global reactor.
-        allow_networks: Networks that the service may be in although they are not global unicast.
+        allow_networks: Networks that the service may be in although they are not global unicast, or
+            hold an address of this machine.
+        deny_networks: Networks that it must not be in, whatever else allows it.
         allow_http: Whether the URLs of a slot may be http. The file can be read on its way then.
         ca_file: A file of certificates in PEM format that the service may be verified with, beside
             the platform's.
@@ -97,6 +99,7 @@ class UploadHandler(AskingHandler):
         reactor: Any = None,
         *,
         allow_networks: tuple[IPv4Network | IPv6Network, ...] = (),
+        deny_networks: tuple[IPv4Network | IPv6Network, ...] = (),
         allow_http: bool = False,
         ca_file: str | Path | None = None,
         timeout: float = 900.0,
@@ -106,6 +109,7 @@ class UploadHandler(AskingHandler):
         super().__init__(reactor)
         self._reactor = reactor
         self.allow_networks = allow_networks
+        self._deny_networks = deny_networks
         self._allow_http = check_flag("allow_http", allow_http)
         self._timeout = timeout
         self._stall_timeout = stall_timeout
@@ -118,6 +122,7 @@ class UploadHandler(AskingHandler):
     def _policy(self, timeout: float | None = None) -> FetchPolicy:
         return FetchPolicy(
             allow_networks=self.allow_networks,
+            deny_networks=self._deny_networks,
             timeout=self._timeout if timeout is None else timeout,
             stall_timeout=self._stall_timeout,
         )
