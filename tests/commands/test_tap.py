@@ -405,7 +405,7 @@ async def test_a_second_sigterm_ends_the_grace_at_once(operator):
     fired = sender.oob.send_url(DOMAIN, operator.web.url())
     await operator.web.arrivals.get()
     process.kill("TERM")
-    await process.printed("1 transfers have 600 s to finish")
+    await process.printed("1 transfer has 600 s to finish")
     assert not fired.called
 
     process.kill("TERM")

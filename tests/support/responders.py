@@ -58,7 +58,7 @@ class Operator:
             *("--listen", "tcp:0:interface=127.0.0.1", "--download-dir", "landed"),
             *("--secret-file", "secret", "--allow-network", "127.0.0.0/8", *words),
         )
-        match = await process.printed(r"components connect to .*port=(\d+)")
+        match = await process.printed(r"components connect to \S+:(\d+)")
         secret = (self.folder / "secret").read_text().strip()
         sender = Sender(int(match[1]), secret=secret)
         self._senders.append(sender)

@@ -66,7 +66,7 @@ async def test_running_transfers_finish_within_the_grace_and_no_other_begins(net
     assert conditions(await gatherResults([waits, comes])) == [STOPPING] * 2
     assert not runs.called
     assert not stopped.called
-    assert "Stopping; 1 transfers have 30 s to finish" in map(formatEvent, log)
+    assert "Stopping; 1 transfer has 30 s to finish" in map(formatEvent, log)
 
     connection.write(answer(b"file"))
     assert await runs is None

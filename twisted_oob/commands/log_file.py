@@ -1,14 +1,14 @@
 """ServiceLog: where the service's log goes, and how it follows a file that was moved away.
 
-It takes the place of twistd's own log, by the means that twistd has for that (``--logger``). Lines
-for developers (debug) are left out. Whoever gives ``--logger`` or ``--syslog`` gets what twistd
-makes of it.
+It takes the place of twistd's own log, by the means that twistd has for that: it is the
+ILogObserver of the application. Lines for developers (debug) are left out. Whoever gives ``--logger`` or
+``--syslog`` gets what twistd makes of it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -33,18 +33,21 @@ class ServiceLog:
 
     Args:
         twistd: The options of twistd, which say whether there is a file.
+
+    Raises:
+        OSError: The working directory, in which the file would be, is gone.
     """
 
-    def __init__(self, twistd: MutableMapping[str, Any]) -> None:
+    def __init__(self, twistd: Mapping[str, Any]) -> None:
         name = twistd.get("logfile")
-        if not name and not twistd.get("nodaemon"):
+        if not name and not (twistd.get("nodaemon") or twistd.get("debug")):
             name = _DEFAULT
         # Absolute from the start: a daemon changes its working directory.
         self._path = None if name in {None, "", _STANDARD_OUTPUT} else Path(str(name)).absolute()
         self._file: LogFile | None = None
 
-    def __call__(self) -> ILogObserver:
-        """Open the file, or take standard output; twistd calls this once, before it daemonizes.
+    def observer(self) -> ILogObserver:
+        """Open the file, or take standard output; call this once, before twistd daemonizes.
 
         Raises:
             SystemExit: The file can't be written; its text is the one line that says so.
@@ -79,20 +82,21 @@ class ServiceLog:
             self._file.rotate()
 
 
-def take_log(twistd: MutableMapping[str, Any] | None) -> ServiceLog | None:
-    """Let the service write twistd's log, unless its options say who else does.
+def service_log(twistd: Mapping[str, Any] | None) -> ServiceLog | None:
+    """Make the log of the service, unless the options of twistd say who else has it.
 
     Args:
-        twistd: The options of twistd, which this changes; None if there is no twistd.
+        twistd: The options of twistd; None if there is no twistd.
 
     Returns:
         The log; None if it is another one's.
+
+    Raises:
+        OSError: As for ServiceLog.
     """
     if twistd is None or twistd.get("logger") or twistd.get("syslog"):
         return None
     if twistd.get("logfile") == _STANDARD_OUTPUT and not twistd.get("nodaemon"):
         # twistd has an error for that.
         return None
-    log = ServiceLog(twistd)
-    twistd["logger"] = log
-    return log
+    return ServiceLog(twistd)

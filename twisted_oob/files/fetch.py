@@ -109,7 +109,7 @@ from twisted_oob.files.commit import Committer
 from twisted_oob.files.endpoints import JudgedEndpoints
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
-from twisted_oob.files.landing import remove_leftovers
+from twisted_oob.files.landing import FILE_MODE, remove_leftovers
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
 from twisted_oob.files.progress import OnProgress, ProgressObserver
 from twisted_oob.files.trust import AlsoTrusting
@@ -135,6 +135,7 @@ class Fetcher:
         tls_policy: An IPolicyForHTTPS that verifies servers. The default trusts the platform's
             authorities, and the certificates of the policy's ``ca_file``.
         clock: An IReactorTime for the two time limits. The default is the reactor.
+        file_mode: The permission bits that a file has with its final name, whatever the umask.
 
     Raises:
         WrongType: The policy is no FetchPolicy, or the directory no path. It is a TypeError.
@@ -155,6 +156,7 @@ class Fetcher:
         *,
         tls_policy: Any = None,
         clock: Any = None,
+        file_mode: int = FILE_MODE,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
             raise wrong_type("policy", "a FetchPolicy", policy)
@@ -172,7 +174,7 @@ class Fetcher:
             raise ValueError("give the policy's ca_file or a tls_policy, not both")
         self._tls_policy = tls_policy or AlsoTrusting(policy.ca_file)
         self._clock = reactor if clock is None else clock
-        self._committer = Committer(reactor, self._directory)
+        self._committer = Committer(reactor, self._directory, file_mode)
 
     def fetch(
         self, url: str, *, info: FileInfo | None = None, on_progress: OnProgress | None = None

@@ -56,6 +56,14 @@ class EmbeddedResponder:
         self._component.startService()
         return self._port
 
+    def change_secret(self, secret: str) -> None:
+        """Let components in by another secret from now on; those that are connected stay.
+
+        Raises:
+            ValueError: The secret is empty.
+        """
+        self._factory.change_secret(secret)
+
     async def stop(self) -> None:
         """Accept no more connections, answer all that came, then close each stream."""
         if self._port is None:

@@ -244,8 +244,8 @@ class FairFetcher:
         idle = self._on_idle = self._on_idle or Deferred()
         if self._grace:
             _log.info(
-                "Stopping; {count} transfers have {grace:g} s to finish",
-                count=len(self._open),
+                "Stopping; {transfers} {grace:g} s to finish",
+                transfers=_have(len(self._open)),
                 grace=self._grace,
             )
             self._cancel_end_of_grace()
@@ -336,6 +336,10 @@ class FairFetcher:
         await waited
         if timer.active():
             timer.cancel()
+
+
+def _have(count: int) -> str:
+    return "1 transfer has" if count == 1 else f"{count} transfers have"
 
 
 def remove_leftovers(fetcher: Any) -> int:

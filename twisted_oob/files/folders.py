@@ -1,0 +1,52 @@
+"""Folders: makes folders with a mode, and takes back those that nothing landed in."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+DIR_MODE: Final = 0o700
+"""The mode of a folder that nobody else may look into."""
+
+
+class Folders:
+    """Makes folders, and remembers which of them it made.
+
+    Args:
+        mode: The mode of each folder that is made, whatever the umask says: a daemon's would leave
+            nothing of what a group should have.
+    """
+
+    def __init__(self, mode: int = DIR_MODE) -> None:
+        self._mode = mode
+        self._made: list[Path] = []
+
+    def make(self, path: Path) -> None:
+        """Make a folder and its parents, unless they are there. What is there keeps its mode.
+
+        Raises:
+            FileExistsError: Something that is no folder is there.
+            OSError: It can't be made.
+        """
+        for one in reversed((path, *path.parents)):
+            # A parent that is there may refuse in many ways, such as EROFS.
+            if one is path or not one.is_dir():
+                self._make(one)
+
+    def _make(self, path: Path) -> None:
+        try:
+            path.mkdir(mode=DIR_MODE)
+        except OSError:
+            if not path.is_dir():
+                raise
+            return
+        self._made.append(path)
+        # mkdir(2) masks the mode, and knows no set-group-ID bit.
+        path.chmod(self._mode)
+
+    def remove_empty(self) -> None:
+        """Remove those that were made here and are empty."""
+        while self._made:
+            with suppress(OSError):  # not empty, or gone
+                self._made.pop().rmdir()
