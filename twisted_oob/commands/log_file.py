@@ -1,8 +1,8 @@
 """ServiceLog: where the service's log goes, and how it follows a file that was moved away.
 
 It takes the place of twistd's own log, by the means that twistd has for that: it is the
-ILogObserver of the application. Lines for developers (debug) are left out. Whoever gives ``--logger`` or
-``--syslog`` gets what twistd makes of it.
+ILogObserver of the application. Lines for developers (debug) are left out. Whoever gives
+``--logger`` or ``--syslog`` gets what twistd makes of it.
 """
 
 from __future__ import annotations
