@@ -11,10 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.certificate import make_certificate
 from benchmarks.contenders import PEERS
 from benchmarks.nginx import served
 from benchmarks.pairs import compared, compared_peaks, report, timed, write_random
@@ -35,9 +36,19 @@ QUICK = (192, 300, 2)
 
 @dataclass(frozen=True)
 class Place:
-    """The URL of the web server's folder, the folder where files land, and how much to fetch."""
+    """Where files are fetched from and land, and how much is fetched.
+
+    Attributes:
+        url: The URL of the web server's folder.
+        ca_file: The certificate that an https server is verified with; None for http.
+        folder: The folder where files land.
+        large: The MiB of the large file.
+        small: How many small files there are.
+        rounds: How often the two sides take turns.
+    """
 
     url: str
+    ca_file: Path | None
     folder: Path
     large: int
     small: int
@@ -58,15 +69,23 @@ def run(*, quick: bool = False) -> dict[str, Any]:
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fetching-")))
-        for name in ("nginx", "root", "landed"):
+        for name in ("nginx", "nginx-tls", "root", "landed"):
             (home / name).mkdir()
+        certificate = home / "certificate"
+        make_certificate(certificate)
         url = stack.enter_context(served(home / "nginx", home / "root"))
-        place = Place(url, home / "landed", *(QUICK if quick else FULL))
+        place = Place(url, None, home / "landed", *(QUICK if quick else FULL))
+        tls_url = stack.enter_context(
+            served(home / "nginx-tls", home / "root", certificate=certificate)
+        )
+        tls = replace(place, url=tls_url, ca_file=certificate)
         _make_files(home / "root", place)
         # A disk can be busy with large files for a while after they are removed: small ones first.
         return {
             "small / curl": _small(place),
+            "small / curl, https": _small(tls),
             "large / curl, sha256sum, sync": _large(place),
+            "large / curl, sha256sum, sync, https": _large(tls),
             "peak memory, MB more": _memory(place),
             "99th percentile / without a fetch": _waiting(place),
         }
@@ -83,7 +102,8 @@ def _small(place: Place) -> dict[str, Any]:
     """Fetch many small files, and compare the files per second."""
     count = place.small
     # A curl for each: as many at once, but without a hash and without a sync.
-    curl = f"seq 0 {count - 1} | xargs -P {_AT_ONCE} -I% curl -sSf -o $1/% $2/small-%.bin"
+    each = f"{_curl(place)} -o $1/% $2/small-%.bin"
+    curl = f"seq 0 {count - 1} | xargs -P {_AT_ONCE} -I% {each}"
     pairs = [
         (count / _fetched(place, "small-{}.bin", count)[0], count / _shell(place, curl))
         for _ in range(place.rounds)
@@ -93,7 +113,7 @@ def _small(place: Place) -> dict[str, Any]:
 
 def _large(place: Place) -> dict[str, Any]:
     """Fetch a large file, and compare the seconds."""
-    curl = "curl -sSf -o $1/file $2/large && sha256sum $1/file && sync $1/file"
+    curl = f"{_curl(place)} -o $1/file $2/large && sha256sum $1/file && sync $1/file"
     pairs = [(_fetched(place, "large")[0], _shell(place, curl)) for _ in range(place.rounds)]
     return compared(pairs, f"{{:.2f}} / {{:.2f}} s for {place.large} MiB")
 
@@ -159,6 +179,7 @@ def _fetched(place: Place, path: str, count: int = 1) -> tuple[float, float]:
     """Fetch files in a process of its own; returns the seconds, and the peak of memory in KiB."""
     with place.landing() as folder:
         words = [folder, f"{place.url}/{path}", count, min(count, _AT_ONCE)]
+        words += [place.ca_file] if place.ca_file else []
         with Process([sys.executable, PEERS / "fetch.py", *words]) as process:
             try:
                 seconds, peak = process.line(_PATIENCE).split()
@@ -170,7 +191,15 @@ def _fetched(place: Place, path: str, count: int = 1) -> tuple[float, float]:
     return float(seconds), float(peak)
 
 
+def _curl(place: Place) -> str:
+    """Return how a command of curl in a ``_shell`` begins."""
+    return "curl -sSf --cacert $3" if place.ca_file else "curl -sSf"
+
+
 def _shell(place: Place, script: str) -> float:
-    """Run a script, which gets a folder and the web server's URL; returns the seconds."""
+    """Run a script; returns the seconds.
+
+    Its arguments are a folder, the web server's URL and its certificate.
+    """
     with place.landing() as folder:
-        return timed(["/bin/sh", "-c", script, "sh", folder, place.url])
+        return timed(["/bin/sh", "-c", script, "sh", folder, place.url, place.ca_file or ""])

@@ -1,4 +1,4 @@
-"""Whom a certificate is for, asked after the handshake and in it."""
+"""Whom a certificate is for, asked in the handshake."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from ipaddress import ip_address
 import pytest
 from cryptography import x509
 from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
-from twisted.internet.ssl import platformTrust
+from service_identity import CertificateError
 
-from tests.support.certificates import Authority, srv_id, xmpp_address
+from tests.support.certificates import Authority, srv_id, utf8_dns_name, xmpp_address
 from tests.support.handshakes import shake_hands
-from twisted_oob._tls import ServiceTLS, is_address, read_certificates, trust_only, verify_name
+from twisted_oob._tls import (
+    OtherHost,
+    ServiceTLS,
+    ascii_host,
+    is_address,
+    read_certificates,
+    trust_only,
+    trust_platform,
+)
 
 HOST = "home.example"
 
@@ -28,14 +35,38 @@ DNS, IP = x509.DNSName, lambda text: x509.IPAddress(ip_address(text))
         ([DNS(HOST)], "HOME.example", None),
         ([DNS("other.example"), DNS(HOST)], HOST, None),
         ([DNS("*.home.example")], f"xmpp.{HOST}", None),
+        # Hosts that DNS and certificates can have, although IDNA 2008 can't.
+        ([DNS("a_b.example")], "a_b.example", None),
+        ([DNS("_a.example")], "_a.example", None),
+        ([DNS("a---b.example")], "a---b.example", None),
+        ([DNS("ab--c.example")], "ab--c.example", None),
+        ([DNS("*.home.example")], f"a_b.{HOST}", None),
+        ([DNS("*.home.example")], f"ab--c.{HOST}", None),
+        ([DNS("*.a_b.example")], "c.a_b.example", None),
+        # An A-label is a label like others, also under a wildcard (RFC 9525 section 6.3).
+        ([DNS("xn--bcher-kva.example")], "bücher.example", None),
+        ([DNS("xn--bcher-kva.a_b.example")], "bücher.a_b.example", None),
+        ([DNS("*.home.example")], f"xn--bcher-kva.{HOST}", None),
+        ([DNS("*.xn--bcher-kva.example")], "a.bücher.example", None),
+        # A final dot is no part of a name, whoever wrote it.
+        ([DNS(HOST)], f"{HOST}.", None),
+        ([DNS(f"{HOST}.")], HOST, None),
+        ([DNS("*.home.example")], f"a_b.{HOST}.", None),
+        ([DNS("*.home.example.")], f"xmpp.{HOST}", None),
+        ([IP("192.0.2.1")], "192.0.2.1.", None),
         ([IP("192.0.2.1")], "192.0.2.1", None),
         ([IP("2001:db8::1")], "2001:db8::1", None),
-        ([DNS("other.example")], HOST, VerificationError),
-        ([DNS(f"xmpp.{HOST}")], HOST, VerificationError),
-        ([DNS("*.home.example")], HOST, VerificationError),
-        ([IP("192.0.2.1")], HOST, VerificationError),
-        ([IP("192.0.2.2")], "192.0.2.1", VerificationError),
-        ([DNS(HOST)], "192.0.2.1", VerificationError),
+        ([DNS("other.example")], HOST, OtherHost),
+        ([DNS(f"xmpp.{HOST}")], HOST, OtherHost),
+        ([DNS("*.home.example")], HOST, OtherHost),
+        ([DNS("*.home.example")], f"a.b.{HOST}", OtherHost),
+        ([DNS("*.home.example")], f"a_b.{HOST}.example", OtherHost),
+        ([DNS("a-b.example")], "a_b.example", OtherHost),
+        ([utf8_dns_name("bücher.example"), DNS("other.example")], "bücher.example", OtherHost),
+        ([utf8_dns_name(f"\N{KELVIN SIGN}.{HOST}"), DNS("other.example")], f"k.{HOST}", OtherHost),
+        ([IP("192.0.2.1")], HOST, OtherHost),
+        ([IP("192.0.2.2")], "192.0.2.1", OtherHost),
+        ([DNS(HOST)], "192.0.2.1", OtherHost),
         # What nobody can have does no harm beside a good name.
         ([DNS("home.*.example"), DNS(HOST)], HOST, None),
         ([x509.UniformResourceIdentifier("https://home.example:8080/a:b"), DNS(HOST)], HOST, None),
@@ -43,6 +74,14 @@ DNS, IP = x509.DNSName, lambda text: x509.IPAddress(ip_address(text))
         ([x509.RFC822Name("me@home.example")], HOST, CertificateError),
         ([srv_id(f"_xmpp-client.{HOST}")], HOST, CertificateError),
         ([xmpp_address(HOST)], HOST, CertificateError),
+        ([DNS("x*.home.example")], f"xy.{HOST}", CertificateError),
+        ([DNS("xn--*.home.example")], f"xn--bcher-kva.{HOST}", CertificateError),
+        ([DNS("*.*.example")], f"a.{HOST}", CertificateError),
+        ([DNS("*")], "example", CertificateError),
+        ([DNS("*.")], "example", CertificateError),
+        ([DNS(f"{HOST}..")], HOST, CertificateError),
+        ([DNS(f"{HOST}\0.other.example")], HOST, CertificateError),
+        ([DNS(f" {HOST}")], HOST, CertificateError),
         # Twisted's own check lets these pass.
         ([], HOST, CertificateError),
         ([], "192.0.2.1", CertificateError),
@@ -52,14 +91,8 @@ DNS, IP = x509.DNSName, lambda text: x509.IPAddress(ip_address(text))
     ],
 )
 def test_a_certificate_is_only_for_what_it_names(certificates, names, host, error):
-    file = certificates.issue(HOST, names=names)
-    connection, _ = shake_hands(file)
-    if error is None:
-        verify_name(connection, host)
-    else:
-        with pytest.raises(error):
-            verify_name(connection, host)
-    ended = handshake(certificates, file, host)
+    # The common name is the host, and counts for nothing.
+    ended = handshake(certificates, certificates.issue(host[:64], names=names), host)
     assert isinstance(ended, tuple if error is None else error)
 
 
@@ -102,13 +135,13 @@ BOTH = ("_xmpp-client", "_xmpps-client")
         # The other kinds of names count as before.
         ([DNS(HOST), srv_id("_xmpp-client.other.example")], XMPP, HOST, None),
         ([IP("192.0.2.1")], XMPP, "192.0.2.1", None),
-        ([srv_id("_xmpp-client.other.example")], XMPP, HOST, VerificationError),
-        ([srv_id(f"_xmpp-client.sub.{HOST}")], XMPP, HOST, VerificationError),
-        ([srv_id(f"_xmpp-client.{HOST}")], XMPP, f"sub.{HOST}", VerificationError),
-        ([srv_id(f"_xmpp-server.{HOST}")], BOTH, HOST, VerificationError),
-        ([srv_id(f"_xmpps-client.{HOST}")], XMPP, HOST, VerificationError),
-        ([srv_id(f"_xmpp-client.{HOST}")], XMPP, "192.0.2.1", VerificationError),
-        ([xmpp_address("other.example")], XMPP, HOST, VerificationError),
+        ([srv_id("_xmpp-client.other.example")], XMPP, HOST, OtherHost),
+        ([srv_id(f"_xmpp-client.sub.{HOST}")], XMPP, HOST, OtherHost),
+        ([srv_id(f"_xmpp-client.{HOST}")], XMPP, f"sub.{HOST}", OtherHost),
+        ([srv_id(f"_xmpp-server.{HOST}")], BOTH, HOST, OtherHost),
+        ([srv_id(f"_xmpps-client.{HOST}")], XMPP, HOST, OtherHost),
+        ([srv_id(f"_xmpp-client.{HOST}")], XMPP, "192.0.2.1", OtherHost),
+        ([xmpp_address("other.example")], XMPP, HOST, OtherHost),
         # An account's address is not its server's, and a wildcard no address.
         ([xmpp_address(f"me@{HOST}")], XMPP, HOST, CertificateError),
         ([xmpp_address("*.example")], XMPP, HOST, CertificateError),
@@ -136,12 +169,6 @@ BOTH = ("_xmpp-client", "_xmpps-client")
 )
 def test_a_service_may_be_named_alone(certificates, names, services, host, error):
     file = certificates.issue(HOST, names=names)
-    connection, _ = shake_hands(file)
-    if error is None:
-        verify_name(connection, host, services=services)
-    else:
-        with pytest.raises(error):
-            verify_name(connection, host, services=services)
     ended = handshake(certificates, file, host, services=services)
     assert isinstance(ended, tuple if error is None else error)
 
@@ -168,15 +195,56 @@ def test_the_name_is_sent_and_the_protocol_offered(certificates):
     assert offered == [b"xmpp-client"]
 
 
-def test_an_address_is_not_sent_as_a_name(certificates):
-    _, server = handshake(certificates, certificates.issue(HOST, names=["192.0.2.1"]), "192.0.2.1")
-    assert server.get_servername() is None
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("a_b.example.", b"a_b.example"),
+        ("AB--C.Example", b"ab--c.example"),
+        ("bücher.example.", b"xn--bcher-kva.example"),
+        ("192.0.2.1", None),
+        ("192.0.2.1.", None),
+        ("2001:db8::1", None),
+    ],
+)
+def test_the_name_is_sent_without_a_final_dot_and_an_address_is_not(certificates, host, sent):
+    file = certificates.issue("x", names=[ascii_host(host)])
+    _, server = handshake(certificates, file, host)
+    assert server.get_servername() == sent
+
+
+def test_connections_to_different_hosts_share_a_context(certificates):
+    context = trust_only(certificates.file)
+    good, bad = Failed(), Failed()
+    other = ServiceTLS("other.example", context, protocols=[b"x"]).clientConnectionForTLS(bad)
+    one = ServiceTLS(HOST, context).clientConnectionForTLS(good)
+    assert one.get_context() is other.get_context() is context
+    _, server = shake_hands(certificates.issue(HOST), client=one)
+    assert server.get_servername() == HOST.encode()
+    with pytest.raises(SSL.Error):
+        shake_hands(certificates.issue(HOST), client=other)
+    assert [str(reason.value) for reason in bad.reasons] == [
+        "it is not for other.example, but for home.example"
+    ]
+    assert good.reasons == []
+
+
+def test_an_error_tells_a_few_names_of_the_certificate(certificates):
+    names = [f"{letter}.example" for letter in "abcde"]
+    error = handshake(certificates, certificates.issue("x", names=names), HOST)
+    assert str(error) == (
+        f"it is not for {HOST}, but for a.example, b.example, c.example and 2 more"
+    )
+
+
+def test_no_session_is_kept(certificates):
+    for context in (trust_only(certificates.file), trust_platform()):
+        assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
 
 
 def test_a_connection_does_not_keep_its_protocol_alive(certificates):
     protocol = Failed()
     left = weakref.ref(protocol)
-    tls = ServiceTLS(HOST, platformTrust())
+    tls = ServiceTLS(HOST, trust_platform())
     connection = tls.clientConnectionForTLS(protocol)
     del protocol
     assert left() is None
@@ -184,9 +252,52 @@ def test_a_connection_does_not_keep_its_protocol_alive(certificates):
         shake_hands(certificates.issue("other.example"), client=connection)
 
 
-def test_a_host_that_no_certificate_can_name_is_an_error():
-    with pytest.raises(ValueError, match="long"):
-        ServiceTLS("x" * 64 + ".example", platformTrust())
+@pytest.mark.parametrize(
+    "host",
+    [
+        "x" * 64 + ".example",
+        ".".join(["x" * 49] * 6),
+        "",
+        ".",
+        "a..example",
+        "example..",
+        "a b.example",
+        "a*.example",
+        "a/b.example",
+        "ü" * 64 + ".example",
+        "\N{BLACK HEART SUIT}.example",
+    ],
+)
+def test_a_host_that_dns_can_not_have_is_an_error(host):
+    with pytest.raises(ValueError, match=r"host|label|Codepoint|Unassigned|long"):
+        ServiceTLS(host, trust_platform())
+
+
+def test_advice_is_for_who_signed_it_alone(certificates, tmp_path):
+    stranger = Authority(tmp_path)
+    for file, told in [
+        (stranger.issue(HOST), "install some"),
+        (certificates.issue(HOST, self_signed=True), "install some"),
+        (certificates.issue(HOST, expired=True), None),
+        (certificates.issue("other.example"), "it is not for home.example, but for other.example"),
+    ]:
+        error = handshake(certificates, file, HOST, advice="install some")
+        if told is None:
+            assert isinstance(error, SSL.Error)
+        else:
+            assert str(error) == told
+
+
+def test_an_empty_file_of_the_platforms_roots_trusts_nobody(certificates, monkeypatch):
+    def empty(_context):
+        raise SSL.Error([("x509", "", "no certificate or crl found")])
+
+    monkeypatch.setattr(SSL.Context, "set_default_verify_paths", empty)
+    tls = ServiceTLS(HOST, trust_platform(read_certificates(certificates.file)))
+    shake_hands(certificates.issue(HOST), client=tls.clientConnectionForTLS(Failed()))
+    tls = ServiceTLS(HOST, trust_platform())
+    with pytest.raises(SSL.Error):
+        shake_hands(certificates.issue(HOST), client=tls.clientConnectionForTLS(Failed()))
 
 
 def test_all_certificates_of_a_file_are_read(certificates, tmp_path):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SlotRefused,
         StreamRefused,
         TooLarge,
+        TryLater,
         UploadFailed,
         UploadServiceNotFound,
     )
@@ -111,6 +112,7 @@ __all__ = [
     "SlotRefused",
     "StreamRefused",
     "TooLarge",
+    "TryLater",
     "UploadFailed",
     "UploadHandler",
     "UploadService",
@@ -138,6 +140,7 @@ _HOMES: Final = {
         "SlotRefused",
         "StreamRefused",
         "TooLarge",
+        "TryLater",
         "UploadFailed",
         "UploadServiceNotFound",
     ),

@@ -1,52 +1,59 @@
 """Whom a certificate is for, and TLS that asks it during the handshake (RFC 9525).
 
-Twisted's own check has two faults for us (seen in 26.10):
+Twisted's own check (``optionsForClientTLS``) has three faults for us (seen in 26.10):
 
-- If service_identity can't read the names in a certificate, or finds no name at all, it raises
-  CertificateError. Twisted logs that and goes on, so that such a certificate is good for any host.
+- If it can't read the names in a certificate, or finds no name at all, it logs that and goes on,
+  so that such a certificate is good for any host.
+- It takes only the hosts that IDNA 2008 has: no ``_``, no ``--`` in the third place, no final dot.
+  DNS and certificates have all of them.
 - It knows only host names and IP addresses. A certificate of an XMPP server may name its domain in
   an SRV-ID alone (RFC 6120 section 13.7.1.2.1), and Twisted would end the handshake.
 
-So there are two ways to use this module. Who starts TLS with Twisted's ``optionsForClientTLS``
-calls ``verify_name`` after the handshake, before anything else is sent. Who starts it with
-``ServiceTLS`` leaves Twisted's check out: OpenSSL verifies that a trusted authority has signed the
+So ``ServiceTLS`` leaves it out. OpenSSL verifies that a trusted authority has signed the
 certificate, as ever, and then asks a callback of ours, in the same handshake, whom it is for. If
 the certificate is for somebody else or for nobody, the handshake fails before a byte of ours is
-sent.
+sent, and the reason is the ``connectionLost`` of the protocol inside.
 
 What counts is only what can be compared. A name that no host can have, or that breaks the rules
-for wildcards, neither helps a certificate nor harms the good name beside it.
+for wildcards, neither helps a certificate nor harms the good name beside it. A common name never
+counts.
+
+The context has the roots, and with them most of the memory: 0.8 MB and 5 ms for those of a usual
+machine. So many connections share one. What differs between them (the server name, the protocols,
+the callback) is set for each Connection. A context keeps no sessions and takes no session tickets,
+as Twisted makes it, so that no server can tell that two connections come from the same client.
 """
 
 from __future__ import annotations
 
+import re
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import idna
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from service_identity.hazmat import (
-    DNS_ID,
-    SRV_ID,
-    CertificatePattern,
-    DNSPattern,
-    IPAddress_ID,
-    IPAddressPattern,
-    SRVPattern,
-)
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+_LABEL: Final = r"[a-z0-9_-]{1,63}"
+# At most 253 characters (RFC 1035 section 2.3.4), of letters, digits and hyphens (RFC 1123 section
+# 2.1), and underscores, which some hosts have.
+_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+# A wildcard is the whole leftmost label (RFC 9525 section 6.3), and two labels follow it: nobody
+# has all the hosts of a top-level domain.
+_WILDCARD: Final = re.compile(rf"(?=.{{1,253}}\Z)\*(?:\.{_LABEL}){{2,}}")
+_MOST_TOLD: Final = 3
 
 # RFC 4985 section 2, RFC 6120 section 13.7.1.4, and the DER tags of their values.
 _ON_DNS_SRV: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
@@ -54,28 +61,60 @@ _ON_XMPP_ADDRESS: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")
 _IA5_STRING: Final = 0x16
 _UTF8_STRING: Final = 0x0C
 
+_UNKNOWN_AUTHORITY: Final = frozenset(
+    {
+        SSL.X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+        SSL.X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN,
+        SSL.X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT,
+        SSL.X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        SSL.X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+    }
+)
+
+# A DNS name or a wildcard, an address, or a service and its domain (an SRV-ID).
+_Name: TypeAlias = "str | IPv4Address | IPv6Address | tuple[str, str]"
+
+
+class OtherHost(VerificationError):
+    """The certificate is for other hosts.
+
+    Args:
+        host: The host that it should be for.
+        named: The names in it, at least one.
+    """
+
+    def __init__(self, host: str, named: Collection[_Name]) -> None:
+        super().__init__(errors=())
+        told = sorted(".".join(one) if isinstance(one, tuple) else str(one) for one in named)
+        more = len(told) - _MOST_TOLD
+        also = f" and {more} more" if more > 0 else ""
+        self.args = (f"it is not for {host}, but for {', '.join(told[:_MOST_TOLD])}{also}",)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
 
 def is_address(host: str) -> bool:
     """Tell whether a host is an IP address, and not a name."""
     return isIPAddress(host) or isIPv6Address(host)
 
 
-def verify_name(connection: Any, host: str, *, services: Collection[str] = ()) -> None:
-    """Verify that the peer's certificate is for a host.
+def ascii_host(host: str) -> str:
+    """Give a host as DNS and certificates have it: in lower case, and without a final dot.
 
     Args:
-        connection: A pyOpenSSL Connection after its handshake.
-        host: A name (ASCII, or as idna encodes it) or an IP address.
-        services: As for ServiceTLS.
+        host: A name or an IP address. Labels that are not ASCII become A-labels (RFC 5891).
 
     Raises:
-        service_identity.VerificationError: The certificate is for other hosts.
-        service_identity.CertificateError: The certificate has no name that could be compared.
+        ValueError: DNS can't have such a name.
     """
-    certificate = connection.get_peer_certificate()
-    if certificate is None:
-        raise CertificateError("there is no certificate")
-    _verify(certificate.to_cryptography(), host, services)
+    labels = host.lower().removesuffix(".").split(".")
+    name = ".".join(
+        label if label.isascii() else idna.encode(label).decode("ascii") for label in labels
+    )
+    if _HOST.fullmatch(name) is None and not is_address(name):
+        raise ValueError(f"no host can have the name {host!r}")
+    return name
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -83,35 +122,41 @@ class ServiceTLS:
     """TLS to a service of a domain, which verifies in the handshake that it is the domain's.
 
     Args:
-        host: The domain, a name or an IP address. A name is sent as the server name (SNI).
-        trust_root: Whom to trust, as for Twisted's CertificateOptions.
+        host: The domain, a name or an IP address. A name is sent as the server name (SNI), without
+            a final dot (RFC 6066 section 3).
+        context: Whom to trust: ``trust_platform`` and ``trust_only`` give one. Many may share it.
         services: Services such as ``_xmpp-client``. A certificate that names the host only for one
             of these (SRV-ID, RFC 4985), or only as an XMPP address (RFC 6120 section 13.7.1.4), is
             accepted as well as one that names it in general.
         protocols: The names of application protocols to offer (ALPN, RFC 7301).
+        advice: What to say if no trusted authority has signed the certificate; None for OpenSSL's
+            own words.
 
     Raises:
-        ValueError: No certificate can name this host.
+        ValueError: DNS can't have such a host.
     """
 
     def __init__(
         self,
         host: str,
-        trust_root: Any,
+        context: SSL.Context,
         *,
         services: Collection[str] = (),
         protocols: Sequence[bytes] = (),
+        advice: str | None = None,
     ) -> None:
-        self._host = host
-        self._services = services
+        self._host = ascii_host(host)
+        self._context = context
+        self._services = bool(services)
         self._protocols = list(protocols)
+        self._advice = advice
+        self._wanted = frozenset(_wanted(self._host, services))
         # SNI is for names only (RFC 6066 section 3).
-        self._server_name = None if is_address(host) else idna.encode(host)
-        self._options = CertificateOptions(trustRoot=trust_root)
+        self._server_name = None if is_address(self._host) else self._host.encode("ascii")
 
     def clientConnectionForTLS(self, tls_protocol: Any) -> SSL.Connection:  # noqa: N802
         """Return a Connection for one handshake; IOpenSSLClientConnectionCreator says more."""
-        connection = SSL.Connection(self._options.getContext(), None)
+        connection = SSL.Connection(self._context, None)
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
         if self._protocols:
@@ -128,15 +173,18 @@ class ServiceTLS:
         tls_protocol: Any,
         _connection: Any,
         certificate: Any,
-        _error: int,
+        error: int,
         depth: int,
         ok: int,
     ) -> bool:
         """Verify one certificate of the chain, after OpenSSL has; the server's own has depth 0."""
-        if not ok or depth:
-            return bool(ok)
         try:
-            _verify(certificate.to_cryptography(), self._host, self._services)
+            if not ok:
+                if self._advice is None or error not in _UNKNOWN_AUTHORITY:
+                    return False
+                raise CertificateError(self._advice)
+            if depth == 0:
+                self._verify(certificate.to_cryptography())
         # Whatever it is, pyOpenSSL must not see it: it would fail in the reactor.
         except Exception:
             protocol = tls_protocol()
@@ -145,6 +193,48 @@ class ServiceTLS:
                 protocol.failVerification(Failure())
             return False
         return True
+
+    def _verify(self, certificate: x509.Certificate) -> None:
+        """Verify whom a certificate is for.
+
+        Raises:
+            OtherHost: It is for other hosts.
+            service_identity.CertificateError: It has no name that could be compared.
+        """
+        names = set(_names(certificate, services=self._services))
+        if not names:
+            raise CertificateError("the certificate contains no usable name")
+        # One is enough (RFC 6120 section 13.7.2.1).
+        if self._wanted.isdisjoint(names):
+            raise OtherHost(self._host, names)
+
+
+def trust_platform(also: Iterable[Certificate] = ()) -> SSL.Context:
+    """Make a context that trusts the platform's authorities.
+
+    Args:
+        also: Certificates to trust beside them.
+    """
+    context = _context(also)
+    # An empty file in the place of the roots: nobody is trusted then (see files/roots.py).
+    with suppress(SSL.Error):
+        context.set_default_verify_paths()
+    return context
+
+
+def trust_only(path: str | Path) -> SSL.Context:
+    """Make a context that trusts the certificates in a file, and no others.
+
+    Args:
+        path: As for ``read_certificates``, which says what it raises.
+    """
+    return _context(read_certificates(path))
+
+
+def _context(trusted: Iterable[Certificate]) -> SSL.Context:
+    options = CertificateOptions(trustRoot=trustRootFromCertificates(list(trusted)))
+    context: SSL.Context = options.getContext()
+    return context
 
 
 def read_certificates(path: str | Path) -> list[Certificate]:
@@ -168,61 +258,62 @@ def read_certificates(path: str | Path) -> list[Certificate]:
     return [Certificate.load(each.public_bytes(Encoding.DER)) for each in found]
 
 
-def trust_only(path: str | Path) -> Any:
-    """Return a trust root of the certificates in a file, and of no others.
-
-    Args:
-        path: As for ``read_certificates``, which says what it raises.
-    """
-    return trustRootFromCertificates(read_certificates(path))
-
-
-def _verify(certificate: x509.Certificate, host: str, services: Collection[str]) -> None:
-    """Verify whom a certificate is for; ``verify_name`` says what this raises."""
-    patterns = list(_patterns(certificate, services))
-    if not patterns:
-        raise CertificateError("the certificate contains no usable name")
+def _wanted(host: str, services: Iterable[str]) -> Iterator[_Name]:
+    """Give every name that makes a certificate good for a host."""
     if is_address(host):
-        wanted: list[Any] = [IPAddress_ID(host)]
-    else:
-        wanted = [DNS_ID(host), *(SRV_ID(f"{service}.{host}") for service in services)]
-    # One is enough (RFC 6120 section 13.7.2.1).
-    if not any(each.verify(pattern) for each in wanted for pattern in patterns):
-        raise VerificationError(errors=[each.error_on_mismatch(each) for each in wanted])
+        yield ip_address(host)
+        return
+    yield host
+    yield f"*.{host.partition('.')[2]}"
+    for service in services:
+        yield service, host
 
 
-def _patterns(
-    certificate: x509.Certificate, services: Collection[str]
-) -> Iterator[CertificatePattern]:
-    """Give the names of a certificate that can be compared."""
+def _names(certificate: x509.Certificate, *, services: bool) -> Iterator[_Name]:
+    """Give the names of a certificate that can be compared; of services only if they are asked."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return
     for name in names:
-        # ValueError and IndexError: service_identity's answers to an empty or strange name.
-        with suppress(CertificateError, ValueError, IndexError):
+        with suppress(ValueError):
             if isinstance(name, x509.DNSName):
-                yield DNSPattern.from_bytes(name.value.encode())
+                yield _read_dns_name(name.value)
             elif isinstance(name, x509.IPAddress):
-                yield IPAddressPattern(ip_address(str(name.value)))
+                yield ip_address(str(name.value))
             elif isinstance(name, x509.OtherName) and services:
-                yield _other_pattern(name)
+                yield _read_other_name(name)
 
 
-def _other_pattern(name: x509.OtherName) -> CertificatePattern:
+def _read_dns_name(name: str, *, wildcard: bool = True) -> str:
+    """Read a DNS name or a wildcard.
+
+    Raises:
+        ValueError: No host can have it.
+    """
+    # Before lower(), which makes a "k" of the Kelvin sign.
+    lower = name.lower().removesuffix(".") if name.isascii() else ""
+    if is_address(lower) or not (
+        _HOST.fullmatch(lower) or (wildcard and _WILDCARD.fullmatch(lower))
+    ):
+        raise ValueError("no host can have this name")
+    return lower
+
+
+def _read_other_name(name: x509.OtherName) -> _Name:
     """Read an SRV-ID or an XMPP address.
 
     Raises:
         ValueError: It is neither, or no host can have the name in it.
-        service_identity.CertificateError: No host can have the name in it.
     """
     if name.type_id == _ON_DNS_SRV:
-        return SRVPattern.from_bytes(_der_string(name.value, _IA5_STRING))
+        service, _, domain = _der_string(name.value, _IA5_STRING).decode("ascii").partition(".")
+        if service.startswith("_"):
+            return service.lower(), _read_dns_name(domain, wildcard=False)
     if name.type_id == _ON_XMPP_ADDRESS:
         # A server's own is its domain, perhaps in Unicode. It has no wildcards.
-        domain = _der_string(name.value, _UTF8_STRING).decode()
-        return DNSPattern.from_bytes(idna.encode(domain))
+        domain = ascii_host(_der_string(name.value, _UTF8_STRING).decode())
+        return _read_dns_name(domain, wildcard=False)
     raise ValueError("it names no service")
 
 

@@ -68,7 +68,10 @@ _PARTS: Final = re.compile(
 _NOT_IN_USER: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:\\@]")
 _NOT_IN_PATH: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:@/]")
 _NOT_IN_QUERY: Final = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SUB}:@/?]")
-_LABELS: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+HOST_NAME: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+"""A host in lower case as DNS has it: labels of at most 63 characters, at most 253 together and a
+final dot (RFC 1035 section 2.3.4), of letters, digits and hyphens (RFC 1123 section 2.1), and
+underscores, which some hosts have."""
 _LONGEST_LABEL: Final = 59  # RFC 1035 section 2.3.4, without "xn--"
 _MOST_OF_A_HOST: Final = 254  # RFC 1035 section 2.3.4, with the final dot
 
@@ -155,11 +158,17 @@ def _authority(authority: str) -> str:
     if rest.isascii():
         return _NOT_IN_USER.sub(_percent_encoded, user) + at + rest
     host, colon, port = rest.partition(":")
-    return _NOT_IN_USER.sub(_percent_encoded, user) + at + _a_labels(host) + colon + port
+    return _NOT_IN_USER.sub(_percent_encoded, user) + at + a_labels(host) + colon + port
 
 
-def _a_labels(host: str) -> str:
-    """Give a host name with non-ASCII characters as A-labels (RFC 5890 section 2.3.2.1)."""
+def a_labels(host: str) -> str:
+    """Give a host name with non-ASCII characters as A-labels (RFC 5890 section 2.3.2.1).
+
+    What is left may be an address in ASCII: full-width digits and dots become usual ones.
+
+    Raises:
+        ValueError: It is no name that DNS can hold. The message does not repeat it.
+    """
     import idna  # noqa: PLC0415  (its tables take a while, and few need them)
 
     # Before the conversion, which takes more than linear time.
@@ -170,7 +179,7 @@ def _a_labels(host: str) -> str:
             converted = ".".join(map(_a_label, re.split("[.\u3002]", mapped)))
         except (idna.IDNAError, UnicodeError):
             converted = ""
-        if _LABELS.fullmatch(converted):
+        if HOST_NAME.fullmatch(converted):
             return converted
     raise ValueError(f"{_NOT_A_URI}its host is no domain name")
 

@@ -205,6 +205,10 @@ class NoRoom(ResourceConstraint):
     """There is no room for the file: the disk or the quota is full, or file descriptors ran out."""
 
 
+class TryLater(ResourceConstraint):
+    """The file's server asks to come back later: 503 or 429 with Retry-After (RFC 9110 10.2.3)."""
+
+
 class ErrorCondition(str):
     """How a peer answered, if its answer was not "I have the file".
 

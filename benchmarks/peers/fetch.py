@@ -1,4 +1,4 @@
-"""Fetch files with this project's Fetcher: ``fetch.py FOLDER URL COUNT AT_ONCE``.
+"""Fetch files with this project's Fetcher: ``fetch.py FOLDER URL COUNT AT_ONCE [CA_FILE]``.
 
 ``{}`` in URL stands for the number of the file, from 0 to COUNT less one. It prints the seconds it
 took, without the start of the process, and the KiB of memory that were resident at the most.
@@ -16,9 +16,11 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
 
-async def main(_reactor: Any, folder: str, url: str, count: str, at_once: str) -> None:
+async def main(
+    _reactor: Any, folder: str, url: str, count: str, at_once: str, ca_file: str | None = None
+) -> None:
     """Fetch all, and print what it took."""
-    fetch = fetcher(folder).fetch
+    fetch = fetcher(folder, ca_file).fetch
     numbers = iter(range(int(count)))
 
     async def work() -> None:

@@ -17,7 +17,7 @@ from twisted.internet.task import react
 from twisted_oob import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 
 
 async def main(reactor: Any, url: str, path: str) -> None:
@@ -30,7 +30,7 @@ async def main(reactor: Any, url: str, path: str) -> None:
         url,
         source,
         policy=policy,
-        tls_policy=AlsoTrusting(None),
+        tls_policy=HttpsTrust(None),
         media_type=source.media_type,
     )
     seconds = time.perf_counter() - began

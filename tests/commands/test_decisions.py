@@ -114,8 +114,9 @@ async def test_what_the_policy_refuses_is_not_asked_about():
     decisions = deciding(questions=questions)
     with pytest.raises(TooLarge):
         await decisions.accept(arrival(info=FileInfo(size=101)))
-    with pytest.raises(Forbidden):
-        await decisions.accept(arrival(url="file:///etc/passwd"))
+    for url in ("file:///etc/passwd", "https://files.example:22/a"):
+        with pytest.raises(Forbidden):
+            await decisions.accept(arrival(url=url))
     assert questions.asked == []
 
 

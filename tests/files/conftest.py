@@ -155,31 +155,33 @@ def bodies(net, monkeypatch):
 
     spy = Spy()
 
+    class Transport:
+        def __init__(self, transport):
+            self._transport = transport
+
+        def pauseProducing(self):
+            self._transport.pauseProducing()
+            if not spy.pauses:
+                net.callLater(0, spy.paused.callback, None)
+            spy.pauses += 1
+
+        def resumeProducing(self):
+            self._transport.resumeProducing()
+            if not spy.resumes:
+                net.callLater(0, spy.resumed.callback, None)
+            spy.resumes += 1
+
     class Body(fetch.Body):
-        def connectionMade(self):
-            transport = self.transport
-            pause, resume = transport.pauseProducing, transport.resumeProducing
+        @property
+        def transport(self):
+            return self._spied
 
-            def pausing():
-                pause()
-                if not spy.pauses:
-                    net.callLater(0, spy.paused.callback, None)
-                spy.pauses += 1
+        @transport.setter
+        def transport(self, transport):
+            self._spied = Transport(transport)
 
-            def resuming():
-                resume()
-                if spy.pauses and not spy.resumes:
-                    net.callLater(0, spy.resumed.callback, None)
-                spy.resumes += bool(spy.pauses)
-
-            class Transport:
-                pauseProducing = staticmethod(pausing)
-                resumeProducing = staticmethod(resuming)
-
-            self.transport = Transport
-
-        def dataReceived(self, data):
-            super().dataReceived(data)
+        def received(self, data):
+            super().received(data)
             if spy.waiting is not None:
                 waiting, spy.waiting = spy.waiting, None
                 net.callLater(0, waiting.callback, None)

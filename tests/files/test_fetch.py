@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, redirect, then_close
-from twisted_oob._version import __version__
+from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, TooLarge
 
 # --- whole files
@@ -49,7 +49,7 @@ async def test_the_request(fetcher, web):
         "connection": "close",
         "accept": "*/*",
         "accept-encoding": "identity",
-        "user-agent": f"twisted_oob/{__version__}",
+        "user-agent": f"twisted_oob/{__version__} (+{PROJECT_URL})",
     }
 
 
@@ -99,8 +99,8 @@ async def test_no_name_leaves_the_folder(fetcher, web, folder, disposition):
         (then_close(answer(b"short", length=6)), "the file ended early"),
         (then_close(chunked(b"one", end=b"")), "the file ended early"),
         (then_close(chunked(b"one", end=b"0\r\n")), "the file ended early"),
-        (chunked(b"one", end=b"nonsense\r\n"), "the file ended early"),
-        (chunked(b"one", end=b"3\r\nfour\r\n"), "the file ended early"),
+        (chunked(b"one", end=b"nonsense\r\n"), "no proper answer from the server"),
+        (chunked(b"one", end=b"3\r\nfour\r\n"), "no proper answer from the server"),
         (
             then_close(b"HTTP/1.1 200 OK\r\n\r\nall of it"),
             "the server does not say where the file ends",
@@ -261,6 +261,32 @@ async def test_a_fetch_logs_nothing_by_itself(fetcher, web):
     finally:
         globalLogPublisher.removeObserver(events.append)
     assert events == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 103 Hints\r\nLink: </x>\r\n\r\n" * 5_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"no colon\r\n" * 1_000 + b"\r\n",
+        b"\0" * 100_000,
+        chunked(*[b"x"] * 5_000, end=b"nonsense\r\n"),
+        then_close(answer(b"short", length=6)),
+    ],
+    ids=["interim", "long line", "no header", "no HTTP", "no chunk", "short"],
+)
+@step
+async def test_a_fetch_that_fails_logs_nothing_by_itself(fetcher, web, reply):
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    web.answers = [redirect("/x"), reply]
+    try:
+        error = await failure_of(fetcher().fetch(web.url()), FetchFailed)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert events == []
+    # What an application would log of it.
+    assert len(error.text) + len(error.detail) < 500
 
 
 @step

@@ -9,10 +9,11 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from tests.support.fetching import ends_of, failure_of, names, step
 from tests.support.hostile_http import answer, first_connection, redirect, then_close
+from tests.support.waiting import until
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files import landing
 from twisted_oob.files.commit import Committer
-from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.landing import Landing
 
 STALL, WHOLE = 7, 20  # seconds
@@ -74,6 +75,14 @@ async def reading_on(fetcher, net, web, bodies):
     return fetching
 
 
+async def waiting(fetcher, net, web, bodies):
+    web.answers = [answer(b"busy", "Retry-After: 6", status="503 Busy")]
+    fetching = fetcher.fetch(web.url())
+    await until(lambda: web.connections and not net.open_sockets())
+    assert not web.answers
+    return fetching
+
+
 STATES = [
     resolving,
     connecting,
@@ -84,6 +93,7 @@ STATES = [
     reading,
     reading_on,
 ]
+NO_STALL = [waiting]
 
 
 def by_the_caller(fetching, clock):
@@ -109,21 +119,28 @@ def by_the_limit(fetching, clock):
     clock.advance(0.5)
 
 
+ENDS = [
+    (by_the_caller, {}, CancelledError, None),
+    (by_the_caller_twice, {}, CancelledError, None),
+    (by_a_stall, {"stall_timeout": STALL}, FetchFailed, "no byte from the server for 7 s"),
+    (
+        by_the_limit,
+        {"timeout": WHOLE, "stall_timeout": 100},
+        FetchFailed,
+        "the file was not whole after 20 s",
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    ("end", "policy", "kind", "detail"),
+    ("state", "end", "policy", "kind", "detail"),
     [
-        (by_the_caller, {}, CancelledError, None),
-        (by_the_caller_twice, {}, CancelledError, None),
-        (by_a_stall, {"stall_timeout": STALL}, FetchFailed, "no byte from the server for 7 s"),
-        (
-            by_the_limit,
-            {"timeout": WHOLE, "stall_timeout": 100},
-            FetchFailed,
-            "the file was not whole after 20 s",
-        ),
+        (state, *end)
+        for state in [*STATES, *NO_STALL]
+        for end in ENDS
+        if state not in NO_STALL or end[0] is not by_a_stall
     ],
 )
-@pytest.mark.parametrize("state", STATES)
 @step
 async def test_it_ends_in_any_state(
     *, fetcher, web, net, folder, clock, bodies, state, end, policy, kind, detail
@@ -168,7 +185,7 @@ def held(net, monkeypatch):
             self.open = Deferred()
 
     held = Held()
-    hang_up = JudgedEndpoints.hang_up
+    hang_up = JudgedConnections.hang_up
 
     def holding(self):
         gone = hang_up(self)
@@ -178,7 +195,7 @@ def held(net, monkeypatch):
         net.callLater(0, held.entered.callback, None)
         return gone.addCallback(lambda _: held.open)
 
-    monkeypatch.setattr(JudgedEndpoints, "hang_up", holding)
+    monkeypatch.setattr(JudgedConnections, "hang_up", holding)
     return held
 
 

@@ -46,7 +46,7 @@ async def test_a_connection_that_is_made_puts_the_stall_off(fetcher, web, clock)
 
 @step
 async def test_every_byte_puts_the_stall_off(fetcher, web, clock, bodies, folder):
-    fetching = fetcher(stall_timeout=7).fetch(web.url())
+    fetching = fetcher(stall_timeout=7, min_rate=0).fetch(web.url())
     connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"0", length=9))
@@ -62,7 +62,7 @@ async def test_every_byte_puts_the_stall_off(fetcher, web, clock, bodies, folder
 
 @step
 async def test_a_trickle_ends_at_the_limit_for_the_whole(fetcher, web, clock, bodies, folder):
-    fetching = fetcher(stall_timeout=7, timeout=20).fetch(web.url())
+    fetching = fetcher(stall_timeout=7, timeout=20, min_rate=0).fetch(web.url())
     connection = await web.arrivals.get()
     received = bodies.next()
     connection.write(answer(b"0", length=9))
@@ -73,6 +73,28 @@ async def test_a_trickle_ends_at_the_limit_for_the_whole(fetcher, web, clock, bo
         connection.write(b"x")
         await received
     await wait_and_fail(fetching, clock, 2, connection)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("length", [9, None])
+@step
+async def test_a_trickle_is_too_slow(*, fetcher, web, clock, bodies, folder, length):
+    fetching = fetcher(stall_timeout=7, min_rate=1).fetch(web.url())
+    ends = ends_of(fetching)
+    connection = await web.arrivals.get()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.write(head if length is None else answer(length=length))
+    for _ in range(3):
+        received = bodies.next()
+        connection.write(b"1\r\nx\r\n" if length is None else b"x")
+        await received
+        assert not ends
+        clock.advance(3)
+    error = await failure_of(fetching, FetchFailed)
+    assert error.text == "too slow"
+    assert error.detail == "3 bytes of the file in 7 s, but at least 1 a second are wanted"
+    await connection.lost
+    assert connection.aborted
     assert names(folder) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import islice
 
@@ -9,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_oob.files.names import file_name, numbered_names
+from twisted_oob.files.names import (
+    SHORTEST_LIMIT,
+    encodable,
+    file_name,
+    last_segment,
+    numbered_names,
+    safe_folder_name,
+    shortened,
+)
 
 
 @pytest.mark.parametrize(
@@ -176,31 +185,66 @@ def assert_safe(name):
     assert not set(name) & set('/\\:*?"<>|')
     assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in name)
     assert unicodedata.is_normalized("NFC", name)
-    assert not name.startswith((".", " "))
-    assert not name.endswith((".", " "))
+    assert not name.startswith((".", " ", "-", "~", "+", "@", "="))
+    assert not name.endswith((".", " ", "~"))
+    assert not name.casefold().endswith((".lnk", ".url", ".desktop"))
+    assert not re.search(r"\.\{[^.]*\}$", name)
+    assert name.casefold() not in {"desktop.ini", "autorun.inf", "autorun"}
     stem = name.partition(".")[0].strip().lower()
     assert stem not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
 
 
-NASTY = st.text(alphabet=st.sampled_from("ab./\\:%\"'; =*\u202e\u0301<nulNUL\u200d\ud800\u034fü\0"))
+PIECES = [*"ab./\\:%\"'; =*\u202e\u0301<\u200d\ud800\u034fü\0-~+@#", "nul", ".lnk", ".{", "}"]
+PIECES += ["desktop.ini", "%20", "%C3%BC", "\N{MINUS SIGN}", ".desktop", ".URL", "x" * 190]
+PIECES += ["\N{EURO SIGN}" * 60]
+NASTY = st.lists(st.sampled_from(PIECES)).map("".join)
+TYPES = st.sampled_from([None, "image/jpeg", "application/octet-stream", "text/html"])
 
 
-@given(st.one_of(st.text(), NASTY), st.one_of(st.none(), st.binary(), NASTY, st.text()))
-def test_every_name_is_safe(path, disposition):
+@given(st.one_of(st.text(), NASTY), st.one_of(st.none(), st.binary(), NASTY, st.text()), TYPES)
+def test_every_name_is_safe(path, disposition, media_type):
     if isinstance(disposition, str):
         disposition = f'x; filename="{disposition}"'.encode("utf-8", "surrogatepass")
-    name = file_name(disposition, path)
+    name = file_name(disposition, path, media_type=media_type)
     assert_safe(name)
     for numbered in islice(numbered_names(name), 101):
-        assert len(numbered.encode()) <= 255
+        assert len(numbered.encode()) <= 220
         assert numbered.startswith(name[:1])
 
 
 @given(st.one_of(st.text(), NASTY))
+def test_numbers_make_no_name_bad(text):
+    numbered = list(islice(numbered_names(shortened(file_name(None, "", offered=text), 100)), 101))
+    for name in (*numbered[:3], numbered[-1]):
+        assert_safe(name)
+
+
+@given(st.one_of(st.text(), NASTY))
 def test_a_safe_name_stays_as_it_is(text):
-    name = file_name(None, "/" + text.replace("%", ""))
-    quoted = name.encode().hex("%")
-    assert file_name(None, f"/%{quoted}") == name
+    name = file_name(None, "", offered=text)
+    assert file_name(None, "", offered=name) == name
+    assert file_name(None, "/%" + name.encode().hex("%")) == name
+
+
+@given(
+    st.one_of(st.text(), NASTY),
+    st.sampled_from(["ascii", "latin-1", "koi8-r", "shift_jis", "utf-8"]),
+    st.integers(SHORTEST_LIMIT, 200),
+)
+def test_a_name_that_is_made_to_fit_is_safe(text, encoding, size):
+    name = shortened(encodable(file_name(None, "", offered=text), encoding), size)
+    assert_safe(name)
+    assert len(name.encode()) <= size
+    name.encode(encoding)
+
+
+@given(st.one_of(st.text(), NASTY))
+def test_a_name_of_a_folder_is_safe(text):
+    name = safe_folder_name(text)
+    assert safe_folder_name(name) == name
+    assert name
+    assert not name.startswith((".", " ", "-", "~", "+", "@", "="))
+    assert "/" not in name
 
 
 @pytest.mark.parametrize("name", ["-rf", "--", ".-.a", " -a", "-", "-.-"])
@@ -230,3 +274,75 @@ def test_numbered_names_never_end_and_become_unguessable():
     assert len(set(names)) == 300
     assert names[98] == "a (99).txt"
     assert len(names[99]) > len("a (100).txt")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(200, "a" * 100 + ".jpeg"), (30, "a" * 25 + ".jpeg"), (24, "a" * 19 + ".jpeg")],
+)
+def test_a_name_is_shortened_before_its_suffix(size, expected):
+    assert shortened("a" * 100 + ".jpeg", size) == expected
+
+
+def test_a_name_that_becomes_bad_by_a_cut_is_made_harmless():
+    assert shortened("a" * 26 + ".lnk and more of it that is cut", 30) == "a" * 21 + ".download"
+    assert shortened("a" * 26 + ".lnk", SHORTEST_LIMIT) == "a" * 15 + ".download"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "expected"),
+    [
+        ("a.txt", "ascii", "a.txt"),
+        ("über.txt", "ascii", "uber.txt"),
+        ("über.txt", "latin-1", "über.txt"),
+        ("план.pdf", "ascii", "____.pdf"),
+        ("план.pdf", "koi8-r", "план.pdf"),
+        ("Ångström \N{EURO SIGN} x\u0302.ü", "ascii", "Angstrom _ x.u"),
+        ("a\N{ONE DOT LEADER}lnk", "ascii", "a_lnk"),
+        ("a\N{FRACTION SLASH}\N{CARE OF}.txt", "ascii", "a__.txt"),
+        ("\N{FULLWIDTH DIGIT ONE}\N{VULGAR FRACTION ONE HALF}", "ascii", "1_"),
+        ("desktöp.ini", "ascii", "_desktop.ini"),
+        ("a.desktöp", "ascii", "a.desktop.download"),
+        ("\u0301", "ascii", "file"),
+    ],
+)
+def test_what_an_encoding_can_not_have_is_replaced(name, encoding, expected):
+    assert encodable(name, encoding) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "disposition", "offered", "expected"),
+    [
+        ("/download?id=3", None, None, "download.jpg"),
+        ("/download?name=a.png", None, None, "download.jpg"),
+        ("/", None, None, "file.jpg"),
+        ("", None, None, "file.jpg"),
+        ("/a.png/", None, None, "file.jpg"),
+        ("/x", b"attachment; filename=report", None, "report.jpg"),
+        ("/Mr.%20Smith", None, None, "Mr. Smith.jpg"),
+        ("/con", None, None, "_con.jpg"),
+        ("/-x~", None, None, "x.jpg"),
+        ("/" + "x" * 300, None, None, "x" * 196 + ".jpg"),
+        ("/x." + "y" * 40, None, None, "x." + "y" * 40 + ".jpg"),
+        ("/a.png", None, None, "a.png"),
+        ("/x.lnk", None, None, "x.lnk.download"),
+        ("/x", b"attachment; filename=a.b", None, "a.b"),
+        ("/x", None, "offered", "offered"),
+        ("/x", None, "..", "x.jpg"),
+        ("/x", b"filename=y", "offered", "offered"),
+    ],
+)
+def test_a_name_without_a_suffix_gets_that_of_its_type(path, disposition, offered, expected):
+    assert file_name(disposition, path, offered=offered, media_type="image/jpeg") == expected
+
+
+@pytest.mark.parametrize("media_type", [None, "application/octet-stream", "x/unknown"])
+def test_a_type_that_says_nothing_gives_no_suffix(media_type):
+    assert file_name(None, "/download", media_type=media_type) == "download"
+
+
+@pytest.mark.parametrize(
+    ("path", "segment"), [("/a/b%20c.gz?d=/e", "b c.gz"), ("/a/", ""), ("", ""), ("/?/x", "")]
+)
+def test_the_last_segment_of_a_path(path, segment):
+    assert last_segment(path) == segment

@@ -1,21 +1,16 @@
-"""Which redirects and answers a policy accepts; addresses are in test_policy_addresses."""
+"""Which answers a policy accepts; addresses are in test_policy_addresses."""
 
 from __future__ import annotations
 
-import base64
 import configparser
 import ipaddress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import twisted_oob
-from tests.support.fetching import told_by
-from twisted_oob.errors import FetchFailed, Forbidden, TooLarge
+from twisted_oob.errors import FetchFailed, TooLarge
 from twisted_oob.files.policy import REDIRECTS, FetchPolicy
-from twisted_oob.files.urls import read_url
 
 POLICY = FetchPolicy()
 
@@ -155,104 +150,6 @@ def test_each_value_of_a_policy_is_named():
         FetchPolicy(1)
 
 
-# --- redirects
-
-HERE = read_url("https://juliet:capulet@a.example/dir/file?x=1")
-
-
-@pytest.mark.parametrize(
-    ("location", "url", "keeps_credentials"),
-    [
-        (b"/other", "https://a.example/other", True),
-        (b"other", "https://a.example/dir/other", True),
-        (b"?y=2", "https://a.example/dir/file?y=2", True),
-        (b"../up#part", "https://a.example/up", True),
-        (b"  https://a.example:443/x \t", "https://a.example/x", True),
-        (b"https://A.EXAMPLE/x", "https://a.example/x", True),
-        (b"https://a.example:444/x", "https://a.example:444/x", False),
-        (b"//b.example/x", "https://b.example/x", False),
-        (b"https://b.example/x", "https://b.example/x", False),
-        (b"https://sub.a.example/x", "https://sub.a.example/x", False),
-        (b"/with space", "https://a.example/with%20space", True),
-        ("/ü".encode(), "https://a.example/%C3%BC", True),
-        (b"/\xfc", "https://a.example/%FC", True),
-        (b"\\\\b.example/", "https://a.example/dir/%5C%5Cb.example/", True),
-    ],
-)
-def test_redirects(location, url, keeps_credentials):
-    following = POLICY.next_hop(HERE, location, 1)
-    assert following.url == url
-    assert following.authorization == (HERE.authorization if keeps_credentials else None)
-
-
-def test_credentials_are_not_carried_from_http_to_https():
-    here = read_url("http://juliet:capulet@a.example/")
-    assert POLICY.next_hop(here, b"https://a.example/", 1).authorization is None
-
-
-@pytest.mark.parametrize("host", [b"b.example", b"a.example"])
-def test_a_redirect_may_bring_its_own_credentials(host):
-    following = POLICY.next_hop(HERE, b"https://romeo:montague@%b/" % host, 1)
-    assert following.authorization == b"Basic " + base64.b64encode(b"romeo:montague")
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        b"http://a.example/x",
-        b"http://b.example/x",
-        b"ftp://a.example/x",
-        b"file:///etc/passwd",
-        b"javascript:alert(1)",
-        b"https://[::1/",
-        b"//[",
-        b"https://b\xfc.example/",
-        b"https://a.example:0/",
-    ],
-)
-def test_redirects_are_judged_like_first_urls(location):
-    with pytest.raises(Forbidden) as caught:
-        POLICY.next_hop(HERE, location, 1)
-    assert "capulet" not in caught.value.detail
-
-
-@pytest.mark.parametrize("location", [None, b"", b"  "])
-def test_a_redirect_needs_a_location(location):
-    with pytest.raises(FetchFailed, match="without a Location"):
-        POLICY.next_hop(HERE, location, 1)
-
-
-@pytest.mark.parametrize("most", [0, 1, 5])
-def test_only_so_many_redirects(most):
-    policy = FetchPolicy(max_redirects=most)
-    for hop in range(1, most + 1):
-        policy.next_hop(HERE, b"/x", hop)
-    with pytest.raises(FetchFailed, match="too many redirects"):
-        policy.next_hop(HERE, b"/x", most + 1)
-
-
-@pytest.mark.parametrize(
-    "tail", [b"a.example/", b"[::1", b"a b:x/", b"a.example:0/", b"\xfc/", b""]
-)
-@pytest.mark.parametrize("scheme", [b"https", b"http", b"ftp"])
-def test_no_redirect_tells_its_userinfo(scheme, tail):
-    try:
-        told = repr(POLICY.next_hop(HERE, scheme + b"://romeo:montague@" + tail, 1))
-    except Forbidden as error:
-        told = told_by(error)
-    assert "montague" not in told
-    assert base64.b64encode(b"romeo:montague").decode() not in told
-
-
-@given(st.binary())
-def test_following_a_redirect_never_fails_in_another_way(location):
-    try:
-        following = POLICY.next_hop(HERE, location, 1)
-    except (Forbidden, FetchFailed):
-        return
-    assert following.scheme == "https"
-
-
 # --- answers
 
 
@@ -262,7 +159,7 @@ def test_following_a_redirect_never_fails_in_another_way(location):
 def test_only_200_is_a_file(status):
     assert status not in REDIRECTS
     with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(status, [], 1)
+        POLICY.check_answer(status, 1)
     assert caught.value.text == f"HTTP status {status}"
 
 
@@ -273,51 +170,24 @@ def test_redirect_statuses():
 @pytest.mark.parametrize("status", sorted(REDIRECTS))
 def test_a_redirect_is_no_file_either(status):
     with pytest.raises(FetchFailed):
-        POLICY.check_answer(status, [], 1)
-
-
-@pytest.mark.parametrize(
-    ("encodings", "allowed"),
-    [
-        ([], True),
-        ([b""], True),
-        ([b"identity"], True),
-        ([b"Identity ", b"identity"], True),
-        ([b"gzip"], False),
-        ([b"identity, gzip"], False),
-        ([b"identity", b"br"], False),
-        ([b"aes128gcm"], False),
-    ],
-)
-def test_content_encodings(encodings, allowed):
-    if allowed:
-        POLICY.check_answer(200, encodings, None)
-    else:
-        with pytest.raises(FetchFailed, match="Content-Encoding"):
-            POLICY.check_answer(200, encodings, None)
-
-
-def test_a_long_encoding_is_told_in_part():
-    with pytest.raises(FetchFailed) as caught:
-        POLICY.check_answer(200, [b"\xff" * 10_000], None)
-    assert len(caught.value.detail) < 500
+        POLICY.check_answer(status, 1)
 
 
 def test_a_file_of_exactly_the_limit_is_accepted():
     policy = FetchPolicy(max_size=10)
-    policy.check_answer(200, [], 10)
+    policy.check_answer(200, 10)
     policy.check_size(10)
     with pytest.raises(TooLarge):
-        policy.check_answer(200, [], 11)
+        policy.check_answer(200, 11)
     with pytest.raises(TooLarge):
         policy.check_size(11)
 
 
 def test_a_negative_length_is_no_answer():  # Twisted 22 lets it through
     with pytest.raises(FetchFailed, match="length -1") as caught:
-        POLICY.check_answer(200, [], -1)
+        POLICY.check_answer(200, -1)
     assert caught.value.text == "no proper answer from the server"
 
 
 def test_an_empty_file_is_one():
-    POLICY.check_answer(200, [], 0)
+    POLICY.check_answer(200, 0)

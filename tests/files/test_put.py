@@ -21,7 +21,7 @@ from twisted_oob.errors import UploadFailed
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 
 LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 LARGE = 12_000_000  # bytes; more than the kernel takes before anybody reads
@@ -69,7 +69,7 @@ def putting(timed):
             url,
             source,
             policy=FetchPolicy(allow_networks=networks, stall_timeout=30),
-            tls_policy=AlsoTrusting(ca_file),
+            tls_policy=HttpsTrust(ca_file),
             **options,
         )
 
@@ -386,6 +386,18 @@ async def test_a_certificate_of_an_unknown_authority(net, authority, file, putti
     assert web.connections[0].request == b""
     await putting(url, file(b"over TLS"), ca_file=authority.file)
     assert web.connections[1].body == b"over TLS"
+    await end(web)
+
+
+@pytest.mark.parametrize("host", ["a_b.test", "ab--c.test", "files.test."])
+@step
+async def test_a_certificate_may_name_whatever_dns_can_have(net, authority, file, putting, host):
+    net.hosts[host] = ["127.0.0.1"]
+    web = PutServer(net, tls=server_options(authority.issue("x", names=[host.rstrip(".")])))
+    web.answers = [CREATED]
+    url = slot_url(web, tls=True, host=host)
+    await putting(url, file(b"over TLS"), ca_file=authority.file)
+    assert web.connections[0].body == b"over TLS"
     await end(web)
 
 

@@ -103,8 +103,22 @@ def test_without_a_socket_nobody_knows_what_is_confirmed():
     ],
 )
 def test_the_host_is_that_of_the_url(url, host):
-    head = request_head(read_url(url), 7, "image/jpeg", [])
+    head = request_head(read_url(url), 7, "image/jpeg", [], user_agent="mine/1 (+x)")
     lines = head.decode().split("\r\n")
     assert lines[:2] == ["PUT /a HTTP/1.1", f"Host: {host}"]
-    assert "Content-Length: 7" in lines
+    assert {"Content-Length: 7", "User-Agent: mine/1 (+x)", "Connection: close"} < set(lines)
     assert lines[-2:] == ["", ""]
+
+
+def test_the_request_target_is_the_urls_own():
+    target = read_url("https://files.example//a;/../b?")
+    head = request_head(target, 0, "text/plain", [], user_agent="x")
+    assert head.startswith(b"PUT //a;/../b? HTTP/1.1\r\n")
+
+
+def test_an_answer_in_single_bytes_costs_linear_time():
+    request, _ = requesting()
+    for byte in b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 40_000:
+        request.dataReceived(bytes([byte]))
+    request.dataReceived(b"\r\n")
+    assert outcome(request.answer) == (200, b"OK")

@@ -42,7 +42,7 @@ FAILURES = {
     "echo as the version": reply("sig=signature-of-the-url 200 OK"),
     "short": then_close(answer(b"half", length=8)),
     "closed": lambda connection: connection.close(),
-    "coding": answer(b"", "Content-Encoding: " + "gzip" * 1000),
+    "coding": answer(b"", "Content-Encoding: " + "gzip," * 1000),
     "length": answer(b"", length="-" + "9" * 4000),
     "lengths": answer(b"", "Content-Length: " + "9" * 4000),
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsignature-of-the-url\r\n",

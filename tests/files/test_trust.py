@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from OpenSSL import SSL
+from twisted.logger import LogLevel, formatEvent
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from tests.support.certificates import Authority
@@ -11,6 +13,7 @@ from tests.support.hostile_http import answer
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.trust import HttpsTrust, warn_once
 
 NO_TLS = "no secure connection to the server"
 
@@ -96,9 +99,70 @@ async def test_a_certificate_must_be_for_the_host_all_the_same(
 
 
 @step
-async def test_a_name_that_no_certificate_can_have(fetcher, net, authority):
-    net.hosts["a_b.test"] = ["127.0.0.1"]
-    await failure_of(fetcher(ca_file=authority.file).fetch("https://a_b.test/"), FetchFailed)
+async def test_all_connections_share_one_context(fetcher, serve, authority, monkeypatch):
+    read = []
+    real = SSL.Context.set_default_verify_paths
+    monkeypatch.setattr(
+        SSL.Context, "set_default_verify_paths", lambda one: read.append(1) or real(one)
+    )
+    web = serve("files.test", "a.b.test")
+    made = fetcher(tls_policy=HttpsTrust(authority.file))
+    for host in ("files.test", "a.b.test", "files.test"):
+        web.answers.append(answer(b"x"))
+        assert (await made.fetch(tls_url(web, host))).size == 1
+    assert read == [1]
+    error = await failure_of(made.fetch(tls_url(web, "wrong.test")), FetchFailed)
+    assert error.detail == ("OtherHost: it is not for wrong.test, but for a.b.test, files.test")
+
+
+def warnings_in(log):
+    return [formatEvent(event) for event in log if event["log_level"] == LogLevel.warn]
+
+
+@pytest.fixture
+def no_roots(monkeypatch, tmp_path):
+    """The machine has no CA roots, and this process has not said so yet."""
+    warn_once.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "roots"))
+    yield
+    warn_once.cache_clear()
+
+
+@pytest.mark.usefixtures("no_roots")
+@step
+async def test_a_machine_without_roots_is_told_of_once(fetcher, authority, log):
+    fetcher()
+    fetcher()
+    [line] = warnings_in(log)
+    assert line.startswith("this machine has no CA roots at SSL_CERT_FILE=")
+    fetcher(tls_policy=BrowserLikePolicyForHTTPS())
+    assert warnings_in(log) == [line]
+    fetcher(ca_file=authority.file)
+    assert "but those of the ca_file" in warnings_in(log)[1]
+
+
+@pytest.mark.usefixtures("no_roots")
+@step
+async def test_without_roots_each_failure_says_so(fetcher, serve, authority, tmp_path):
+    web = serve("files.test")
+    error = await failure_of(fetcher().fetch(tls_url(web)), FetchFailed)
+    assert error.text == NO_TLS
+    assert error.detail.startswith("CertificateError: this machine has no CA roots at SSL_CERT")
+    web.answers = [answer(b"x")]
+    both = fetcher(ca_file=authority.file)
+    assert (await both.fetch(tls_url(web))).size == 1
+    expired = serve("files.test", expired=True)
+    error = await failure_of(both.fetch(tls_url(expired)), FetchFailed)
+    assert "no CA roots" not in error.detail
+
+
+@step
+async def test_with_roots_nothing_is_said_of_them(fetcher, serve, authority, monkeypatch, log):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    assert HttpsTrust(None).no_roots is None
+    fetcher()
+    assert warnings_in(log) == []
 
 
 @step

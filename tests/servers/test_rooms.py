@@ -106,7 +106,7 @@ class Keeper:
     """A responder that keeps the files of a room. ``bare``: who it is to the room."""
 
     def __init__(self, reactor, server, mode, room, folder, **options):
-        self.folder = folder / folder_name(room)
+        self.folder = folder / folder_name(room, folder)
         self._room = room
         if mode == "client":
             self.bare = f"ours@{DOMAIN}"

@@ -30,7 +30,7 @@ from twisted_oob import (
 )
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.protocol.slots import read_slot, slot_request
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -178,7 +178,7 @@ async def test_a_slot_that_was_used_is_gone(uploader, file):
                 slot.put,
                 source,
                 policy=FetchPolicy(allow_networks=LOOPBACK),
-                tls_policy=AlsoTrusting(one.server.ca_file),
+                tls_policy=HttpsTrust(one.server.ca_file),
                 media_type="image/jpeg",
                 headers=slot.headers,
             )

@@ -82,6 +82,11 @@ def server_options(file):
     return DefaultOpenSSLContextFactory(str(file), str(file))
 
 
+def utf8_dns_name(name):
+    """Give a DNS name as no authority should sign one: not in ASCII."""
+    return x509.DNSName._init_without_validation(name)
+
+
 def srv_id(name):
     """Give an SRV-ID, such as that of ``_xmpp-client.home.example`` (RFC 4985)."""
     return _other_name("1.3.6.1.5.5.7.8.7", 0x16, name)

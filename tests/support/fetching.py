@@ -93,7 +93,9 @@ class Net:
         return connector
 
     def open_sockets(self):
-        return sum(hasattr(connector.transport, "socket") for connector in self._connectors)
+        # A connector that has failed or was stopped has no transport.
+        transports = [getattr(connector, "transport", None) for connector in self._connectors]
+        return sum(hasattr(transport, "socket") for transport in transports)
 
 
 def _never_connects(host, port, factory):

@@ -27,7 +27,15 @@ from tests.support.chats import (
 )
 from tests.support.memory import BARE, FILES, ME
 from tests.support.streams import logged
-from twisted_oob import ChatFrontend, ChatTexts, FetchFailed, OOBResponder, Rejected, StreamRefused
+from twisted_oob import (
+    ChatFrontend,
+    ChatTexts,
+    FetchFailed,
+    OOBResponder,
+    Rejected,
+    StreamRefused,
+    TryLater,
+)
 from twisted_oob.testing import result_of
 
 STORED = "stored a.png (1.2 kB)"
@@ -85,6 +93,7 @@ def test_a_message_that_names_several_files_gets_one_answer_when_all_have_ended(
         (FetchFailed(detail="a secret"), "it can't be retrieved"),
         (Rejected("see https://files.example/?token=secret"), "see …"),
         (Rejected(), "it is not wanted"),
+        (TryLater("the server asks to try again later"), "the server asks to try again later"),
     ],
 )
 def test_a_file_that_could_not_be_fetched_is_told_by_name_with_the_reason(error, reason):

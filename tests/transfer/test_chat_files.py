@@ -283,3 +283,11 @@ def test_what_no_fetcher_should_do_is_told_in_the_log(end):
             assert chat.said() == ["could not fetch a.png: something went wrong here"]
         [failure, _again] = events.failures()
     assert isinstance(failure, type(end) if isinstance(end, Exception) else AttributeError)
+
+
+def test_a_host_that_readers_of_urls_stumble_over_is_answered_each_time():
+    chat = Chat()
+    url = "https://[V1.x]/a.png"  # an IPvFuture (RFC 3986 section 3.2.2)
+    chat.fetcher.outcomes[url] = FetchFailed("HTTP status 404")
+    for _ in range(2):
+        assert chat.receive(file_message(url)) == ["could not fetch a.png: HTTP status 404"]

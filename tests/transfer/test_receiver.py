@@ -11,7 +11,7 @@ from twisted.words.protocols.jabber.jid import JID
 from tests.support.receiving import DOMAIN, ME, PEER, URL, Receiving, arrive, condition
 from tests.support.scripted import fetched
 from tests.support.streams import logged, outcome
-from twisted_oob import FetchFailed, NoRoom, Rejected, TooLarge
+from twisted_oob import FetchFailed, NoRoom, Rejected, TooLarge, TryLater
 from twisted_oob.transfer.arrivals import MESSAGE, OFFER, Failed, Received
 from twisted_oob.transfer.receiver import Receiver
 
@@ -93,6 +93,7 @@ def test_what_is_not_accepted_is_not_fetched(kind, decision, expected, why):
         ),
         (TooLarge("the file is larger than 5 bytes"), "not-acceptable", "the file is larger than"),
         (NoRoom("no room", detail="quota"), "resource-constraint", "no room: quota"),
+        (TryLater("later", detail="HTTP 503"), "resource-constraint", "later: HTTP 503"),
     ],
 )
 def test_a_fetch_that_fails_is_told_with_its_detail_and_answered_without(
@@ -108,6 +109,7 @@ def test_a_fetch_that_fails_is_told_with_its_detail_and_answered_without(
     if kind == OFFER:
         answered = outcome(answer).error
         assert (answered.condition, answered.text) == (expected, error.text)
+        assert answered.type == error.type
 
 
 # --- mistakes

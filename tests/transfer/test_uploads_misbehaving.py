@@ -101,6 +101,7 @@ SLOTS = {
         "the upload service's put url",
     ),
     "a port that is not one": (slot("https://upload.example:0/a", GOOD), "PUT URL can't be used"),
+    "a blocked port": (slot("https://upload.example:25/a", GOOD), "PUT URL can't be used"),
     "a URL that is too long": (slot(GOOD + "a" * 9000, GOOD), "the upload service's put url"),
     "no PUT": (f"<slot xmlns='{NS}'><get url='{GOOD}'/></slot>", "without both its URLs"),
     "no GET": (f"<slot xmlns='{NS}'><put url='{GOOD}'/></slot>", "without both its URLs"),

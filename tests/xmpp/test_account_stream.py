@@ -95,7 +95,16 @@ def test_a_domain_that_no_certificate_can_name_is_told_at_once():
         AccountStream(f"me@{'x' * 70}.example", "p")
 
 
-@pytest.mark.parametrize("jid", ["me@a.example", "me@a.example/desk", JID("me@a.example/desk")])
+@pytest.mark.parametrize(
+    "jid",
+    [
+        "me@a.example",
+        "me@a.example/desk",
+        JID("me@a.example/desk"),
+        "me@ab--c.example",
+        "me@bücher.example",
+    ],
+)
 def test_it_takes_a_jid_or_its_text_and_shows_no_secret(jid):
     stream = AccountStream(jid, "hunter2", ca_file=None)
     assert "hunter2" not in repr(stream) + str(stream)

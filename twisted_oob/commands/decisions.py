@@ -28,7 +28,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted_oob._shown import human_size, printable, shown_jid, shown_name
 from twisted_oob.commands.questions import Answer, Questions
 from twisted_oob.files.names import file_name
-from twisted_oob.files.urls import read_url
+from twisted_oob.files.urls import path_of, read_url
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.xmpp.access import AllowList
 
@@ -131,10 +131,8 @@ def question(arrival: Arrival) -> str:
 
 def name_of(arrival: Arrival) -> str:
     """Name a file as it will land, unless its server has another name for it."""
-    path = ""
-    with suppress(ValueError):
-        path = urlsplit(arrival.url).path
-    return file_name(None, path, offered=None if arrival.info is None else arrival.info.name)
+    offered = None if arrival.info is None else arrival.info.name
+    return file_name(None, path_of(arrival.url), offered=offered)
 
 
 def _place(arrival: Arrival) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_oob._file_info import FileInfo
+from twisted_oob.files.codings import check_codings
 from twisted_oob.files.expected import check_declared
-from twisted_oob.files.names import file_name
+from twisted_oob.files.names import file_name, last_segment
 from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.response_head import ResponseHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,13 @@ class Answer:
     media_type: str | None
 
 
-def read_answer(response: Any, path: str, policy: FetchPolicy, info: FileInfo | None) -> Answer:
-    """Judge and read the headers of an answer.
+def read_answer(
+    head: ResponseHead, path: str, policy: FetchPolicy, info: FileInfo | None
+) -> Answer:
+    """Judge and read the head of an answer.
 
     Args:
-        response: The IResponse, which is no redirect.
+        head: The head, which is no redirect's.
         path: The path of the URL that it answers.
         policy: What is accepted.
         info: What was offered; None if nobody said anything. Its name comes first: whoever offers a
@@ -43,18 +44,15 @@ def read_answer(response: Any, path: str, policy: FetchPolicy, info: FileInfo | 
         FetchFailed: The file will not come, not as it is, or not as it was offered.
         TooLarge: The file is larger than the policy allows.
     """
-    headers = response.headers
-    length = None if response.length is UNKNOWN_LENGTH else response.length
-    policy.check_answer(response.code, headers.getRawHeaders(b"content-encoding", []), length)
-    check_declared(info, length)
+    policy.check_answer(head.status, head.length)
     info = FileInfo() if info is None else info
-    [disposition] = headers.getRawHeaders(b"content-disposition", [None])[:1]
-    [content_type] = headers.getRawHeaders(b"content-type", [b""])[:1]
-    return Answer(
-        length,
-        file_name(disposition, path, offered=info.name),
-        _media_type(content_type) or info.media_type,
-    )
+    media_type = _media_type(head.first(b"content-type") or b"") or info.media_type
+    disposition = head.first(b"content-disposition")
+    name = file_name(disposition, path, offered=info.name, media_type=media_type)
+    # Before the length: that of an encoded file would only mislead.
+    check_codings(head.values(b"content-encoding"), (name, last_segment(path)), media_type)
+    check_declared(info, head.length)
+    return Answer(head.length, name, media_type)
 
 
 def _media_type(content_type: bytes) -> str | None:

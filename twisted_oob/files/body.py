@@ -6,14 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import FetchFailed
 from twisted_oob.files.expected import check_so_far
-from twisted_oob.files.failures import causes
 from twisted_oob.files.policy import FetchPolicy
 
 # Bytes to gather before a thread writes them. Smaller pieces cost more hops between threads than
@@ -21,7 +16,7 @@ from twisted_oob.files.policy import FetchPolicy
 _PIECE: Final = 256 * 1024
 
 
-class Body(Protocol):
+class Body:
     """Gathers a response's body into pieces, and pauses the server while one is written.
 
     Reading and writing alternate. If both ran at full speed they would keep two processors busy,
@@ -35,6 +30,9 @@ class Body(Protocol):
             anything.
         progress: Called with the number of bytes that came so far, each time that more came, or
             None. It must not raise.
+
+    Attributes:
+        transport: Pauses and resumes the server (IPushProducer). Whoever delivers the body sets it.
     """
 
     transport: Any
@@ -53,13 +51,14 @@ class Body(Protocol):
         self._gathered = bytearray()
         self._received = 0
         self._paused = False
-        self._end: Exception | None = None
+        self._finished = False
+        self._error: Exception | None = None
         self._more: Deferred[None] | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing follows what was read."""
-        return self._end is not None and not self._gathered
+        return self._finished and not self._gathered
 
     async def read(self) -> bytearray:
         """Read a piece: at least 256 KiB, or all the rest, after which the body has ``ended``.
@@ -69,25 +68,24 @@ class Body(Protocol):
 
         Raises:
             TooLarge: More than ``max_size`` bytes came.
-            FetchFailed: The body ended early, has more bytes than were offered, or nobody can tell
-                whether it is whole.
+            FetchFailed: The body has more bytes than were offered, or whoever delivers it said that
+                it is not whole.
         """
-        if self._paused:
+        if self._paused and not self._finished:
             self._paused = False
-            if self._end is None:
-                self._flowing(on=True)
+            self._flowing(on=True)
             self.transport.resumeProducing()
-        while self._end is None and len(self._gathered) < _PIECE:
+        while not self._finished and len(self._gathered) < _PIECE:
             self._more = Deferred()
             await self._more
-        if self._end is not None and not isinstance(self._end, ResponseDone):
-            raise self._end
+        if self._error is not None:
+            raise self._error
         piece, self._gathered = self._gathered, bytearray()
         return piece
 
-    def dataReceived(self, data: bytes) -> None:
+    def received(self, data: bytes | memoryview) -> None:
         """Gather the bytes, and pause the server when they are a piece."""
-        if self._end is not None:
+        if self._finished:
             return
         self._received += len(data)
         try:
@@ -95,10 +93,9 @@ class Body(Protocol):
             check_so_far(self._info, self._received)
             self._gathered += data
         except Exception as error:
-            # Twisted's client would drop the error, and call a body whole that lacks its last
-            # bytes. So any error (MemoryError, too) becomes the end of this body.
+            # A body whose bytes could not be kept (MemoryError, too) must never count as whole.
             self.transport.pauseProducing()
-            self._finish(error)
+            self.finish(error)
             return
         if len(self._gathered) >= _PIECE and not self._paused:
             self._paused = True
@@ -110,19 +107,15 @@ class Body(Protocol):
             # At the end: it may cancel the transfer.
             self._progress(self._received)
 
-    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # always has one
-        """Tell a whole body from one that broke off (RFC 9112 section 8)."""
-        if reason.check(ResponseDone):
-            self._finish(reason.value)
-        elif reason.check(PotentialDataLoss):
-            # Neither Content-Length nor chunks: the close may be the end or a failure.
-            self._finish(FetchFailed("the server does not say where the file ends"))
-        else:
-            self._finish(FetchFailed("the file ended early", detail=causes(reason.value)))
+    def finish(self, error: Exception | None) -> None:
+        """End the body. Only the first end counts.
 
-    def _finish(self, end: Exception) -> None:
-        if self._end is None:
-            self._end = end
+        Args:
+            error: Why it is not whole; None if it is.
+        """
+        if not self._finished:
+            self._finished = True
+            self._error = error
             self._flowing(on=False)
             self._wake()
 

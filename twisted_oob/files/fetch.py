@@ -11,9 +11,12 @@ states:
 state        waits for                               stall limit  leads to
 ===========  ======================================  ===========  ===========================
 resolving    the resolver, in a thread               runs         connecting
-connecting   TCP, and TLS for https                  runs         asking
-asking       the headers of the response             runs         redirecting or reading
+connecting   TCP                                     runs         asking
+asking       the TLS handshake for https, then the   runs         redirecting, waiting or
+             head of the answer                                   reading
 redirecting  the old connection to be gone           runs         resolving, for the next hop
+waiting      the old connection to be gone, then     stopped      resolving, for the same hop
+             the time that a busy server asks for
 reading      a piece of the body, or its end         runs         writing, or committing at
                                                                   the end
 writing      a thread that writes the piece          stopped      reading
@@ -32,24 +35,22 @@ What ends a transfer early
 --------------------------
 
 - The policy. It judges the URL and each redirect before *resolving* (``read_url``, ``next_hop``),
-  every address before *connecting* (``JudgedEndpoints``), the headers before *reading*
-  (``check_answer``) and each byte of the body in *reading* (``check_size``). It raises.
+  every address before *connecting* (``JudgedConnections``), the head of the answer before *reading*
+  (``read_answer``) and each byte of the body in *reading* (``Body``). It raises.
 - The offer, if it tells size or SHA-256 of its file. Its size is judged by the policy before
   *resolving*. Another declared length ends the transfer before *reading*, one byte too many ends it
   in *reading*, and the whole file is checked in *committing*, before it has a name (see
   ``expected.py``).
 - The server, the network or the disk. They raise, too. ``explained`` says in our words what the
   errors of the network mean.
-- Header bytes: more than ``_HEADER_BYTES`` in one hop before the body. They are counted below TLS,
-  so an endless handshake ends here as well.
-- The stall limit: no byte for ``stall_timeout`` seconds. It runs only while we expect bytes: if we
-  pause the server because the disk is slow, its silence is no fault.
-- The limit for the whole: ``timeout`` seconds from *resolving* to *done*.
+- The limits (``limits.py``): the time for the whole, from *resolving* to *done*; silence and
+  slowness while we expect bytes, which the table's third column tells; and the bytes before the
+  body.
 - The caller, who cancels the Deferred.
 
-Header bytes and both limits note their error in ``_verdict`` and then cancel the coroutine, as the
-caller does. The caller notes nothing, so the error is a CancelledError. The first cancellation
-stops both limits and aborts the connection at once; another one waits for the same end.
+The limits note their error in ``_verdict`` and then cancel the coroutine, as the caller does. The
+caller notes nothing, so the error is a CancelledError. The first cancellation stops the limits and
+aborts the connection at once; another one waits for the same end.
 
 What is given back
 ------------------
@@ -58,11 +59,11 @@ What is given back
 borrowed    on the way to *done*              when *giving up*
 ==========  ================================  =================================================
 connection  aborted once the body has ended   aborted at once
-            (and at each redirect)
+            (and before each further hop)
 descriptor  closed by the commit              closed by ``Landing.discard``
 part file   unlinked by the commit            unlinked by ``Landing.discard``
 final name  stays                             unlinked, if the file has got one
-two limits  cancelled                         cancelled
+two timers  cancelled                         cancelled
 ==========  ================================  =================================================
 
 Threads
@@ -85,39 +86,34 @@ left nothing, one that fires has left its file.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.http_headers import Headers
 
 from twisted_oob._checks import check_callable, wrong_type
 from twisted_oob._file_info import FileInfo
-from twisted_oob._version import __version__
-from twisted_oob.errors import FetchFailed, WrongType
+from twisted_oob.errors import WrongType
 from twisted_oob.files.answer import read_answer
 from twisted_oob.files.body import Body
 from twisted_oob.files.commit import Committer
-from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
+from twisted_oob.files.hops import Hops
 from twisted_oob.files.landing import FILE_MODE, remove_leftovers
-from twisted_oob.files.policy import REDIRECTS, FetchPolicy
+from twisted_oob.files.limits import Limits
+from twisted_oob.files.pace import Pace
+from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.progress import OnProgress, ProgressObserver
-from twisted_oob.files.trust import AlsoTrusting
-from twisted_oob.files.urls import Target, read_url
+from twisted_oob.files.trust import HttpsTrust
+from twisted_oob.files.urls import read_url
 from twisted_oob.files.wait_out import wait_out
-
-# Bytes a server may send in one hop before the body: TLS handshake, interim responses and headers.
-_HEADER_BYTES: Final = 256 * 1024
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -132,9 +128,11 @@ class Fetcher:
         policy: What is accepted.
         directory: An existing folder for the files and their part files. Several processes may
             share it.
-        tls_policy: An IPolicyForHTTPS that verifies servers. The default trusts the platform's
-            authorities, and the certificates of the policy's ``ca_file``.
-        clock: An IReactorTime for the two time limits. The default is the reactor.
+        tls_policy: An IPolicyForHTTPS that verifies servers, and is asked alone: what it accepts is
+            accepted. The default trusts the platform's authorities, and the certificates of the
+            policy's ``ca_file``.
+        clock: An IReactorTime for the limits and the waits of a transfer. The default is the
+            reactor.
         file_mode: The permission bits that a file has with its final name, whatever the umask.
 
     Raises:
@@ -172,7 +170,10 @@ class Fetcher:
             )
         if tls_policy is not None and policy.ca_file is not None:
             raise ValueError("give the policy's ca_file or a tls_policy, not both")
-        self._tls_policy = tls_policy or AlsoTrusting(policy.ca_file)
+        if tls_policy is None:
+            tls_policy = HttpsTrust(policy.ca_file)
+            tls_policy.warn()
+        self._tls_policy = tls_policy
         self._clock = reactor if clock is None else clock
         self._committer = Committer(reactor, self._directory, file_mode)
 
@@ -201,6 +202,8 @@ class Fetcher:
             TooLarge: The file is larger than the policy allows, or was offered as such.
             FetchFailed: The server did not give the file whole, not in time, or not the file that
                 was offered; ``detail`` tells the two sizes or hashes.
+            TryLater: The server answered 503 or 429 and asks to come back later than there is time
+                for, or did so four times. Its type is ``wait``.
             NoRoom: The disk, the quota or the file descriptors are used up.
             OSError: The folder can't be used for another reason.
             CancelledError: The caller cancelled the Deferred.
@@ -250,19 +253,17 @@ class _Transfer:
         on_progress: OnProgress | None,
     ) -> None:
         self._reactor = reactor
-        self._clock = clock
         self._policy = policy
         self._info = info
         self._on_progress = on_progress
         self._landing = committer.landing(info)
         self._committer = committer
-        self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
-        # No connection is kept for another request: that one would not be judged.
-        pool = HTTPConnectionPool(reactor, persistent=False)
-        self._agent = Agent.usingEndpointFactory(reactor, self._endpoints, pool=pool)
-        self._header_room = math.inf
-        self._deadline: Any = None
-        self._stall: Any = None
+        self._limits = Limits(clock, policy, self._give_up)
+        pace = Pace(reactor)
+        self._connections = JudgedConnections(
+            reactor, policy, tls_policy, self._limits.heard, pace=pace
+        )
+        self._hops = Hops(clock, policy, self._connections, self._limits, pace)
         self._verdict: Exception | None = None
 
     def start(self, url: str) -> Deferred[FetchedFile]:
@@ -270,10 +271,7 @@ class _Transfer:
         return self._task
 
     async def _run(self, url: str) -> FetchedFile:
-        late = FetchFailed(
-            "timed out", detail=f"the file was not whole after {self._policy.timeout} s"
-        )
-        self._deadline = self._clock.callLater(self._policy.timeout, self._give_up, late)
+        self._limits.start()
         try:
             return await self._transfer(url)
         except Exception as error:
@@ -291,21 +289,21 @@ class _Transfer:
     async def _transfer(self, url: str) -> FetchedFile:
         if self._info is not None and self._info.size is not None:
             self._policy.check_size(self._info.size)
-        target, response = await self._ask(read_url(url))
-        answer = read_answer(response, target.path, self._policy, self._info)
+        target, head, get = await self._hops.ask(read_url(url))
+        answer = read_answer(head, target.path, self._policy, self._info)
         progress = ProgressObserver(self._on_progress)
-        body = Body(
-            self._policy,
-            self._watch,
-            self._info,
-            lambda received: progress(received, answer.length),
-        )
-        response.deliverBody(body)
+
+        def came(received: int) -> None:
+            self._limits.read(received)
+            progress(received, answer.length)
+
+        body = Body(self._policy, self._limits.watch, self._info, came)
+        get.deliver(body)
         piece = await body.read()
         while not body.ended:
             await self._in_thread(self._landing.write, piece)
             piece = await body.read()
-        gone = self._endpoints.hang_up()
+        gone = self._connections.hang_up()
         if self._landing.size:
             # The file has more than one piece. Write and sync it here, so that a large file, which
             # takes long, does not keep small ones waiting for a committing thread.
@@ -323,74 +321,15 @@ class _Transfer:
             media_type=answer.media_type,
         )
 
-    async def _ask(self, target: Target) -> tuple[Target, Any]:
-        """Ask for the target, and follow redirects (RFC 9110 section 15.4).
-
-        Returns:
-            The last target, and its response with the body still to be delivered.
-        """
-        for hop in itertools.count(1):
-            self._watch(on=True)
-            self._header_room = _HEADER_BYTES
-            headers = Headers(
-                {
-                    b"Accept": [b"*/*"],
-                    # A compressed file is not the file that was offered, and may be a zip bomb.
-                    b"Accept-Encoding": [b"identity"],
-                    b"User-Agent": [f"twisted_oob/{__version__}".encode()],
-                }
-            )
-            if target.authorization is not None:
-                headers.setRawHeaders(b"Authorization", [target.authorization])
-            response = await self._agent.request(b"GET", target.url.encode("ascii"), headers)
-            self._header_room = math.inf
-            if response.code not in REDIRECTS:
-                break
-            # A transfer never has two connections, however many redirects there are.
-            await wait_out(self._endpoints.hang_up())
-            [location] = response.headers.getRawHeaders(b"location", [None])[:1]
-            target = self._policy.next_hop(target, location, hop)
-        return target, response
-
-    def _heard(self, count: int) -> bool:
-        """Note that bytes came; False if they were too many and the transfer ends."""
-        self._header_room -= count
-        if self._header_room < 0:
-            self._give_up(
-                FetchFailed(
-                    "the server's headers are too long",
-                    detail=f"more than {_HEADER_BYTES} bytes before the body",
-                )
-            )
-            return False
-        if self._stall is not None:
-            self._stall.reset(self._policy.stall_timeout)
-        return True
-
-    def _watch(self, *, on: bool) -> None:
-        """Watch for a stall from now on, or stop while we keep the server waiting."""
-        if self._stall is not None:
-            self._stall.cancel()
-        self._stall = None
-        if on:
-            self._stall = self._clock.callLater(self._policy.stall_timeout, self._stalled)
-
-    def _stalled(self) -> None:
-        self._stall = None
-        silence = f"no byte from the server for {self._policy.stall_timeout} s"
-        self._give_up(FetchFailed("timed out", detail=silence))
-
     def _give_up(self, verdict: Exception) -> None:
         """Cancel the coroutine from the inside, with this error instead of CancelledError."""
         self._verdict = verdict
         self._task.cancel()
 
     def _stop(self) -> Deferred[None]:
-        """Stop both limits and abort the connection; the Deferred fires when it is gone."""
-        self._watch(on=False)
-        if self._deadline.active():
-            self._deadline.cancel()
-        return self._endpoints.hang_up()
+        """Stop the limits and abort the connection; the Deferred fires when it is gone."""
+        self._limits.stop()
+        return self._connections.hang_up()
 
     async def _discard(self) -> None:
         try:

@@ -46,6 +46,7 @@ from typing import Final
 from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import NO_ROOM, NoRoom
 from twisted_oob.files.expected import check_whole
+from twisted_oob.files.fitting import easier_name, fitting_name
 from twisted_oob.files.names import numbered_names
 
 # What link(2) says if the file system has no hard links, or no more for this file. Linux gives
@@ -133,13 +134,14 @@ class Landing:
         The name is on the disk for good only when its folder is synced, too.
 
         Args:
-            name: One safe path segment.
+            name: One safe path segment. The file gets a similar name if the file system or the
+                locale can't have this one.
 
         Returns:
             The final path.
         """
         with _no_room_told():
-            self._final = self._link_or_rename(name)
+            self._final = self._link_or_rename(fitting_name(name, self._directory))
             # After a link the part name is a second name of the file; after a rename it is gone.
             self._part.unlink(missing_ok=True)
         self._close()
@@ -166,6 +168,15 @@ class Landing:
             os.close(fd)
 
     def _link_or_rename(self, name: str) -> Path:
+        try:
+            return self._first_free(name)
+        except OSError as error:
+            easier = easier_name(name, error)
+            if easier == name:
+                raise
+        return self._link_or_rename(easier)
+
+    def _first_free(self, name: str) -> Path:
         names = numbered_names(name)
         while True:
             final = self._directory / next(names)

@@ -1,9 +1,9 @@
 """Names of files: made safe from what strangers wrote, and numbered if they are taken.
 
 A name from a header or a URL can say anything: ``../../.ssh/config``, a name that a terminal or a
-file manager shows as another one, a device of Windows, ten thousand letters. What comes out of here
-is one segment of a path, which is safe to use and to show on the systems that the folder may be
-shared with.
+file manager shows as another one, an option of the next command, ten thousand letters. What comes
+out of here is one segment of a path, which is safe to use and to show on the systems that the
+folder may be shared with (``bad_names`` has the table). A second pass changes nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
+from twisted_oob.files.bad_names import harmless
+from twisted_oob.files.suffixes import suffix_of
+
 _FALLBACK_NAME: Final = "file"
-# File systems take 255 bytes. The rest is for a counter.
-_NAME_BYTES: Final = 200
+NAME_BYTES: Final = 200
+"""The longest name in bytes of UTF-8. File systems take 255. The rest is for a number."""
+SHORTEST_LIMIT: Final = 24
+"""The least bytes that a name can be shortened to; a harmless suffix has room there."""
+SPARE_BYTES: Final = 20
+"""The bytes that stay free behind a name for a number, or for the hash of a room."""
 # A suffix that is longer is no suffix, but a dot within a name.
 _SUFFIX_BYTES: Final = 32
 # Bytes of a Content-Disposition, or characters of an offered name. Who sends more names no file.
@@ -40,13 +47,15 @@ _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U000e0000-\U000e0fff]"
 )
-# Windows opens a device by these names, with any suffix and with spaces before it.
-_RESERVED: Final = re.compile(
-    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|\Z)", re.IGNORECASE
-)
 
 
-def file_name(disposition: bytes | None, path: str, *, offered: str | None = None) -> str:
+def file_name(
+    disposition: bytes | None,
+    path: str,
+    *,
+    offered: str | None = None,
+    media_type: str | None = None,
+) -> str:
     """Choose the name under which a file lands.
 
     Args:
@@ -54,14 +63,32 @@ def file_name(disposition: bytes | None, path: str, *, offered: str | None = Non
             8187) is preferred to ``filename`` (RFC 6266 section 4.3). A broken one is ignored.
         path: The path of the URL. Its last segment is the name if the header gives no usable one.
         offered: The name in an offer, or None. It is preferred to both: who offers a file names it.
+        media_type: The file's media type, or None. A name that the offer does not give, and that
+            has no suffix, gets the suffix of this type.
 
     Returns:
-        A name that is safe in any folder, never empty, of at most 200 bytes.
+        A name that is safe in any folder, never empty, of at most NAME_BYTES.
     """
-    names = [] if offered is None else [offered[:LONGEST_NAME]]
-    names += [] if disposition is None else _names_in(disposition[:LONGEST_NAME])
-    names.append(unquote(path.partition("?")[0].rpartition("/")[2]))
-    return next(filter(None, map(_safe, names)), _FALLBACK_NAME)
+    if offered is not None and (name := _safe(offered[:LONGEST_NAME])):
+        return name
+    names = [] if disposition is None else _names_in(disposition[:LONGEST_NAME])
+    names.append(last_segment(path))
+    name = next(filter(None, map(_safe, names)), _FALLBACK_NAME)
+    # "Mr. Smith" has no suffix, but "v1.2" may have one.
+    suffix = _split(name)[1]
+    if suffix and " " not in suffix:
+        return name
+    return shortened(name + suffix_of(media_type), NAME_BYTES)
+
+
+def last_segment(path: str) -> str:
+    """Give the last segment of a URL's path, decoded; empty if the path ends in a slash."""
+    return unquote(path.partition("?")[0].rpartition("/")[2])
+
+
+def safe_folder_name(text: str) -> str:
+    """Make the name of a folder from a stranger's text: by the same rules but those of suffixes."""
+    return _safe(text, folder=True) or _FALLBACK_NAME
 
 
 def _names_in(disposition: bytes) -> list[str]:
@@ -95,24 +122,60 @@ def _extended(value: str) -> str:
         return ""
 
 
-def _safe(name: str) -> str:
+def _safe(name: str, *, folder: bool = False) -> str:
     """Make one harmless path segment of a stranger's name; empty if nothing is left."""
     # Both slashes, whatever system this is: only what follows the last one is the name.
     name = _INVISIBLE.sub("", re.split(r"[/\\]", name)[-1])
     name = "".join(c for c in name if unicodedata.category(c) not in _DROPPED)
     name = unicodedata.normalize("NFC", name)
     # Windows takes none of these characters in a name, and a colon for a stream of another file.
+    # Perl opens a pipe for a bar.
     name = re.sub(r'[<>:"|?*]', "_", re.sub(r"\s+", " ", name))
-    # A leading dot hides a file, and our own part files begin with one; two dots are the folder
-    # above. A leading dash makes an option of it, as in "rm *". Windows drops trailing dots and
-    # spaces, so "con." would be "con".
-    name = name.lstrip(" .-").rstrip(" .")
-    if _RESERVED.match(name):
-        name = f"_{name}"
-    # Cut the stem: the suffix tells programs how to open the file.
-    stem, suffix = _split(name)
-    stem = _cut(stem, _NAME_BYTES - len(suffix.encode()))
-    return stem + suffix
+    return shortened(name, NAME_BYTES, folder=folder)
+
+
+def shortened(name: str, size: int, *, folder: bool = False) -> str:
+    """Shorten a name, and make it harmless, which a name that is cut may no longer be.
+
+    Args:
+        name: The name; its characters are safe.
+        size: The bytes of UTF-8 that it may have, at least SHORTEST_LIMIT.
+        folder: It is a folder's name (see ``harmless``).
+    """
+    name = harmless(name, folder=folder)
+    # This ends: what is added is added once, and fits.
+    while (cut := harmless(_cut(name, size), folder=folder)) != name:
+        name = cut
+    return name
+
+
+def encodable(name: str, encoding: str, *, folder: bool = False) -> str:
+    """Replace what an encoding can't have in a safe name: by its letter without marks, or by "_".
+
+    Args:
+        name: A name that ``file_name`` made.
+        encoding: The name of the encoding, such as ``ascii``.
+        folder: It is a folder's name (see ``harmless``).
+    """
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        plain = "".join(_encodable_character(c, encoding) for c in name)
+        return shortened(plain, NAME_BYTES, folder=folder) or _FALLBACK_NAME
+    return name
+
+
+def _encodable_character(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        # Only letters and digits: others, like U+2024, would become dots or dashes.
+        decomposed = unicodedata.normalize("NFKD", character)
+        letters = "".join(c for c in decomposed if not unicodedata.combining(c))
+        if letters.isascii() and (letters.isalnum() or not letters):
+            return letters
+        return "_"
+    return character
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -123,11 +186,16 @@ def _split(name: str) -> tuple[str, str]:
     return stem, dot + suffix
 
 
-def _cut(text: str, size: int) -> str:
-    """Cut a text to so many bytes of UTF-8, between characters."""
-    if len(text.encode()) <= size:
-        return text
-    return text.encode()[:size].decode(errors="ignore").rstrip(" .")
+def _cut(name: str, size: int) -> str:
+    """Cut a name to so many bytes of UTF-8, between characters."""
+    if len(name.encode()) <= size:
+        return name
+    # Cut the stem: the suffix tells programs how to open the file.
+    stem, suffix = _split(name)
+    room = size - len(suffix.encode())
+    if room < size // 2:
+        stem, suffix, room = name, "", size
+    return stem.encode()[:room].decode(errors="ignore").rstrip(" .") + suffix
 
 
 def numbered_names(name: str) -> Iterator[str]:

@@ -7,20 +7,17 @@ Everything here either gives an answer or raises one of the errors that tell the
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
 
 from twisted_oob._checks import check_field_value, wrong_type
 from twisted_oob._version import PROJECT_URL, __version__
 from twisted_oob.errors import FetchFailed, Forbidden, TooLarge, WrongType
 from twisted_oob.files.addresses import is_global, isatap, leads_to, stands_for
-from twisted_oob.files.urls import BAD_URL, QUOTED, Target, percent_encoded, quoted, read_url
+from twisted_oob.files.urls import QUOTED
 
 # RFC 9110 section 15.4. 300 leaves the choice to a person, 304 answers what we never ask, 305 and
 # 306 are no longer used.
@@ -161,29 +158,21 @@ class FetchPolicy:
             hidden = isatap(address)
         return all(self._allows(one, own=own) for one in hidden)
 
-    def check_answer(self, status: int, encodings: Sequence[bytes], length: int | None) -> None:
+    def check_answer(self, status: int, length: int | None) -> None:
         """Judge what a server says before its file.
 
         Args:
             status: The HTTP status. Only 200 is a whole file (RFC 9110 section 15.3).
-            encodings: The values of Content-Encoding. Only ``identity`` is the file itself.
             length: The declared Content-Length in bytes, or None.
 
         Raises:
-            FetchFailed: The file will not come, not as it is, or not whole.
+            FetchFailed: The file will not come, or not whole.
             TooLarge: The file is larger than ``max_size``.
         """
         if status not in _STATUSES:
             raise FetchFailed(NO_ANSWER, detail=f"HTTP status {str(status)[:QUOTED]}")
         if status != _OK:
             raise FetchFailed(f"HTTP status {status}")
-        # Several header lines are one list (RFC 9110 section 5.3).
-        for encoding in b",".join(encodings).split(b","):
-            if encoding.strip().lower() not in {b"", b"identity"}:
-                raise FetchFailed(
-                    "the file has a Content-Encoding",
-                    detail=f"Content-Encoding {quoted(encoding)}",
-                )
         if length is not None:
             if length < 0:  # Twisted 22.1 lets this through (RFC 9110 section 8.6)
                 raise FetchFailed(NO_ANSWER, detail=f"length {str(length)[:QUOTED]}")
@@ -193,39 +182,6 @@ class FetchPolicy:
         """Raise TooLarge for more than ``max_size`` bytes."""
         if size > self.max_size:
             raise TooLarge(f"the file is larger than {self.max_size} bytes")
-
-    def next_hop(self, target: Target, location: bytes | None, hop: int) -> Target:
-        """Follow a redirect (RFC 9110 section 10.2.2), and judge where it leads like the first URL.
-
-        Credentials stay with the origin that they were given for.
-
-        Args:
-            target: What was asked for.
-            location: The Location header, or None.
-            hop: Which redirect this is, counted from 1.
-
-        Returns:
-            What to ask for next.
-
-        Raises:
-            FetchFailed: There is no Location, or there were more than ``max_redirects``.
-            Forbidden: The next URL is not allowed, or leads from https to http.
-        """
-        if hop > self.max_redirects:
-            raise FetchFailed("too many redirects")
-        location = location and location.strip()
-        if not location:
-            raise FetchFailed("a redirect without a Location")
-        try:
-            url = urljoin(target.url, percent_encoded(location))
-        except ValueError as error:  # its text may hold the userinfo
-            raise Forbidden(BAD_URL, detail=f"redirect: {type(error).__name__}") from None
-        following = read_url(url)
-        if (target.scheme, following.scheme) == ("https", "http"):
-            raise Forbidden("a redirect from https to http is not allowed")
-        if following.authorization is None and following.origin == target.origin:
-            following = dataclasses.replace(following, authorization=target.authorization)
-        return following
 
 
 def _as_ipv4(network: Network) -> Network:

@@ -10,9 +10,10 @@ connection is left. A transfer is one coroutine (``_Put._run``):
 state        waits for                                   leads to
 ===========  ==========================================  ==========================================
 resolving    the resolver, in a thread                   connecting
-connecting   TCP, and TLS for https                      sending
-sending      the connection to take more, or a thread    answered, at any time; waiting, when all
-             that reads the file (``Outgoing``)          is sent
+connecting   TCP                                         sending
+sending      the connection to take more, for https      answered, at any time; waiting, when all
+             after its handshake, or a thread that       is sent
+             reads the file (``Outgoing``)
 waiting      the head of the answer                      answered
 answered     the old connection to be gone               done, for a 200 or 201; else an error
 giving up    the old connection to be gone               (an error)
@@ -20,7 +21,7 @@ giving up    the old connection to be gone               (an error)
 
 Every state but *done* leads to *giving up*, too. What leads there:
 
-- The policy, which judges the URL and each address, as for a Fetcher (``JudgedEndpoints``).
+- The policy, which judges the URL and each address, as for a Fetcher (``JudgedConnections``).
 - The server and the network. ``explained`` says in our words what their errors mean.
 - The file: it can't be read, or got shorter. What was promised by Content-Length does not come any
   more, so the connection is aborted.
@@ -45,12 +46,10 @@ from http.client import responses
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from twisted.web.client import URI
 
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, UploadFailed
-from twisted_oob.files.endpoints import JudgedEndpoints
+from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import NO_TLS, explained
 from twisted_oob.files.outgoing import Outgoing
 from twisted_oob.files.policy import FetchPolicy
@@ -88,7 +87,8 @@ def put(
             has a thread pool.
         url: An http or https URL.
         source: The file. The caller closes it, when the Deferred has fired.
-        policy: Its ``allow_networks`` and ``stall_timeout`` are kept.
+        policy: Its ``allow_networks``, ``deny_networks``, ``stall_timeout`` and ``user_agent``
+            count.
         tls_policy: An IPolicyForHTTPS that verifies servers.
         media_type: The Content-Type.
         headers: Further headers, in order, without line breaks.
@@ -103,7 +103,7 @@ def put(
         target = read_url(url)
     except Forbidden as error:
         return fail(UploadFailed(None, f"the URL can't be used: {error.text}"))
-    head = request_head(target, source.size, media_type, headers)
+    head = request_head(target, source.size, media_type, headers, user_agent=policy.user_agent)
     return _Put(reactor, source, policy, tls_policy, on_progress).start(target, head)
 
 
@@ -122,7 +122,7 @@ class _Put:
     ) -> None:
         self._reactor = reactor
         self._policy = policy
-        self._endpoints = JudgedEndpoints(reactor, policy, tls_policy, self._heard)
+        self._connections = JudgedConnections(reactor, policy, tls_policy, self._heard)
         self._body = Outgoing(reactor, source, self._sent, self._unreadable)
         self._size = source.size
         self._progress = ProgressObserver(on_progress)
@@ -152,9 +152,10 @@ class _Put:
             self._stop()
 
     async def _send(self, target: Target, head: bytes) -> None:
-        endpoint = self._endpoints.endpointForURI(URI.fromBytes(target.url.encode("ascii")))
-        requests = Factory.forProtocol(lambda: PutRequest(head, self._body))
-        self._request = request = await endpoint.connect(requests)
+        request: PutRequest = await self._connections.connect(
+            target, lambda: PutRequest(head, self._body)
+        )
+        self._request = request
         status, reason = await request.answer
         if status not in _STORED:
             raise UploadFailed(status, _told(status, reason, head))
@@ -211,7 +212,7 @@ class _Put:
         if self._stall is not None and self._stall.active():
             self._stall.cancel()
         self._stall = None
-        return self._endpoints.hang_up()
+        return self._connections.hang_up()
 
 
 def _explained(error: Exception, target: Target) -> Exception:

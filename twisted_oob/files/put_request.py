@@ -1,8 +1,7 @@
 """PutRequest: one PUT on one connection, and the status of its answer.
 
-Twisted's own client gives an answer only when the request is sent. A server that refuses a large
-file answers at once and closes the connection, and all that client can tell is a broken pipe. This
-one reads while it writes.
+A server that refuses a large file answers at once and closes the connection. Whoever reads the
+answer only when all is sent finds a broken pipe instead. This one reads while it writes.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from twisted_oob._version import __version__
 from twisted_oob.errors import UploadFailed
 from twisted_oob.files.outgoing import Outgoing
 from twisted_oob.files.policy import NO_ANSWER
+from twisted_oob.files.request import ended, first_lines
 from twisted_oob.files.urls import Target
 
 # RFC 9112 sections 2.2 and 4: a recipient may take a bare line feed for the end of a line.
@@ -30,6 +29,7 @@ _HEAD: Final = re.compile(
     rb"HTTP/1\.[0-9] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r?\n(?:[^\r\n]+\r?\n)*\r?\n"
 )
 _END: Final = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END: Final = 4
 # struct tcp_info of Linux: tcpi_bytes_acked, an unsigned number of 64 bits (RFC 4898).
 _TCP_INFO_SIZE: Final = 192
 _BYTES_ACKED: Final = slice(120, 128)
@@ -38,7 +38,12 @@ _SWITCHING: Final = 101
 
 
 def request_head(
-    target: Target, size: int, media_type: str, headers: Sequence[tuple[str, str]]
+    target: Target,
+    size: int,
+    media_type: str,
+    headers: Sequence[tuple[str, str]],
+    *,
+    user_agent: str,
 ) -> bytes:
     """Write the request line and the headers of a PUT (RFC 9112 section 3).
 
@@ -47,19 +52,17 @@ def request_head(
         size: The bytes of its body.
         media_type: Their media type.
         headers: Further headers, in order, without line breaks. They are sent as UTF-8.
+        user_agent: Printable ASCII.
     """
     lines = [
-        f"PUT {target.path} HTTP/1.1",
-        f"Host: {target.url.split('/', 3)[2]}",
-        f"User-Agent: twisted_oob/{__version__}",
-        f"Content-Type: {media_type}",
-        f"Content-Length: {size}",
-        "Connection: close",
-        *(f"{name}: {value}" for name, value in headers),
+        *first_lines(b"PUT", target, user_agent),
+        f"Content-Type: {media_type}".encode(),
+        b"Content-Length: %d" % size,
+        *(f"{name}: {value}".encode() for name, value in headers),
     ]
     if target.authorization is not None and not any(n == "Authorization" for n, _ in headers):
-        lines.append(f"Authorization: {target.authorization.decode('ascii')}")
-    return "\r\n".join([*lines, "", ""]).encode()
+        lines.append(b"Authorization: " + target.authorization)
+    return ended(lines)
 
 
 class PutRequest(Protocol):
@@ -91,17 +94,20 @@ class PutRequest(Protocol):
         """Look for the end of the answer's head. Interim answers are skipped."""
         if self.answer.called:
             return
+        searched = max(0, len(self._received) - _LONGEST_END + 1)
         self._received += data
-        while (found := _HEAD.match(self._received)) is not None:
-            status = int(found[1])
-            if status >= _FINAL:
-                self.answer.callback((status, found[2] or b""))
+        while (end := _END.search(self._received, searched)) is not None:
+            head = _HEAD.fullmatch(self._received, 0, end.end())
+            status = 0 if head is None else int(head[1])
+            if head is not None and status >= _FINAL:
+                self.answer.callback((status, head[2] or b""))
                 return
-            if status == _SWITCHING:
-                break
-            del self._received[: found.end()]
-        # A head that has ended and was not understood, or what can't become one.
-        if found is not None or not _begins(self._received) or _END.search(self._received):
+            if head is None or status == _SWITCHING:
+                self.answer.errback(UploadFailed(None, NO_ANSWER))
+                return
+            del self._received[: end.end()]
+            searched = 0
+        if not _begins(self._received):
             self.answer.errback(UploadFailed(None, NO_ANSWER))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

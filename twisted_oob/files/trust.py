@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import Certificate
-from twisted.web.client import BrowserLikePolicyForHTTPS
+from OpenSSL import SSL
+from twisted.logger import Logger
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from twisted_oob._tls import read_certificates
+from twisted_oob._tls import ServiceTLS, read_certificates, trust_platform
+from twisted_oob.files.roots import missing_roots
+
+_log: Final = Logger()
 
 
 @implementer(IPolicyForHTTPS)
-class AlsoTrusting:
-    """Verifies servers as BrowserLikePolicyForHTTPS does, and trusts more certificates.
+class HttpsTrust:
+    """Verifies in the handshake that a certificate is for its server, and whom it is signed by.
+
+    All its connections share one context. So the platform's roots are read once, at the first
+    connection: what changes among them later counts after a restart.
 
     Args:
         ca_file: A file of certificates in PEM format, or None for the platform's alone.
@@ -28,32 +33,33 @@ class AlsoTrusting:
     """
 
     def __init__(self, ca_file: str | Path | None) -> None:
-        self._platform = BrowserLikePolicyForHTTPS()
-        self._certificates = () if ca_file is None else read_certificates(Path(ca_file))
+        self._ca_file = ca_file
+        self._certificates = () if ca_file is None else tuple(read_certificates(ca_file))
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:  # noqa: N802  # the interface's
+    @cached_property
+    def no_roots(self) -> str | None:
+        """One line that says that this machine has no CA roots, and what to do; None if it has."""
+        return missing_roots(self._ca_file)
+
+    @cached_property
+    def _context(self) -> SSL.Context:
+        return trust_platform(self._certificates)
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> ServiceTLS:  # noqa: N802  # the interface's
         """Give what begins TLS with a server, and verifies it.
 
         Raises:
-            UnicodeError: No certificate can name the host.
+            ValueError: DNS can't have such a host.
         """
-        creator = self._platform.creatorForNetloc(hostname, port)
-        return _AlsoTrustingCreator(creator, self._certificates)
+        return ServiceTLS(hostname.decode("ascii"), self._context, advice=self.no_roots)
+
+    def warn(self) -> None:
+        """Log a warning if the machine has no CA roots: once in a process, however many ask."""
+        if self.no_roots is not None:
+            warn_once(self.no_roots)
 
 
-@implementer(IOpenSSLClientConnectionCreator)
-class _AlsoTrustingCreator:
-    # Twisted can combine trust roots, too, but only through methods that it keeps private.
-
-    def __init__(self, creator: Any, certificates: Sequence[Certificate]) -> None:
-        self._creator = creator
-        self._certificates = certificates
-
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:  # noqa: N802, N803  # as above
-        connection = self._creator.clientConnectionForTLS(tlsProtocol)
-        # OpenSSL looks into the store when the server's certificate comes, which is later. Each
-        # creator has a context of its own, and with it a store.
-        store = connection.get_context().get_cert_store()
-        for certificate in self._certificates:
-            store.add_cert(certificate.original)
-        return connection
+@cache
+def warn_once(text: str) -> None:
+    """Log a warning, unless this process has logged the same one."""
+    _log.warn("{text}", text=text)

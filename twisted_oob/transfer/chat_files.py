@@ -30,7 +30,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -39,6 +38,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 from twisted_oob._shown import printable
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.files.names import LONGEST_NAME, file_name
+from twisted_oob.files.urls import path_of
 from twisted_oob.protocol.chat_message import MAX_FILES
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
@@ -267,4 +267,4 @@ def _key(message: ChatMessage, file: OOBMessage) -> bytes:
 def _name_of(file: OOBMessage) -> str:
     """Give the name of a file that nobody has, as its sender has it. A log may show it, too."""
     offered = None if file.info is None else file.info.name
-    return file_name(None, urlsplit(file.url).path, offered=offered)
+    return file_name(None, path_of(file.url), offered=offered)

@@ -33,6 +33,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FileTooLarge, SlotRefused, UploadServiceNotFound
 from twisted_oob.files.hashing import hash_in_thread
 from twisted_oob.files.progress import ProgressObserver
+from twisted_oob.files.urls import path_of
 from twisted_oob.protocol.upload_service import check_takes
 from twisted_oob.xmpp.ready import local_host
 
@@ -72,7 +73,7 @@ class UrlHost:
 
     def __init__(self, url: str) -> None:
         self.url: str | None = url
-        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        name = unquote(path_of(url).rpartition("/")[2])
         self.info = FileInfo(sendable_name(name) or None)
         self._url = url
 

@@ -38,8 +38,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
+from twisted_oob.files.fitting import fitting_name
 from twisted_oob.files.folders import Folders
-from twisted_oob.files.names import file_name
+from twisted_oob.files.names import safe_folder_name
 from twisted_oob.protocol.chat_answer import answerable, build_answer
 from twisted_oob.protocol.chat_message import read_chat_message
 from twisted_oob.protocol.seen import Seen
@@ -130,7 +131,7 @@ class RoomFrontend(RoomHandler):
                 place.
         """
         for room in self.rooms:
-            path = self._folder / folder_name(room)
+            path = self._folder / folder_name(room, self._folder)
             self._make_folder(path, room)
             fetcher = self._make_fetcher(path)
             removed = remove_leftovers(fetcher)
@@ -229,15 +230,19 @@ class _Room:
         return False
 
 
-def folder_name(room: JID) -> str:
-    """Give the name of a room's folder: its bare JID, if that is a safe name.
+def folder_name(room: JID, within: Path) -> str:
+    """Give the name of a room's folder: its bare JID, if that is a name that is safe and fits.
 
-    If it is not, or is too long, then the name has a hash of the JID at its end. No two rooms have
-    the same one: a JID has no space before its resource.
+    If it is not, then the name has a hash of the JID at its end. No two rooms have the same one: a
+    JID has no space before its resource.
+
+    Args:
+        room: The room.
+        within: The folder that it will be in, which exists.
     """
     bare = room.userhost()
     # To a file's name, what is before a backslash would be a folder.
-    name = file_name(None, "", offered=bare.replace("\\", "_"))
+    name = fitting_name(safe_folder_name(bare.replace("\\", "_")), within, folder=True)
     if name == bare:
         return name
     return f"{name} ({sha256(bare.encode()).hexdigest()[:_HASH_DIGITS]})"

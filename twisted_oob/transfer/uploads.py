@@ -47,7 +47,7 @@ from twisted_oob.errors import FileTooLarge, Forbidden, UploadFailed
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.put import put
 from twisted_oob.files.source import SourceFile, media_type_of
-from twisted_oob.files.trust import AlsoTrusting
+from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.files.urls import read_url
 from twisted_oob.protocol.slots import Slot, read_refusal, read_slot, slot_name, slot_request
 from twisted_oob.protocol.upload_service import (
@@ -114,7 +114,7 @@ class UploadHandler(AskingHandler):
         self._timeout = timeout
         self._stall_timeout = stall_timeout
         self._policy()
-        self._tls_policy = AlsoTrusting(ca_file)
+        self._tls_policy = HttpsTrust(ca_file)
         self._found: Found | None = None
         self._search: Deferred[Found] | None = None
         self._searchers: list[Deferred[Found]] = []
@@ -261,7 +261,7 @@ class _Upload:
         *,
         info: FileInfo,
         policy: FetchPolicy,
-        tls_policy: AlsoTrusting,
+        tls_policy: HttpsTrust,
         allow_http: bool,
         on_progress: Callable[[int, int], object] | None,
     ) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.interfaces import ISSLTransport
-from twisted.internet.ssl import platformTrust
 from twisted.words.protocols.jabber import client
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.protocols.jabber.xmlstream import (
@@ -29,7 +28,7 @@ from twisted.words.protocols.jabber.xmlstream import (
 )
 from twisted.words.xish import domish
 
-from twisted_oob._tls import ServiceTLS, trust_only
+from twisted_oob._tls import ServiceTLS, trust_only, trust_platform
 from twisted_oob.errors import StreamRefused, Unencrypted
 from twisted_oob.xmpp.jid import parse_jid
 from twisted_oob.xmpp.locate import SERVICES, ServerEndpoint
@@ -99,10 +98,10 @@ def client_endpoint(
 
 
 def _tls_to(domain: str, ca_file: Path | None, **options: Any) -> ServiceTLS:
-    trusted = platformTrust() if ca_file is None else trust_only(ca_file)
+    context = trust_platform() if ca_file is None else trust_only(ca_file)
     try:
-        return ServiceTLS(domain, trusted, **options)
-    except UnicodeError:  # idna's errors are among these
+        return ServiceTLS(domain, context, **options)
+    except ValueError:
         raise ValueError(f"no certificate can name the domain {domain!r}: check it") from None
 
 

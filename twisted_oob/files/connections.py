@@ -1,0 +1,288 @@
+"""Connections to judged addresses only, for HTTP with strangers' servers.
+
+What happens for each connection:
+
+1. The host is looked up, once (``resolving.py``).
+2. The policy judges every address of the host. One that is forbidden forbids the host: otherwise
+   the answer would depend on which address happens to be tried first. This machine's own addresses
+   are found out here and now, IPv4 addresses that are hidden in IPv6 among them.
+3. The sockets get exactly those addresses, never the name. So it does not matter what the name
+   resolves to a moment later (DNS rebinding).
+4. With https, TLS runs above the connection, begun by what the TLS policy gives for the host.
+
+Each redirect asks for a new connection, so all of this happens again for each hop.
+
+A connection, and what is above it::
+
+    socket -> Connection (counts, paces, pauses) [-> TLS] -> the protocol, which speaks HTTP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.failures import NO_TLS
+from twisted_oob.files.happy_eyeballs import connect_to_one
+from twisted_oob.files.own_addresses import is_own
+from twisted_oob.files.pace import Pace
+from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.resolving import resolve
+from twisted_oob.files.urls import Target
+
+
+class JudgedConnections:
+    """The connections of one transfer.
+
+    Args:
+        reactor: Makes connections (IReactorTCP), looks names up (IReactorFromThreads) and tells the
+            time (IReactorTime).
+        policy: Judges the addresses. Its ``stall_timeout`` also limits each attempt to connect.
+        tls_policy: An IPolicyForHTTPS that verifies servers.
+        heard: Called with the number of bytes that a connection received; 0 when it is made, or
+            when its host is resolved. If it returns False, the bytes go no further.
+        pace: Tells when to rest, for what tiny pieces cost. None if they are not counted.
+
+    Attributes:
+        heard: The same.
+        pace: The same.
+        reactor: The same.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        policy: FetchPolicy,
+        tls_policy: Any,
+        heard: Callable[[int], bool],
+        *,
+        pace: Pace | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.heard = heard
+        self.pace = pace
+        self._policy = policy
+        self._tls_policy = tls_policy
+        self._open: set[Connection] = set()
+        self._waiters: list[Deferred[None]] = []
+
+    async def connect(self, target: Target, protocol: Callable[[], Protocol]) -> Any:
+        """Look the target's host up, judge all its addresses, and connect to one of exactly those.
+
+        Args:
+            target: An http or https URL.
+            protocol: Builds the protocol.
+
+        Returns:
+            The protocol, connected. With https, the handshake is still to come. If it fails, the
+            protocol loses its connection for that reason.
+
+        Raises:
+            Forbidden: One of the addresses is not allowed.
+            FetchFailed: The host has no address, or is a name that no certificate can have.
+            NoRoom: File descriptors or threads are used up.
+            ConnectError: No address takes the connection.
+        """
+        tls: Any = None
+        if target.scheme == "https":
+            factory: Any = Factory.forProtocol(protocol)
+            tls = TLSMemoryBIOFactory(self._creator(target), True, factory)
+        addresses = await resolve(self.reactor, target.host, target.port)
+        self._judge(addresses)
+        self.heard(0)
+
+        def build(connected: Callable[[Any], None]) -> Connection:
+            above = protocol() if tls is None else tls.buildProtocol(None)
+            return Connection(self, above, connected)
+
+        connection = await connect_to_one(
+            self.reactor, addresses, target.port, build, self._policy.stall_timeout
+        )
+        above = connection.wrappedProtocol
+        return above if tls is None else above.wrappedProtocol
+
+    def hang_up(self) -> Deferred[None]:
+        """Abort every connection; the Deferred fires when all are gone.
+
+        Aborts, because a TLS connection that closes properly waits for the server's close_notify,
+        which a hostile server never sends.
+        """
+        for connection in tuple(self._open):
+            connection.abort()
+        if not self._open:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    def opened(self, connection: Connection) -> None:
+        """Note that a connection is made."""
+        self._open.add(connection)
+        self.heard(0)
+
+    def closed(self, connection: Connection) -> None:
+        """Note that a connection is gone."""
+        self._open.discard(connection)
+        if not self._open:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+    def _creator(self, target: Target) -> Any:
+        """Ask the TLS policy for what begins TLS with a target's host.
+
+        Raises:
+            FetchFailed: The host is a name that no certificate can have.
+        """
+        # Neither the server name (RFC 6066 section 3) nor names in certificates have a final dot.
+        host = target.host.removesuffix(".").encode("ascii")
+        try:
+            return self._tls_policy.creatorForNetloc(host, target.port)
+        except UnicodeError:
+            raise FetchFailed(NO_TLS, detail=f"no certificate can name {host!r}") from None
+
+    def _judge(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+        """Let the policy judge all addresses of a host.
+
+        Raises:
+            Forbidden: One of them is not allowed.
+            NoRoom: File descriptors are used up.
+        """
+        for address in addresses:
+            try:
+                own = any(map(_is_own_and_global, _spellings(address)))
+            except OSError as error:
+                raise NoRoom("no room for the file now", detail=str(error)) from None
+            self._policy.check_address(str(address), own=own)
+
+
+def _spellings(address: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address, ...]:
+    """Give an address, and the IPv4 addresses that are hidden in it."""
+    if isinstance(address, IPv4Address):
+        return (address,)
+    return (address, *(stands_for(address) or ()), *isatap(address))
+
+
+def _is_own_and_global(address: IPv4Address | IPv6Address) -> bool:
+    # If it is not global, only an allowed network lets it in anyway. So nobody needs to be asked.
+    return is_global(address) and is_own(address)
+
+
+class Connection(ProtocolWrapper):
+    """A TCP connection, below TLS, where every byte that the server sends can be counted.
+
+    A pause during the delivery of bytes is put off until the delivery ends. Who speaks HTTP may
+    pause after the headers until somebody wants the body. Here somebody does at once, so that pause
+    is over before the delivery is. Passed on, it would only make the reactor stop and start
+    watching the socket: two system calls for nothing, which a small file notices.
+
+    The socket is paused as long as those above have paused, or the pace demands a rest.
+
+    Unlike other ProtocolWrappers it has no factory, which would only keep a list, and does not copy
+    the transport's interfaces, which nobody above asks for.
+
+    Args:
+        connections: The transfer's.
+        above: The protocol above, or TLS.
+        connected: Called with the Connection when those above are connected, or with a Failure if
+            they could not begin.
+    """
+
+    transport: Any
+    wrappedProtocol: Any  # noqa: N815  # the base's
+    _delivering = False
+    _paused = False
+    _rest: Any = None
+
+    def __init__(
+        self, connections: JudgedConnections, above: Any, connected: Callable[[Any], None]
+    ) -> None:
+        self.wrappedProtocol = above
+        self._connections = connections
+        self._connected = connected
+
+    def makeConnection(self, transport: Any) -> None:
+        """Note the connection before anybody can lose it."""
+        self._connections.opened(self)
+        Protocol.makeConnection(self, transport)
+        try:
+            self.wrappedProtocol.makeConnection(self)
+        except Exception:
+            # What a tls_policy gave could not begin. Nobody above can be told of the end.
+            self.wrappedProtocol = Protocol()
+            self.abort()
+            self._connected(Failure())
+        else:
+            self._connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Count the bytes and pass them on, unless they are too many."""
+        if not self._connections.heard(len(data)):
+            return
+        self._delivering = True
+        try:
+            self.wrappedProtocol.dataReceived(data)
+        finally:
+            self._delivering = False
+            self._rest_after(data)
+            if self._paused or self._rest is not None:
+                self.transport.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        """Pause the server, but not before the bytes at hand are delivered."""
+        self._paused = True
+        if not self._delivering:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Undo a pause, also one that is put off."""
+        self._paused = False
+        if self._rest is None:
+            self.transport.resumeProducing()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Pass it on first: who waits for the end of connections waits for their protocols, too."""
+        self._stop_resting()
+        above, self.wrappedProtocol = self.wrappedProtocol, None  # no cycle is left
+        try:
+            above.connectionLost(reason)
+        finally:
+            self._connections.closed(self)
+
+    def loseConnection(self) -> None:  # the interface's
+        """Abort: nothing of ours is left to send, and the server may never close its side."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once; what is not sent yet is lost."""
+        self._stop_resting()
+        self.transport.abortConnection()
+
+    def _rest_after(self, data: bytes) -> None:
+        """Begin a rest, if the pace demands one."""
+        pace = self._connections.pace
+        if pace is None or self.wrappedProtocol is None:
+            return
+        pace.read(len(data))
+        seconds = pace.pause()
+        if seconds and self._rest is None:
+            self._rest = self._connections.reactor.callLater(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        if not self._paused:
+            self.transport.resumeProducing()
+
+    def _stop_resting(self) -> None:
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            rest.cancel()

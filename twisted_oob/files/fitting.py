@@ -1,0 +1,67 @@
+"""Names that a folder can hold: as long as its file system takes, in the locale's encoding."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+from pathlib import Path
+
+from twisted_oob.files.names import (
+    NAME_BYTES,
+    SHORTEST_LIMIT,
+    SPARE_BYTES,
+    encodable,
+    shortened,
+)
+
+
+def fitting_name(name: str, directory: Path, *, folder: bool = False) -> str:
+    """Give the name, or one that the folder can hold, too, with the same suffix.
+
+    Blocks when it is first called for a folder.
+
+    Args:
+        name: A safe name.
+        directory: The folder, which exists.
+        folder: It is a folder's name.
+
+    Returns:
+        A safe name, with room for a number.
+    """
+    # In the C locale, a Python without its UTF-8 mode takes ASCII only.
+    name = encodable(name, sys.getfilesystemencoding(), folder=folder)
+    size = _name_bytes(directory)
+    return name if len(name.encode()) <= size else shortened(name, size, folder=folder)
+
+
+def easier_name(name: str, refusal: OSError) -> str:
+    """Give a name that a file system may take which refused another one.
+
+    Args:
+        name: The name that it refused.
+        refusal: How it did so.
+
+    Returns:
+        Another safe name with the same suffix; the same name if no other would help.
+    """
+    if refusal.errno == errno.ENAMETOOLONG:
+        size = len(name.encode()) // 2
+        return shortened(name, size) if size >= SHORTEST_LIMIT else name
+    if refusal.errno in {errno.EINVAL, errno.EILSEQ}:
+        # Mounted with a character set of its own, as FAT is.
+        return encodable(name, "ascii")
+    return name
+
+
+@functools.lru_cache(maxsize=1024)
+def _name_bytes(directory: Path) -> int:
+    """Ask once for the bytes that a name in this folder may have, without what follows it."""
+    try:
+        limit = os.pathconf(directory, "PC_NAME_MAX")
+    except OSError:
+        return NAME_BYTES
+    if limit < 0:  # there is no limit
+        return NAME_BYTES
+    return max(SHORTEST_LIMIT, min(NAME_BYTES, limit - SPARE_BYTES))
