@@ -112,7 +112,9 @@ NAMED = {
     ids=list(NAMED),
 )
 @step
-async def test_a_name_without_suffix_gets_that_of_its_type(*, fetcher, web, media_type, path, name):
+async def test_a_name_without_suffix_gets_that_of_its_type(
+    *, fetcher, web, media_type, path, name
+):
     web.answers = [answer(BODY, f"Content-Type: {media_type}")]
     got = await fetcher().fetch(web.url(path))
     assert got.path.name == name
@@ -152,16 +154,7 @@ DASHES = (
 TAKEN = (
     *("~", "~root", "~/.ssh/config", "desktop.ini", "Desktop.INI", "thumbs.db", ".DS_Store"),
     *("a.lnk", "a.LNK", "a.desktop", "a.Desktop", "a.url", "a.pif", "a.scf", "autorun.inf"),
-    *(
-        "a.library-ms",
-        "a.search-ms",
-        "con",
-        "nul.txt",
-        "com1.zip",
-        "a.lnk.",
-        "a.lnk ",
-        "a.desktop\u200b",
-    ),
+    *("a.library-ms", "a.search-ms", "con", "nul.txt", "com1.zip", "a.lnk.", "a.lnk ", "a.desktop\u200b"),
     *(".bashrc", "..", "a\\..\\b", "a\nb", "a\u202egpj.exe", "$(x)", "`x`"),
 )
 BAD_SUFFIXES = (

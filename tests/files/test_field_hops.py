@@ -146,9 +146,7 @@ async def test_a_long_location(fetcher, web, log):
     path = "/" + "x" * 6000
     web.answers = [redirect(path), answer(BODY), redirect("/" + "y" * 60_000), answer(BODY)]
     assert (await fetcher().fetch(web.url())).url == web.url(path)
-    await (
-        fetcher().fetch(web.url()).addErrback(lambda failure: failure.trap(FetchFailed, Forbidden))
-    )
+    await fetcher().fetch(web.url()).addErrback(lambda failure: failure.trap(FetchFailed, Forbidden))
     assert log == []
 
 
@@ -318,9 +316,7 @@ async def asked_again(web, clock):
     raise AssertionError("it is not asked again")
 
 
-@pytest.mark.parametrize(
-    "status", ["503 Service Unavailable", "429 Too Many Requests", "503", "429 "]
-)
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests", "503", "429 "])
 @pytest.mark.parametrize("seconds", [0, 1, 7, 45])
 @step
 async def test_a_server_is_asked_again_when_it_wants(*, fetcher, web, clock, status, seconds):

@@ -209,9 +209,9 @@ async def test_an_international_host_is_its_a_labels(
     got = await ours.fetch(tls_url(secure, host))
     assert got.url == tls_url(secure, ascii)
     web.answers = [
-        lambda connection: connection.write(
-            redirect("LOCATION").replace(b"LOCATION", tls_url(secure, host).encode())
-        )
+        lambda connection: connection.write(redirect("LOCATION").replace(
+            b"LOCATION", tls_url(secure, host).encode()
+        ))
     ]
     got = await ours.fetch(web.url())
     assert got.url == tls_url(secure, ascii)
@@ -242,9 +242,7 @@ async def test_no_host_is_two_hosts(fetcher, net, host):
             return ["10.0.0.1"]
 
     net.hosts = Nobody()
-    error = await failure_of(
-        fetcher(allow_networks=()).fetch(f"http://{host}/"), Forbidden, FetchFailed
-    )
+    error = await failure_of(fetcher(allow_networks=()).fetch(f"http://{host}/"), Forbidden, FetchFailed)
     assert error.text
     assert net.tried == []
     for name in resolved:
