@@ -8,7 +8,7 @@ import sys
 import pytest
 from twisted.logger import Logger, LogPublisher
 
-from twisted_oob.commands.log_file import ServiceLog, take_log
+from twisted_oob.commands.log_file import ServiceLog, service_log
 
 
 def logger(observer):
@@ -26,7 +26,7 @@ def log(file):
 
 
 def test_lines_for_developers_are_left_out(log, file):
-    out = logger(log())
+    out = logger(log.observer())
     out.debug("for a developer")
     out.info("for an operator")
     out.warn("for an operator, too")
@@ -37,7 +37,7 @@ def test_lines_for_developers_are_left_out(log, file):
 
 
 def test_a_file_that_was_moved_away_gets_no_more_lines(log, file, tmp_path):
-    out = logger(log())
+    out = logger(log.observer())
     out.info("first")
     file.rename(tmp_path / "old")
     out.info("second")
@@ -51,7 +51,7 @@ def test_a_file_that_was_moved_away_gets_no_more_lines(log, file, tmp_path):
 
 
 def test_a_file_that_was_not_moved_goes_on(log, file):
-    out = logger(log())
+    out = logger(log.observer())
     out.info("first")
     log.reopen()
     out.info("second")
@@ -59,7 +59,7 @@ def test_a_file_that_was_not_moved_goes_on(log, file):
 
 
 def test_the_log_goes_on_if_there_can_be_no_new_file(log, file, tmp_path):
-    out = logger(log())
+    out = logger(log.observer())
     out.info("first")
     file.rename(tmp_path / "old")
     file.mkdir()
@@ -70,7 +70,7 @@ def test_the_log_goes_on_if_there_can_be_no_new_file(log, file, tmp_path):
 
 
 def test_it_rotates(log, file, tmp_path):
-    out = logger(log())
+    out = logger(log.observer())
     out.info("first")
     log.rotate()
     out.info("second")
@@ -82,7 +82,7 @@ def test_it_rotates(log, file, tmp_path):
 def test_in_the_foreground_it_is_standard_output(options, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     log = ServiceLog(options)
-    logger(log()).info("shown")
+    logger(log.observer()).info("shown")
     log.reopen()
     log.rotate()
     assert "shown" in sys.stdout.getvalue()
@@ -90,7 +90,7 @@ def test_in_the_foreground_it_is_standard_output(options, monkeypatch):
 
 def test_a_daemon_has_the_file_that_twistd_would_take(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    observer = ServiceLog({"logfile": None, "nodaemon": 0})()
+    observer = ServiceLog({"logfile": None, "nodaemon": 0}).observer()
     monkeypatch.chdir("/")
     logger(observer).info("shown")
     assert "shown" in (tmp_path / "twistd.log").read_text()
@@ -98,7 +98,7 @@ def test_a_daemon_has_the_file_that_twistd_would_take(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r"twistd's --logfile .*nowhere\.log"):
-        ServiceLog({"logfile": str(tmp_path / "missing" / "nowhere.log")})()
+        ServiceLog({"logfile": str(tmp_path / "missing" / "nowhere.log")}).observer()
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,4 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     [None, {"logger": "some.factory"}, {"syslog": 1}, {"logfile": "-", "nodaemon": 0}],
 )
 def test_what_twistd_was_told_counts(options):
-    before = options and dict(options)
-    assert take_log(options) is None
-    assert options == before
-
-
-def test_twistd_gets_the_log():
-    options = {"nodaemon": True}
-    log = take_log(options)
-    assert options["logger"] is log
+    assert service_log(options) is None

@@ -35,7 +35,7 @@ class ServiceLog:
         twistd: The options of twistd, which say whether there is a file.
 
     Raises:
-        OSError: The working directory, in which the file would be, is gone.
+        ValueError: The working directory, in which the file would be, is gone.
     """
 
     def __init__(self, twistd: Mapping[str, Any]) -> None:
@@ -43,7 +43,10 @@ class ServiceLog:
         if not name and not (twistd.get("nodaemon") or twistd.get("debug")):
             name = _DEFAULT
         # Absolute from the start: a daemon changes its working directory.
-        self._path = None if name in {None, "", _STANDARD_OUTPUT} else Path(str(name)).absolute()
+        try:
+            self._path = None if name in {None, "", _STANDARD_OUTPUT} else Path(name).absolute()
+        except OSError as error:
+            raise ValueError(not_usable("twistd's --logfile", str(name), error)) from None
         self._file: LogFile | None = None
 
     def observer(self) -> ILogObserver:
@@ -92,7 +95,7 @@ def service_log(twistd: Mapping[str, Any] | None) -> ServiceLog | None:
         The log; None if it is another one's.
 
     Raises:
-        OSError: As for ServiceLog.
+        ValueError: As for ServiceLog.
     """
     if twistd is None or twistd.get("logger") or twistd.get("syslog"):
         return None

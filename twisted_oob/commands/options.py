@@ -28,9 +28,9 @@ from twisted_oob.commands.modes import (
     chosen_mode,
     require,
 )
-from twisted_oob.commands.pidfile import settle_pidfile
 from twisted_oob.commands.report import REPORT_OBSERVER
 from twisted_oob.commands.secret_file import User
+from twisted_oob.commands.twistd_options import settle
 from twisted_oob.commands.values import (
     format_size,
     parse_account,
@@ -297,7 +297,7 @@ class Options(ChatOptions):
             self._prepare_demo()
         try:
             if self.parent is not None:
-                settle_pidfile(self.parent)
+                settle(self.parent)
             mode = self._check_mode()
             self.check_chat(mode)
         except ValueError as error:

@@ -387,7 +387,7 @@ def _folder(path: Path, mode: int) -> Iterator[None]:
     folders = Folders(mode)
     try:
         try:
-            folders.make(path)
+            folders.make(path, parents=True)
         except OSError as error:
             raise click.UsageError(not_usable("--download-dir", path, error)) from None
         yield

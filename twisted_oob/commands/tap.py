@@ -95,8 +95,9 @@ class ResponderService(Service):
         reactor: The reactor of the process.
 
     Raises:
-        OSError: The file of ``--ca-file`` can't be read, or there is no folder for the log.
-        ValueError: It holds no certificate, or no certificate can name the account's domain.
+        OSError: The file of ``--ca-file`` can't be read.
+        ValueError: It holds no certificate, no certificate can name the account's domain, or there
+            is no folder for the log.
     """
 
     _log = Logger()
@@ -178,7 +179,7 @@ class ResponderService(Service):
 
     async def _start(self) -> None:
         # Not before the service starts: twistd may have changed its user meanwhile.
-        self._folders.make(self._options["download-dir"])
+        self._folders.make(self._options["download-dir"], parents=True)
         bot = make_bot(self._options, self._policy, self._folders, self._reactor)
         self._bot = bot
         # Before the stream: who can't be read from should not show up among people's contacts.

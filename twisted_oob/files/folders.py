@@ -22,17 +22,23 @@ class Folders:
         self._mode = mode
         self._made: list[Path] = []
 
-    def make(self, path: Path) -> None:
-        """Make a folder and its parents, unless they are there. What is there keeps its mode.
+    def make(self, path: Path, *, parents: bool = False) -> None:
+        """Make a folder, unless it is there. What is there keeps its mode.
+
+        Args:
+            path: The folder.
+            parents: Whether its parents are made, too.
 
         Raises:
             FileExistsError: Something that is no folder is there.
             OSError: It can't be made.
         """
-        for one in reversed((path, *path.parents)):
-            # A parent that is there may refuse in many ways, such as EROFS.
-            if one is path or not one.is_dir():
-                self._make(one)
+        if parents:
+            for parent in reversed(path.parents):
+                # One that is there may refuse in many ways, such as EROFS.
+                if not parent.is_dir():
+                    self._make(parent)
+        self._make(path)
 
     def _make(self, path: Path) -> None:
         try:

@@ -1,4 +1,7 @@
-"""The pidfile that twistd writes: judged before it is written, as twistd would show a traceback."""
+"""What twistd itself needs of the machine: judged before, as twistd would show a traceback.
+
+By its defaults, it writes a pidfile into the working directory, wherever that is.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,12 @@ from typing import Any, Final
 
 from twisted_oob.commands.values import not_usable
 
-_DEFAULT: Final = "twistd.pid"
+_PIDFILE: Final = "twistd.pid"
+_RUNDIR: Final = "."
 
 
-def settle_pidfile(twistd: MutableMapping[str, Any]) -> None:
-    """Leave out the default pidfile if it can't be written and nobody needs it.
-
-    That is in the foreground: whoever started the process knows it.
+def settle(twistd: MutableMapping[str, Any]) -> None:
+    """Leave out the defaults of twistd that can't work here.
 
     Args:
         twistd: The options of twistd, which this changes.
@@ -24,6 +26,17 @@ def settle_pidfile(twistd: MutableMapping[str, Any]) -> None:
     Raises:
         ValueError: A pidfile that is needed can't be written.
     """
+    try:
+        Path.cwd()
+    except OSError:
+        # It is gone, and much of what libraries do fails without one.
+        if twistd.get("rundir") == _RUNDIR:
+            twistd["rundir"] = "/"
+    _settle_pidfile(twistd)
+
+
+def _settle_pidfile(twistd: MutableMapping[str, Any]) -> None:
+    # In the foreground, nobody needs it: whoever started the process knows it.
     name = twistd.get("pidfile")
     if not name or twistd.get("chroot"):
         # Where a path leads in another root shows only there.
@@ -31,7 +44,7 @@ def settle_pidfile(twistd: MutableMapping[str, Any]) -> None:
     try:
         _check_writable(Path(name).absolute())
     except OSError as error:
-        if name == _DEFAULT and (twistd.get("nodaemon") or twistd.get("debug")):
+        if name == _PIDFILE and (twistd.get("nodaemon") or twistd.get("debug")):
             twistd["pidfile"] = ""
         else:
             raise ValueError(not_usable("twistd's --pidfile", name, error)) from None
