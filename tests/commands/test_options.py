@@ -145,7 +145,10 @@ def test_what_the_system_says_of_a_path_is_the_reason(option):
         (["file"], "unexpected argument 'file'"),
         (["--jid", "a@b"], "--password-file must be given with --jid"),
         (["--component", "a.b"], "--secret-file must be given with --component"),
-        (["--component", "a.b", "--secret-file", "s"], "--allow-from or --allow-file must be given"),
+        (
+            ["--component", "a.b", "--secret-file", "s"],
+            "--allow-from or --allow-file must be given",
+        ),
         (["--component", "a.b", "--jid", "a@b"], "--jid and --component exclude each other"),
         (["--jid", "a@b", "--listen", "tcp:0"], "--listen goes with the embedded router, not"),
         (["--jid", "a@b", "--secret-file", "s"], "--secret-file goes with the embedded router or"),

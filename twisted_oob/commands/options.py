@@ -53,8 +53,7 @@ from twisted_oob.commands.values import (
     parse_user_agent,
     parsed,
 )
-from twisted_oob.files.folders import DIR_MODE
-from twisted_oob.files.landing import FILE_MODE
+from twisted_oob.files.folders import DIR_MODE, FILE_MODE
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.responder import CONCURRENCY

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 
 from twisted_oob._file_info import FileInfo
-from twisted_oob.files.landing import FILE_MODE, Landing, commit_all
+from twisted_oob.files.folders import FILE_MODE
+from twisted_oob.files.landing import Landing, commit_all
 
 # More threads hinder the reactor more than they help the disk.
 _THREADS: Final = 2

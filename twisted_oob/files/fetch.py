@@ -105,8 +105,9 @@ from twisted_oob.files.commit import Committer
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.hops import Hops
-from twisted_oob.files.landing import FILE_MODE, remove_leftovers
+from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.limits import Limits
 from twisted_oob.files.pace import Pace
 from twisted_oob.files.policy import FetchPolicy

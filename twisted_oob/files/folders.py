@@ -8,6 +8,8 @@ from typing import Final
 
 DIR_MODE: Final = 0o700
 """The mode of a folder that nobody else may look into."""
+FILE_MODE: Final = 0o600
+"""The permission bits of a file that nobody else may read."""
 
 
 class Folders:

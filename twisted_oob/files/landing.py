@@ -47,6 +47,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import NO_ROOM, NoRoom
 from twisted_oob.files.expected import check_whole
 from twisted_oob.files.fitting import easier_name, fitting_name
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.names import numbered_names
 
 # What link(2) says if the file system has no hard links, or no more for this file. Linux gives
@@ -56,8 +57,6 @@ _NO_HARD_LINKS: Final = frozenset(
 )
 # What flock(2) says if the file system has no locks. ENOLCK comes from NFS without its lock daemon.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
-FILE_MODE: Final = 0o600
-"""The permission bits of a file that nobody else may read."""
 _PART: Final = re.compile(r"\.oob-[0-9a-f]{32}\.part")
 
 

@@ -39,8 +39,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.folders import Folders
-from twisted_oob.files.landing import FILE_MODE
+from twisted_oob.files.folders import FILE_MODE, Folders
 from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
