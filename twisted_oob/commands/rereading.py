@@ -30,10 +30,10 @@ class Rereading:
 
         Args:
             option: What named it.
-            path: The file.
+            path: The file, which may be created later.
             read: Reads it and puts it to use. It may raise OSError and ValueError.
         """
-        if path.is_file() and not _is_descriptor(path):
+        if (path.is_file() or not path.exists()) and not _is_descriptor(path):
             self._files.append((option, path, read))
 
     def __call__(self) -> None:
