@@ -54,6 +54,7 @@ class Served:
         self, *, allow_from=_FRIENDS, wire=ClientWire, start=True, direct=False, **options
     ):
         self.clock = Clock()
+        self._offered = 0
         self.fetcher = ScriptedFetcher()
         self.responder = OOBResponder(
             self.fetcher, allow_from=allow_from, reactor=self.clock, **options
@@ -66,8 +67,19 @@ class Served:
         self.end.sent()
 
     def offer(self, sender=FRIEND, count=1, payload=None):
-        """Let so many offers come; gives how each was answered at once."""
-        return self.ask(query() if payload is None else payload, sender, count, kind="set")
+        """Let so many offers come, each of another file; gives how each was answered at once.
+
+        With a payload, all have that one.
+        """
+        if payload is not None:
+            return self.ask(payload, sender, count, kind="set")
+        self.end.receive("".join(self._stanza(self._another(), sender) for _ in range(count)))
+        return self.answers()
+
+    def _another(self):
+        """Give an offer of a file that nobody has offered: the first one's URL is URL."""
+        self._offered += 1
+        return query(URL if self._offered == 1 else f"{URL}?{self._offered}")
 
     def ask(self, payload, sender=FRIEND, count=1, kind="get"):
         """Let so many requests come in one piece; gives what is answered at once."""
@@ -76,8 +88,10 @@ class Served:
 
     def receive(self, payload, sender=FRIEND, count=1, *, kind="set"):
         """Let so many requests come in one piece."""
-        one = stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
-        self.end.receive(one * count)
+        self.end.receive(self._stanza(payload, sender, kind) * count)
+
+    def _stanza(self, payload, sender, kind="set"):
+        return stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
 
     def answers(self):
         """Give each answer since the last look: its type, or the condition of its error."""

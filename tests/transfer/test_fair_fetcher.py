@@ -32,11 +32,14 @@ class Fair:
         )
         self.fetches.start()
         self.failures = []
+        self._wanted = 0
 
-    def want(self, name="friend@home.example", *, patient=True, **more):
-        """Want a file; gives the Deferred of it."""
+    def want(self, name="friend@home.example", *, url=None, patient=True, **more):
+        """Want a file, another one each time unless its URL is given; gives the Deferred of it."""
         what = "Message" if patient else "Offer"
-        wanted = Wanted(what, JID(f"{name}/phone"), name, URL, patient=patient, **more)
+        self._wanted += 1
+        url = f"{URL}?{self._wanted}" if url is None else url
+        wanted = Wanted(what, JID(f"{name}/phone"), name, url, patient=patient, **more)
         done = ensureDeferred(self.fetches.fetch(wanted))
         return done.addErrback(self._failed)
 
@@ -54,7 +57,13 @@ class Fair:
     @property
     def kept(self):
         """Whatever is kept of anybody, which is nothing in the end."""
-        return [*self.fetches._open, *self.fetches._turns._senders, *self.clock.getDelayedCalls()]
+        kept = self.fetches
+        return [
+            *kept._open,
+            *kept._transfers,
+            *kept._turns._senders,
+            *self.clock.getDelayedCalls(),
+        ]
 
 
 def test_a_thousand_messages_are_all_fetched_and_offers_of_others_have_turns_meanwhile():
@@ -260,7 +269,7 @@ def test_a_wanted_file_can_have_a_fetcher_of_its_own():
     fair = Fair()
     room = ScriptedFetcher()
     info = FileInfo(name="a.png")
-    one = fair.want(fetcher=room, info=info)
+    one = fair.want(url=URL, fetcher=room, info=info)
     assert (room.urls, room.infos, fair.fetcher.urls) == ([URL], [info], [])
     room.transfers.pop().callback(fetched())
     assert outcome(one).size == 4
