@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from tests.support.streams import URL, ClientWire, query, stanza
@@ -18,10 +19,12 @@ class ScriptedFetcher:
     """In the place of a Fetcher: ``transfers`` has the Deferred of each, in order.
 
     ``infos`` and ``on_progress`` have what was given with each. ``outcome``: what each fetch fails
-    with at once, if anything.
+    with at once, if anything. ``stubborn``: whether it goes on when it is cancelled, and ends as the
+    test says all the same.
     """
 
     outcome = None
+    stubborn = False
 
     def __init__(self):
         self.transfers = []
@@ -39,7 +42,20 @@ class ScriptedFetcher:
         if self.outcome is not None:
             raise self.outcome
         self.transfers.append(Deferred())
+        if self.stubborn:
+            return ensureDeferred(_stubborn(self.transfers[-1]))
         return self.transfers[-1]
+
+
+async def _stubborn(transfer):
+    ended = Deferred()
+    transfer.addBoth(lambda result: ended.callback(result))
+    while not ended.called:
+        waiter = Deferred()
+        transfer.addBoth(lambda _, waiter=waiter: waiter.called or waiter.callback(None))
+        with suppress(CancelledError):
+            await waiter
+    return await ended
 
 
 def fetched():

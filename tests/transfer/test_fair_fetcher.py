@@ -19,7 +19,7 @@ from twisted_oob.xmpp.gate import Limits, Sender, Verdict
 class Fair:
     """A FairFetcher that was started; ``failures`` has what each fetch failed with, in order."""
 
-    def __init__(self, concurrency=8, grace=0.0):
+    def __init__(self, concurrency=8, grace=0.0, **options):
         self.clock = Clock()
         self.fetcher = ScriptedFetcher()
         self.limits = Limits(self.clock)
@@ -29,6 +29,7 @@ class Fair:
             reactor=self.clock,
             concurrency=concurrency,
             grace=grace,
+            **options,
         )
         self.fetches.start()
         self.failures = []
@@ -49,7 +50,12 @@ class Fair:
 
     def finish(self):
         """Let every transfer end that runs now; gives how many there were."""
-        running, self.fetcher.transfers = self.fetcher.transfers, []
+        return self.finish_of(self.fetcher)
+
+    @staticmethod
+    def finish_of(fetcher):
+        """Let every transfer of a fetcher end that runs now; gives how many there were."""
+        running, fetcher.transfers = fetcher.transfers, []
         for transfer in running:
             transfer.callback(fetched())
         return len(running)
