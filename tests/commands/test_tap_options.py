@@ -208,6 +208,17 @@ async def _(services):
     assert await services.soon(gatherResults(offers[:5])) == [None] * 5
 
 
+@effect_of("queue-timeout")
+async def _(services):
+    _, sender = await services.start(concurrency="1", queue_timeout="0.1")
+    runs, waits = (sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(2))
+    connection = await services.soon(services.web.arrivals.get())
+    told = await services.soon(waits)
+    assert (told.error.condition, told.error.type) == ("resource-constraint", "wait")
+    connection.write(answer(b"file"))
+    assert await services.soon(runs) is None
+
+
 @effect_of("grace")
 async def _(services):
     service, sender = await services.start(grace="30")

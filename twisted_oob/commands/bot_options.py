@@ -37,6 +37,7 @@ def make_bot(options: Options, policy: FetchPolicy, folders: Folders, reactor: A
         reactor=reactor,
         concurrency=options["concurrency"],
         grace=options["grace"],
+        queue_timeout=options["queue-timeout"],
         messages=not options["no-messages"],
         serving=_serving(options),
         rooms=[(parse_jid(jid.userhost()), jid.resource) for jid in options["join"]],

@@ -56,6 +56,7 @@ from twisted_oob.commands.values import (
 from twisted_oob.files.folders import DIR_MODE, FILE_MODE
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT
 from twisted_oob.transfer.responder import CONCURRENCY
 from twisted_oob.transfer.turns import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY
@@ -77,7 +78,6 @@ _MODES: Final = {
 }
 
 _POLICY: Final = FetchPolicy()
-_QUEUE_TIMEOUT: Final = 60.0
 # Whoever stops an embedded router mostly tries things out, and doesn't want to wait.
 _GRACE: Final = {EMBEDDED: 0.0, ACCOUNT: 30.0, COMPONENT: 30.0}
 
@@ -92,7 +92,7 @@ DEFAULTS: Final = {
     "min_rate": str(_POLICY.min_rate),
     "concurrency": str(CONCURRENCY),
     "waiting": str(WAITING_PER_TRANSFER),
-    "queue_timeout": f"{_QUEUE_TIMEOUT:g}",
+    "queue_timeout": f"{QUEUE_TIMEOUT:g}",
     "file_mode": f"{FILE_MODE:04o}",
     "dir_mode": f"{DIR_MODE:04o}",
     "grace": f"{_GRACE[ACCOUNT]:g}",
@@ -146,7 +146,7 @@ class Options(ChatOptions):
         self["min-rate"] = _POLICY.min_rate
         self["user-agent"] = _POLICY.user_agent
         self["concurrency"] = CONCURRENCY
-        self["queue-timeout"] = _QUEUE_TIMEOUT
+        self["queue-timeout"] = QUEUE_TIMEOUT
         for name, text in self.docs.items():
             # The lines of a docstring are indented; Twisted would print the spaces.
             self.docs[name] = " ".join(text.split()).format(**DEFAULTS)

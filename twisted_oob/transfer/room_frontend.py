@@ -120,6 +120,7 @@ class RoomFrontend(RoomHandler):
         self._seen = Seen(responder.clock)
         # By the room's bare JID. Without one, nothing is taken.
         self._kept: dict[str, _Room] = {}
+        self._fetchers: dict[str, Any] = {}
 
     def start(self) -> None:
         """Make the rooms' folders, remove what a killed process left in them, and take files.
@@ -133,7 +134,7 @@ class RoomFrontend(RoomHandler):
         for room in self.rooms:
             path = self._folder / folder_name(room, self._folder)
             self._make_folder(path, room)
-            fetcher = self._make_fetcher(path)
+            fetcher = self._fetcher_of(room, path)
             removed = remove_leftovers(fetcher)
             if removed:
                 self._log.info(
@@ -164,6 +165,14 @@ class RoomFrontend(RoomHandler):
                 f"the files of the room {room.full()} go to the folder {path}, but that is no "
                 "folder: move it away"
             )
+
+    def _fetcher_of(self, room: JID, path: Path) -> Any:
+        """Give the Fetcher of a room, which the responder stops and starts from now on."""
+        fetcher = self._fetchers.get(room.full())
+        if fetcher is None:
+            fetcher = self._fetchers[room.full()] = self._make_fetcher(path)
+            self._responder.fetches.add_fetcher(fetcher)
+        return fetcher
 
     def stop(self) -> None:
         """Take no more files. What is being fetched is answered when it ends."""
