@@ -6,7 +6,6 @@ import os
 import signal
 
 import pytest_twisted
-from twisted.application.service import Application, IService
 from twisted.logger import formatEvent
 
 from tests.support.hostile_http import answer
@@ -111,13 +110,6 @@ async def test_a_component_has_another_secret_next(services, log):
     await services.soon(service.stopService())
     service.startService()
     assert service._up.factory.authenticator.password == "another one"
-
-
-def test_a_service_is_the_log_of_its_application(services):
-    service = services.make(secret_file="secret")
-    application = Application("test")
-    service.setServiceParent(application)
-    assert list(IService(application)) == [service]
 
 
 @IN_CI

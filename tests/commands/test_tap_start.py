@@ -8,8 +8,9 @@ import sys
 
 import pytest
 import pytest_twisted
+from twisted.application.service import Application
 from twisted.internet.defer import Deferred
-from twisted.logger import formatEvent
+from twisted.logger import ILogObserver, Logger, formatEvent
 
 from tests.support.options import parsed
 from tests.support.processes import IN_CI, ROOT, Program, missing
@@ -98,6 +99,18 @@ class Twistd(dict):
     """The options of twistd, as far as a service asks for them."""
 
     subCommands = ()
+
+
+def test_the_service_writes_the_log_of_its_application(services):
+    path = services.folder / "log"
+    options = parsed("--secret-file", "secret")
+    options.parent = Twistd(nodaemon=0, logfile=str(path))
+    application = Application("test")
+    tap.makeService(options).setServiceParent(application)
+    log = Logger("test", observer=application.getComponent(ILogObserver))
+    log.info("for operators")
+    log.debug("for developers")
+    assert path.read_text().endswith("[test#info] for operators\n")
 
 
 @pytest.mark.parametrize("nodaemon", [0, 1])

@@ -114,7 +114,10 @@ def fail(error: click.ClickException) -> int:
 def main(ctx: click.Context) -> int | None:
     """Hand files to people over XMPP, and know whether they arrived.
 
-    The service that takes files day and night is started by: twistd -n oob-responder
+    \b
+    The service that takes files day and night is started by
+        twistd -n oob-responder
+    With pipx, twistd is there after: pipx install --include-deps twisted_oob
     """
     if ctx.invoked_subcommand is not None:
         return None
