@@ -61,16 +61,16 @@ borrowed    on the way to *done*              when *giving up*
 connection  aborted once the body has ended   aborted at once
             (and before each further hop)
 descriptor  closed by the commit              closed by ``Landing.discard``
-part file   unlinked by the commit            unlinked by ``Landing.discard``
-final name  stays                             unlinked, if the file has got one
+part        renamed by the commit             unlinked by ``Landing.discard``
+final name  stays                             (there is none)
 two timers  cancelled                         cancelled
 ==========  ================================  =================================================
 
 Threads
 -------
 
-Whatever touches the disk blocks, so it runs in threads of the reactor's pool, one call at a time
-for each file: pieces in a thread of their own (``_in_thread``), commits in the Committer's few.
+Whatever touches the disk blocks, so it runs in threads of our own (``workers.py``), one call at a
+time for each file: pieces in one of a few writers (``_in_thread``), commits in the Committer's.
 
 A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
 could be another file's a moment later, and that file would get the rest of the piece. If we did not
@@ -79,19 +79,20 @@ wait, it could create a file after the caller was told that nothing is left. So 
 file. The resolver's thread is different: it is not the reactor's (``resolving.py``) and holds
 nothing, so nobody waits for it, and its result is ignored.
 
-A cancellation can come after the thread has named the file and before the reactor knows. Then the
-file is removed again, name and all. That keeps one promise for callers: a Deferred that fails has
-left nothing, one that fires has left its file.
+The name is the commit point. A file that the committing thread has not taken yet is taken back and
+discarded. What it has taken ends as it does, whoever cancels: a Deferred that fails has left
+nothing, one that fires has left its file.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -100,7 +101,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import NoRoom, WrongType
 from twisted_oob.files.answer import read_answer
 from twisted_oob.files.body import Body
-from twisted_oob.files.commit import Committer
+from twisted_oob.files.commit import Commit, Committer
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
@@ -201,8 +202,8 @@ class Fetcher:
 
         Returns:
             A Deferred that fires when the file is on the disk for good. If it fails, nothing is
-            left behind. ``cancel()`` aborts the connection and removes the file, even if the file
-            has just got its final name.
+            left behind. ``cancel()`` aborts the connection and removes the file, unless the file
+            is about to get its final name: then the Deferred fires as if nobody had cancelled it.
 
         Raises:
             Forbidden: The policy forbids the URL, an address or a redirect.
@@ -326,14 +327,9 @@ class _Transfer:
             await self._in_thread(landing.write, piece)
             await self._in_thread(landing.sync)
             piece = bytearray()
-        commit = self._committer.commit(landing, answer.name, piece)
-
-        def give_up() -> None:
-            self._stop()
-            commit.take_back()
-
-        path = await wait_out(commit.done, give_up)
-        await wait_out(gone)
+        path = await self._committed(self._committer.commit(landing, answer.name, piece))
+        with contextlib.suppress(CancelledError):  # it comes too late
+            await wait_out(gone)
         return FetchedFile(
             path=path,
             size=landing.size,
@@ -341,6 +337,27 @@ class _Transfer:
             url=target.url,
             media_type=answer.media_type,
         )
+
+    async def _committed(self, commit: Commit) -> Path:
+        """Wait for the commit. Once the committer has taken the file, nothing ends it early."""
+
+        def end() -> None:
+            self._stop()
+            commit.take_back()
+
+        named: list[Path] = []
+
+        def note(path: Path) -> Path:
+            named.append(path)
+            return path
+
+        commit.done.addCallback(note)
+        try:
+            return await wait_out(commit.done, end)
+        except CancelledError:
+            if named:
+                return named[0]
+            raise
 
     def _give_up(self, verdict: Exception) -> None:
         """Cancel the coroutine from the inside, with this error instead of CancelledError."""
