@@ -76,8 +76,8 @@ A thread can't be stopped. If we closed the descriptor while it writes, the desc
 could be another file's a moment later, and that file would get the rest of the piece. If we did not
 wait, it could create a file after the caller was told that nothing is left. So a cancellation in
 *writing* or *committing* waits until the thread is done (``wait_out``), and only then discards the
-file. The resolver's thread is different: it holds nothing, so nobody waits for it, and its result
-is ignored.
+file. The resolver's thread is different: it is not the reactor's (``resolving.py``) and holds
+nothing, so nobody waits for it, and its result is ignored.
 
 A cancellation can come after the thread has named the file and before the reactor knows. Then the
 file is removed again, name and all. That keeps one promise for callers: a Deferred that fails has

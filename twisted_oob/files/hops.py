@@ -130,7 +130,7 @@ class Hops:
         if self._retries == _MOST_RETRIES or wait >= self._limits.left:
             raise TryLater(
                 "the server asks to try again later",
-                detail=f"HTTP status {head.status}, Retry-After {wait:.0f} s, "
+                detail=f"HTTP status {head.status}, Retry-After {wait:g} s, "
                 f"after {self._retries} retries",
             )
         self._retries += 1
