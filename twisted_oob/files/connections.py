@@ -30,7 +30,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files.addresses import is_global, isatap, stands_for
+from twisted_oob.files.addresses import is_global, leads_to
 from twisted_oob.files.failures import NO_TLS
 from twisted_oob.files.happy_eyeballs import connect_to_one
 from twisted_oob.files.own_addresses import is_own
@@ -147,7 +147,7 @@ class JudgedConnections:
         host = target.host.removesuffix(".").encode("ascii")
         try:
             return self._tls_policy.creatorForNetloc(host, target.port)
-        except UnicodeError:
+        except ValueError:  # UnicodeError, too
             raise FetchFailed(NO_TLS, detail=f"no certificate can name {host!r}") from None
 
     def _judge(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
@@ -159,17 +159,10 @@ class JudgedConnections:
         """
         for address in addresses:
             try:
-                own = any(map(_is_own_and_global, _spellings(address)))
+                own = any(map(_is_own_and_global, leads_to(address)))
             except OSError as error:
                 raise NoRoom("no room for the file now", detail=str(error)) from None
             self._policy.check_address(str(address), own=own)
-
-
-def _spellings(address: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address, ...]:
-    """Give an address, and the IPv4 addresses that are hidden in it."""
-    if isinstance(address, IPv4Address):
-        return (address,)
-    return (address, *(stands_for(address) or ()), *isatap(address))
 
 
 def _is_own_and_global(address: IPv4Address | IPv6Address) -> bool:
