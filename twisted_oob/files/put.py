@@ -220,9 +220,7 @@ def _explained(error: Exception, target: Target) -> Exception:
     told = explained(error)
     where = f"{target.host}, port {target.port}"
     if isinstance(told, Forbidden):
-        return UploadFailed(
-            None, f"{told.detail} ({where}); allow_networks can name what may be used all the same"
-        )
+        return UploadFailed(None, f"{told.detail} ({where})")
     if isinstance(told, NoRoom):
         return UploadFailed(None, "this process has too many open files")
     if isinstance(told, FetchFailed):
