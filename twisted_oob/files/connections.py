@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
@@ -39,6 +39,9 @@ from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.resolving import resolve
 from twisted_oob.files.urls import Target
 
+# Seconds of a rest after which we say that there is something to hope for, and go on resting.
+_REST_AT_ONCE: Final = 0.1
+
 
 class JudgedConnections:
     """The connections of one transfer.
@@ -48,8 +51,8 @@ class JudgedConnections:
             time (IReactorTime).
         policy: Judges the addresses. Its ``stall_timeout`` also limits each attempt to connect.
         tls_policy: An IPolicyForHTTPS that verifies servers.
-        heard: Called with the number of bytes that a connection received; 0 when it is made, or
-            when its host is resolved. If it returns False, the bytes go no further.
+        heard: Called with the number of bytes that a connection received; 0 when it is made, when
+            its host is resolved, or while it rests. If it returns False, the bytes go no further.
         pace: Tells when to rest, for what tiny pieces cost. None if they are not counted.
 
     Attributes:
@@ -267,9 +270,19 @@ class Connection(ProtocolWrapper):
             return
         pace.read(len(data))
         if self._rest is None and (seconds := pace.pause()):
-            self._rest = self._connections.reactor.callLater(seconds, self._rested)
+            self._rest_until(self._connections.reactor.seconds() + seconds)
 
-    def _rested(self) -> None:
+    def _rest_until(self, end: float) -> None:
+        reactor = self._connections.reactor
+        left = min(end - reactor.seconds(), _REST_AT_ONCE)
+        self._rest = reactor.callLater(max(0.0, left), self._rested, end)
+
+    def _rested(self, end: float) -> None:
+        # That we did not listen is no silence of the server.
+        self._connections.heard(0)
+        if self._connections.reactor.seconds() < end:
+            self._rest_until(end)
+            return
         self._rest = None
         if not self._paused:
             self.transport.resumeProducing()
