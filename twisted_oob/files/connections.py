@@ -29,9 +29,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.errors import FetchFailed
 from twisted_oob.files.addresses import is_global, leads_to
-from twisted_oob.files.failures import NO_TLS
+from twisted_oob.files.failures import NO_TLS, no_room
 from twisted_oob.files.happy_eyeballs import connect_to_one
 from twisted_oob.files.own_addresses import is_own
 from twisted_oob.files.pace import Pace
@@ -164,7 +164,7 @@ class JudgedConnections:
             try:
                 own = any(map(_is_own_and_global, leads_to(address)))
             except OSError as error:
-                raise NoRoom("no room for the file now", detail=str(error)) from None
+                raise no_room(str(error)) from None
             self._policy.check_address(str(address), own=own)
 
 
