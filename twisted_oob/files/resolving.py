@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+from twisted_oob.files.failures import no_room
 
 _Addresses: TypeAlias = "list[IPv4Address | IPv6Address]"
 
@@ -123,7 +124,7 @@ class _Lookup:
     def _waited_too_long(self) -> None:
         self._limit = None
         if _threads.take_back(self):
-            self.ended.errback(_no_room(f"{_MOST_THREADS} lookups of names are under way"))
+            self.ended.errback(no_room(f"{_MOST_THREADS} lookups of names are under way"))
 
     def _stop_limit(self) -> None:
         limit, self._limit = self._limit, None
@@ -161,7 +162,7 @@ class _Threads:
             thread.start()
         except RuntimeError as error:
             del self._waiting[lookup]
-            raise _no_room(str(error)) from None
+            raise no_room(str(error)) from None
         self._count += 1
 
     def take_back(self, lookup: _Lookup) -> bool:
@@ -210,10 +211,10 @@ def _look_up(host: str, port: int) -> _Addresses | Exception:
     except FetchFailed as error:
         return error
     except MemoryError as error:
-        return _no_room(repr(error))
+        return no_room(repr(error))
     except Exception as error:  # in a thread, where nobody else would see it
         if getattr(error, "errno", None) in (*NO_ROOM, errno.ENOMEM, socket.EAI_MEMORY):
-            return _no_room(str(error))
+            return no_room(str(error))
         return _used_up() or _not_found(f"{host!r}: {type(error).__name__}: {error}")
 
 
@@ -223,7 +224,7 @@ def _used_up() -> NoRoom | None:
         socket.socket().close()
     except OSError as error:
         if error.errno in NO_ROOM:
-            return _no_room(str(error))
+            return no_room(str(error))
     return None
 
 
@@ -237,10 +238,6 @@ def _known(host: str, texts: list[Any]) -> _Addresses:
     if not addresses:
         raise _not_found(f"no address for {host!r}")
     return addresses
-
-
-def _no_room(detail: str) -> NoRoom:
-    return NoRoom("no room for the file now", detail=detail)
 
 
 def _not_found(detail: str) -> FetchFailed:
