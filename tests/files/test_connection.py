@@ -162,6 +162,13 @@ def test_a_rest_ends_by_itself(resting, transport, clock):
     assert clock.getDelayedCalls() == []
 
 
+def test_a_rest_is_no_silence_of_the_server(resting, heard, clock):
+    heard.counts.clear()
+    for tenths in range(1, 21):
+        clock.advance(0.1)
+        assert heard.counts[tenths - 1 :] == [0]
+
+
 def test_nobody_above_ends_a_rest(resting, transport, clock):
     resting.pauseProducing()
     resting.resumeProducing()

@@ -172,14 +172,15 @@ class Hosts:
         ("[::1]", b"::1"),
     ],
 )
+@pytest.mark.parametrize("error", [UnicodeError(), ValueError()], ids=repr)
 @step
-async def test_a_tls_policy_is_asked_for_the_host_without_its_final_dot(net, host, asked):
-    policy = Hosts(UnicodeError())
-    error = await failure_of(
+async def test_a_tls_policy_is_asked_for_the_host_without_its_final_dot(net, host, asked, error):
+    policy = Hosts(error)
+    failure = await failure_of(
         connecting(net, f"https://{host}:4433/", tls_policy=policy), FetchFailed
     )
     assert policy.asked == [(asked, 4433)]
-    assert (error.text, error.detail) == (
+    assert (failure.text, failure.detail) == (
         "no secure connection to the server",
         f"no certificate can name {asked!r}",
     )

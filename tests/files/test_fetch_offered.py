@@ -161,14 +161,22 @@ async def test_a_file_that_ended_early_is_told_as_such(fetcher, web):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"info": "a.txt"}, {"info": {"size": 8}}, {"info": 8}, {"on_progress": "print"}],
+    [
+        {"url": 5},
+        {"url": None},
+        {"url": b"http://127.0.0.1/"},
+        {"info": "a.txt"},
+        {"info": {"size": 8}},
+        {"info": 8},
+        {"on_progress": "print"},
+    ],
 )
 @step
 async def test_an_argument_of_the_wrong_type_fails_before_anybody_is_asked(
     fetcher, web, net, wrong
 ):
     [name] = wrong
-    error = await failure_of(fetcher().fetch(web.url(), **wrong), WrongType)
+    error = await failure_of(fetcher().fetch(**{"url": web.url(), **wrong}), WrongType)
     assert str(error).startswith(f"{name} must be ")
     assert isinstance(error, TypeError)
     assert net.tried == []

@@ -220,6 +220,14 @@ async def test_a_tls_policy_is_asked_alone(*, net, fetcher, serve, authority, na
 
 
 @step
+async def test_no_certificate_names_a_host_that_is_too_long(fetcher, net):
+    host = ".".join(["a" * 63] * 3 + ["b" * 62])
+    error = await failure_of(fetcher().fetch(f"https://{host}/"), FetchFailed)
+    assert error.text == NO_TLS
+    assert net.resolved == net.tried == []
+
+
+@step
 async def test_a_tls_policy_may_not_take_a_host(fetcher, net):
     net.hosts["a_b.test"] = ["127.0.0.1"]
     made = fetcher(tls_policy=BrowserLikePolicyForHTTPS())

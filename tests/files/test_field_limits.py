@@ -247,62 +247,80 @@ def test_a_least_rate_that_is_none_is_an_error_at_once(fetcher, wrong):
 
 # --- processors
 
-TINY = """
-import ipaddress, os, resource, sys, time
+# Sends a piece again and again to whoever asks for /tiny, from a thread for each.
+SERVER = """
+import socket, ssl, sys, threading
+head, piece, certificate = HEAD, PIECE, CERTIFICATE
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain(certificate)
+
+def serve(connection):
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if SECURE:
+            connection = tls.wrap_socket(connection, server_side=True)
+        if b"/whole" in connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\nx")
+            return
+        connection.sendall(head)
+        try:
+            while True:
+                connection.sendall(piece)
+        except OSError:
+            pass
+
+listener = socket.create_server(("127.0.0.1", 0))
+print("port", listener.getsockname()[1], flush=True)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+CLIENT = """
+import ipaddress, time
 from pathlib import Path
 from twisted.internet import defer, task
 from twisted_oob import Fetcher, FetchPolicy
 
-async def main(reactor, port):
-    policy = FetchPolicy(allow_networks=(ipaddress.ip_network("127.0.0.0/8"),))
-    fetcher = Fetcher(reactor, policy, Path("."))
-    slow = [fetcher.fetch(f"http://127.0.0.1:{port}/tiny") for _ in range(8)]
-    for each in slow:
+async def main(reactor):
+    loopback = (ipaddress.ip_network("127.0.0.0/8"),)
+    fetcher = Fetcher(reactor, FetchPolicy(allow_networks=loopback, ca_file=CA_FILE), Path("."))
+    tiny = [fetcher.fetch("URL/tiny") for _ in range(8)]
+    for each in tiny:
         each.addErrback(lambda failure: failure.trap(defer.CancelledError))
-    await task.deferLater(reactor, 1)
-    cpu, wall = time.process_time(), time.monotonic()
-    began = time.monotonic()
-    await fetcher.fetch(f"http://127.0.0.1:{port}/whole")
+    await task.deferLater(reactor, 1)  # each may cost a little more at first
+    cpu, began = time.process_time(), time.monotonic()
+    await fetcher.fetch("URL/whole")
     waited = time.monotonic() - began
-    await task.deferLater(reactor, 4)
-    print("share", (time.process_time() - cpu) / (time.monotonic() - wall), "waited", waited,
-          "alive", sum(not each.called for each in slow))
-    for each in slow:
+    await task.deferLater(reactor, 3)
+    share = (time.process_time() - cpu) / (time.monotonic() - began)
+    print("share", share, "waited", waited, "alive", sum(not each.called for each in tiny))
+    for each in tiny:
         each.cancel()
 
-task.react(lambda reactor: defer.ensureDeferred(main(reactor, PORT)))
+task.react(lambda reactor: defer.ensureDeferred(main(reactor)))
 """
-
-
-class _Tiny:
-    """Sends a byte a chunk to whoever asks for it, as fast as the sockets take them."""
-
-    def __init__(self, connection):
-        connection.transport.setTcpNoDelay(True)
-        self._connection = connection
-        connection.transport.registerProducer(self, False)
-
-    def resumeProducing(self):
-        self._connection.write(b"1\r\nx\r\n")
-
-    def stopProducing(self):
-        pass
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+OF_A_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n"
+TINY = {
+    "chunks, one by one": ("http", IN_CHUNKS, b"1\r\nx\r\n"),
+    "chunks, many at once": ("http", IN_CHUNKS, b"1\r\nx\r\n" * 10_000),
+    "chunks with extensions": ("http", IN_CHUNKS, b"1;%b\r\nx\r\n" % (b"e" * 900) * 70),
+    "chunks over TLS": ("https", IN_CHUNKS, b"1\r\nx\r\n"),
+    "records of TLS": ("https", OF_A_LENGTH, b"x"),
+}
 
 
 @IN_CI
+@pytest.mark.parametrize("tiny", TINY.values(), ids=list(TINY))
 @step
-async def test_tiny_chunks_hold_no_processor(net, python, web):
-    def reply(connection):
-        if "whole" in connection.line:
-            connection.write(answer(BODY))
-        else:
-            connection.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            _Tiny(connection)
-
-    web.answers = [reply] * 9
-    program = python(TINY.replace("PORT", str(web.port)))
-    match = await program.printed(r"share ([\d.]+) waited ([\d.]+) alive (\d+)")
-    assert float(match[1]) < 0.25
+async def test_tiny_pieces_hold_no_processor(python, authority, tiny):
+    scheme, head, piece = tiny
+    certificate = str(authority.issue("server", names=["127.0.0.1"]))
+    values = {"HEAD": head, "PIECE": piece, "CERTIFICATE": certificate, "SECURE": scheme == "https"}
+    server = python("".join(f"{name} = {value!r}\n" for name, value in values.items()) + SERVER)
+    port = (await server.printed(r"port (\d+)"))[1]
+    ours = CLIENT.replace("URL", f"{scheme}://127.0.0.1:{port}")
+    client = python(f"CA_FILE = {str(authority.file)!r}\n" + ours)
+    match = await client.printed(r"share ([\d.]+) waited ([\d.]+) alive (\d+)")
+    assert float(match[1]) < 0.3
     assert float(match[2]) < 1
     assert int(match[3]) == 8
-    await program.finished()

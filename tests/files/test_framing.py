@@ -179,3 +179,11 @@ def test_what_was_put_into_chunks_comes_out(contents, cuts):
     data = b"".join([b"%X;x\r\n%b\r\n" % (len(content), content) for content in contents])
     small = sum(len(content) < 512 for content in contents)
     assert outcome(CHUNKS, cut(data + END, cuts)) == (b"".join(contents), True, small)
+
+
+def test_long_extensions_are_paid_for():
+    frames = framing(CHUNKS)
+    frames.feed(b"1;a=b\r\nx")
+    assert frames.pieces == 1
+    frames.feed(b"\r\n1;%b\r\nx" % (b"a" * 1000))
+    assert frames.pieces > 5

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from twisted_oob.files.limits import MOST_BEFORE_BODY, Limits
+from twisted_oob.files.header_lines import MOST_BEFORE_BODY
+from twisted_oob.files.limits import Limits
 from twisted_oob.files.policy import FetchPolicy
 
 STALL, RATE = 10, 100

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_oob.files.names import (
+    LONGEST_NAME,
     SHORTEST_LIMIT,
     encodable,
     file_name,
@@ -346,3 +347,8 @@ def test_a_type_that_says_nothing_gives_no_suffix(media_type):
 )
 def test_the_last_segment_of_a_path(path, segment):
     assert last_segment(path) == segment
+
+
+def test_a_segment_of_any_length_takes_little_time():
+    # Unicode sorts these marks, which takes the square of their number.
+    assert len(last_segment("/" + "%CC%81%CC%A7" * 20_000)) == LONGEST_NAME

@@ -57,6 +57,20 @@ def test_a_sandbox_that_forbids_rtnetlink(monkeypatch, error):
     assert not is_own(ip_address("192.0.2.1"))
 
 
+@pytest.mark.parametrize("answer", [b"", bytes(16)])
+def test_an_answer_of_rtnetlink_that_is_cut_is_none(monkeypatch, answer):
+    make = socket.socket
+
+    class Cut(make):
+        def recv(self, *args):
+            super().recv(*args)
+            return answer
+
+    monkeypatch.setattr(own_addresses.socket, "socket", Cut)
+    assert is_own(ip_address("127.0.0.1"))
+    assert not is_own(ip_address("192.0.2.1"))
+
+
 def test_descriptors_that_are_used_up():
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     held = []

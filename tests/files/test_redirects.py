@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.fetching import told_by
 from twisted_oob.errors import FetchFailed, Forbidden
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.files.redirects import next_hop
+from twisted_oob.files.redirects import REDIRECTS, next_hop
 from twisted_oob.files.urls import read_url
 
 POLICY = FetchPolicy()
@@ -59,6 +59,10 @@ def test_redirects(location, url, keeps_credentials):
     following = next_hop(POLICY, HERE, location, 1)
     assert following.url == url
     assert following.authorization == (HERE.authorization if keeps_credentials else None)
+
+
+def test_the_statuses_that_are_followed():
+    assert {301, 302, 303, 307, 308} == REDIRECTS
 
 
 # --- RFC 3986 section 5.4

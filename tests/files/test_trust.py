@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 from OpenSSL import SSL
 from twisted.logger import LogLevel, formatEvent
@@ -10,7 +12,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from tests.support.certificates import Authority
 from tests.support.fetching import failure_of, names, step, tls_url
 from tests.support.hostile_http import answer
-from twisted_oob.errors import FetchFailed
+from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.trust import HttpsTrust, warn_once
@@ -171,6 +173,25 @@ async def test_the_file_is_read_once(fetcher, serve, authority, tmp_path):
     file.write_bytes(authority.file.read_bytes())
     made = fetcher(ca_file=file)
     file.unlink()
+    web = serve("files.test")
+    web.answers = [answer(b"x")]
+    assert (await made.fetch(tls_url(web))).size == 1
+
+
+@step
+async def test_roots_that_no_descriptor_was_left_for_are_read_later(
+    fetcher, serve, authority, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    made = fetcher()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        fetching = made.fetch("https://127.0.0.1:1234/")
+        fetching.addErrback(lambda failure: failure.value)
+        assert isinstance(await fetching, NoRoom)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     web = serve("files.test")
     web.answers = [answer(b"x")]
     assert (await made.fetch(tls_url(web))).size == 1

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
@@ -29,15 +29,18 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files.addresses import is_global, isatap, stands_for
-from twisted_oob.files.failures import NO_TLS
+from twisted_oob.errors import FetchFailed
+from twisted_oob.files.addresses import is_global, leads_to
+from twisted_oob.files.failures import NO_TLS, no_room
 from twisted_oob.files.happy_eyeballs import connect_to_one
 from twisted_oob.files.own_addresses import is_own
 from twisted_oob.files.pace import Pace
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.resolving import resolve
 from twisted_oob.files.urls import Target
+
+# Seconds of a rest after which we say that there is something to hope for, and go on resting.
+_REST_AT_ONCE: Final = 0.1
 
 
 class JudgedConnections:
@@ -48,8 +51,8 @@ class JudgedConnections:
             time (IReactorTime).
         policy: Judges the addresses. Its ``stall_timeout`` also limits each attempt to connect.
         tls_policy: An IPolicyForHTTPS that verifies servers.
-        heard: Called with the number of bytes that a connection received; 0 when it is made, or
-            when its host is resolved. If it returns False, the bytes go no further.
+        heard: Called with the number of bytes that a connection received; 0 when it is made, when
+            its host is resolved, or while it rests. If it returns False, the bytes go no further.
         pace: Tells when to rest, for what tiny pieces cost. None if they are not counted.
 
     Attributes:
@@ -147,7 +150,7 @@ class JudgedConnections:
         host = target.host.removesuffix(".").encode("ascii")
         try:
             return self._tls_policy.creatorForNetloc(host, target.port)
-        except UnicodeError:
+        except ValueError:  # UnicodeError, too
             raise FetchFailed(NO_TLS, detail=f"no certificate can name {host!r}") from None
 
     def _judge(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
@@ -159,17 +162,10 @@ class JudgedConnections:
         """
         for address in addresses:
             try:
-                own = any(map(_is_own_and_global, _spellings(address)))
+                own = any(map(_is_own_and_global, leads_to(address)))
             except OSError as error:
-                raise NoRoom("no room for the file now", detail=str(error)) from None
+                raise no_room(str(error)) from None
             self._policy.check_address(str(address), own=own)
-
-
-def _spellings(address: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address, ...]:
-    """Give an address, and the IPv4 addresses that are hidden in it."""
-    if isinstance(address, IPv4Address):
-        return (address,)
-    return (address, *(stands_for(address) or ()), *isatap(address))
 
 
 def _is_own_and_global(address: IPv4Address | IPv6Address) -> bool:
@@ -274,9 +270,19 @@ class Connection(ProtocolWrapper):
             return
         pace.read(len(data))
         if self._rest is None and (seconds := pace.pause()):
-            self._rest = self._connections.reactor.callLater(seconds, self._rested)
+            self._rest_until(self._connections.reactor.seconds() + seconds)
 
-    def _rested(self) -> None:
+    def _rest_until(self, end: float) -> None:
+        reactor = self._connections.reactor
+        left = min(end - reactor.seconds(), _REST_AT_ONCE)
+        self._rest = reactor.callLater(max(0.0, left), self._rested, end)
+
+    def _rested(self, end: float) -> None:
+        # That we did not listen is no silence of the server.
+        self._connections.heard(0)
+        if self._connections.reactor.seconds() < end:
+            self._rest_until(end)
+            return
         self._rest = None
         if not self._paused:
             self.transport.resumeProducing()

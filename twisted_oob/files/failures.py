@@ -32,7 +32,7 @@ def explained(error: Exception) -> Exception:
         return error
     # A socket that could not be made: Twisted's ConnectError has its errno in osError.
     if getattr(error, "osError", None) in NO_ROOM:
-        return NoRoom("no room for the file now", detail=causes(error))
+        return no_room(causes(error))
     return FetchFailed(text, detail=causes(error))
 
 
@@ -41,6 +41,11 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((ConnectError,), "the server could not be reached"),
     ((ConnectionClosed,), NO_ANSWER),
 )
+
+
+def no_room(detail: str) -> NoRoom:
+    """Give the error for file descriptors, threads or memory that are used up."""
+    return NoRoom("no room for the file now", detail=detail)
 
 
 def causes(error: BaseException) -> str:

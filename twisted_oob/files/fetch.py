@@ -219,9 +219,11 @@ class Fetcher:
             NoRoom: The disk, the quota or the file descriptors are used up.
             OSError: The folder can't be used for another reason.
             CancelledError: The caller cancelled the Deferred.
-            WrongType: ``info`` is no FileInfo, or ``on_progress`` can't be called.
+            WrongType: ``url`` is no str, ``info`` no FileInfo, or ``on_progress`` can't be called.
         """
         try:
+            if not isinstance(url, str):
+                raise wrong_type("url", "a str", url)
             if not isinstance(info, FileInfo | None):
                 raise wrong_type("info", "a FileInfo or None", info)
             check_callable("on_progress", on_progress)

@@ -30,6 +30,8 @@ _SMALL: Final = 512
 _LARGEST: Final = 1 << 63
 # Bytes of the line with a chunk's size, and of the line end before it.
 _CHUNK_LINE: Final = 1024
+# Bytes of such a line that cost as much as a chunk.
+_SMALL_LINE: Final = 128
 # Bytes of all trailer fields.
 _TRAILERS: Final = 64 * 1024
 
@@ -51,7 +53,7 @@ class Framing(ABC):
     Attributes:
         ended: Whether the body is whole.
         pieces: How many chunks came that are shorter than 512 bytes. They cost us more than the
-            server.
+            server. One with long extensions counts as several, by what it costs.
     """
 
     ended = False
@@ -180,7 +182,7 @@ class _Chunks(Framing):
                 self._in_trailers = True
                 return position
             if missing < _SMALL:
-                self.pieces += 1
+                self.pieces += 1 + (position - begin) // _SMALL_LINE
             elif missing > _LARGEST:
                 raise malformed("no chunk is as large as this one says")
             if line is _FIRST:

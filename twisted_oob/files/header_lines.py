@@ -7,6 +7,9 @@ from typing import Final
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.policy import NO_ANSWER
 
+MOST_BEFORE_BODY: Final = 256 * 1024
+"""Bytes that a server may send in one hop before the body: TLS handshake, interim answers, head."""
+TOO_LONG: Final = "the server's headers are too long"
 LINE: Final = 64 * 1024
 """Bytes of a line without its end. Some real Content-Security-Policies have 17,000 bytes."""
 # Lines in all. Tiny ones cost far more than their bytes; no real server sends more than hundreds.
@@ -97,6 +100,4 @@ class HeaderLines:
             raise self._too_long(f"{LINE} bytes in a line")
 
     def _too_long(self, what: str) -> FetchFailed:
-        return FetchFailed(
-            "the server's headers are too long", detail=f"more than {what} {self._where}"
-        )
+        return FetchFailed(TOO_LONG, detail=f"more than {what} {self._where}")

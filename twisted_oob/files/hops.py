@@ -35,8 +35,8 @@ from twisted_oob.files.cookies import Cookies
 from twisted_oob.files.get import Get
 from twisted_oob.files.limits import Limits
 from twisted_oob.files.pace import Pace
-from twisted_oob.files.policy import REDIRECTS, FetchPolicy
-from twisted_oob.files.redirects import next_hop
+from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.redirects import REDIRECTS, next_hop
 from twisted_oob.files.request import get_head
 from twisted_oob.files.response_head import ResponseHead
 from twisted_oob.files.retry_after import retry_after

@@ -33,10 +33,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_oob.errors import FetchFailed
+from twisted_oob.files.header_lines import MOST_BEFORE_BODY, TOO_LONG
 from twisted_oob.files.policy import FetchPolicy
 
-MOST_BEFORE_BODY: Final = 256 * 1024
-"""Bytes that a server may send in one hop before the body: TLS handshake, interim answers, head."""
 TIMED_OUT: Final = "timed out"
 _ROUNDING: Final = 1e-6  # seconds that a sum of two times may be wrong by, and that nobody notices
 
@@ -122,7 +121,7 @@ class Limits:
         if self._room < 0:
             self._exceeded(
                 FetchFailed(
-                    "the server's headers are too long",
+                    TOO_LONG,
                     detail=f"more than {MOST_BEFORE_BODY} bytes before the body",
                 )
             )

@@ -28,7 +28,7 @@ SPARE_BYTES: Final = 20
 """The bytes that stay free behind a name for a number, or for the hash of a room."""
 # A suffix that is longer is no suffix, but a dot within a name.
 _SUFFIX_BYTES: Final = 32
-# Bytes of a Content-Disposition, or characters of an offered name. Who sends more names no file.
+# Bytes of a Content-Disposition, or characters of another name. Who sends more names no file.
 LONGEST_NAME: Final = 4096
 # One parameter of a header (RFC 9110 section 5.6.6): a token, or a quoted string, in which a
 # backslash protects the next character. A token may have spaces here: servers often forget the
@@ -82,8 +82,12 @@ def file_name(
 
 
 def last_segment(path: str) -> str:
-    """Give the last segment of a URL's path, decoded; empty if the path ends in a slash."""
-    return unquote(path.partition("?")[0].rpartition("/")[2])
+    """Give the last segment of a URL's path, decoded and cut to LONGEST_NAME characters.
+
+    It is empty if the path ends in a slash.
+    """
+    # A Location can be long, and to normalize a name takes more than linear time.
+    return unquote(path.partition("?")[0].rpartition("/")[2])[:LONGEST_NAME]
 
 
 def safe_folder_name(text: str) -> str:

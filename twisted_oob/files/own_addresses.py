@@ -94,6 +94,8 @@ def _kind_of_route(family: socket.AddressFamily, packed: bytes) -> int | None:
         if error.errno in NO_ROOM:
             raise
         return None
+    if len(answer) < _ANSWER.size:
+        return None
     kind, route = _ANSWER.unpack_from(answer)
     return route if kind == _RTM_NEWROUTE else 0
 

@@ -25,7 +25,7 @@ Every state but *done* leads to *giving up*, too. What leads there:
 - The server and the network. ``explained`` says in our words what their errors mean.
 - The file: it can't be read, or got shorter. What was promised by Content-Length does not come any
   more, so the connection is aborted.
-- Bytes before the body of the answer: more than ``_ANSWER_BYTES``, counted below TLS.
+- Bytes before the body of the answer: more than ``MOST_BEFORE_BODY``, counted below TLS.
 - The stall limit: no byte moved in either direction for ``stall_timeout`` seconds. The kernel may
   hold megabytes, for which a slow line needs longer than that. So we look now and then whether the
   server's system has confirmed some of them.
@@ -51,6 +51,7 @@ from twisted.python.failure import Failure
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, UploadFailed
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import NO_TLS, explained
+from twisted_oob.files.header_lines import MOST_BEFORE_BODY, TOO_LONG
 from twisted_oob.files.outgoing import Outgoing
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.progress import ProgressObserver
@@ -59,8 +60,6 @@ from twisted_oob.files.source import SourceFile
 from twisted_oob.files.urls import Target, read_url
 from twisted_oob.files.wait_out import wait_out
 
-# Bytes a server may send before the body of its answer: TLS handshake and headers.
-_ANSWER_BYTES: Final = 256 * 1024
 # How often in a stall_timeout we look whether bytes have moved.
 _LOOKS: Final = 8
 _STORED: Final = frozenset({200, 201})
@@ -126,7 +125,7 @@ class _Put:
         self._body = Outgoing(reactor, source, self._sent, self._unreadable)
         self._size = source.size
         self._progress = ProgressObserver(on_progress)
-        self._room = _ANSWER_BYTES
+        self._room = MOST_BEFORE_BODY
         self._request: PutRequest | None = None
         self._acknowledged = 0
         self._last_moved = self._last_look = reactor.seconds()
@@ -167,7 +166,7 @@ class _Put:
         """Note that bytes came; False if they were too many and the transfer ends."""
         self._room -= count
         if self._room < 0:
-            self._give_up(UploadFailed(None, "the server's headers are too long"))
+            self._give_up(UploadFailed(None, TOO_LONG))
             return False
         self._moved()
         return True
@@ -220,9 +219,7 @@ def _explained(error: Exception, target: Target) -> Exception:
     told = explained(error)
     where = f"{target.host}, port {target.port}"
     if isinstance(told, Forbidden):
-        return UploadFailed(
-            None, f"{told.detail} ({where}); allow_networks can name what may be used all the same"
-        )
+        return UploadFailed(None, f"{told.detail} ({where})")
     if isinstance(told, NoRoom):
         return UploadFailed(None, "this process has too many open files")
     if isinstance(told, FetchFailed):

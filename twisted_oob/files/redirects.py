@@ -20,10 +20,15 @@ any other origin                          nothing
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from twisted_oob.errors import FetchFailed, Forbidden
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.urls import Reference, Target, judge, read_reference
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""The statuses that a Location comes with, and that are followed (RFC 9110 section 15.4). 300
+leaves the choice to a person, 304 answers what we never ask, 305 and 306 are no longer used."""
 
 
 def next_hop(policy: FetchPolicy, target: Target, location: bytes | None, hop: int) -> Target:

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+from twisted_oob.files.failures import no_room
 from twisted_oob.files.workers import Threads
 
 _Addresses: TypeAlias = "list[IPv4Address | IPv6Address]"
@@ -112,7 +113,7 @@ class _Lookup:
     def _waited_too_long(self) -> None:
         self._limit = None
         if _threads.take_back(self):
-            self.ended.errback(_no_room(f"{_MOST_THREADS} lookups of names are under way"))
+            self.ended.errback(no_room(f"{_MOST_THREADS} lookups of names are under way"))
 
     def _stop_limit(self) -> None:
         limit, self._limit = self._limit, None
@@ -140,10 +141,10 @@ def _look_up(host: str, port: int) -> _Addresses | Exception:
     except FetchFailed as error:
         return error
     except MemoryError as error:
-        return _no_room(repr(error))
+        return no_room(repr(error))
     except Exception as error:  # in a thread, where nobody else would see it
         if getattr(error, "errno", None) in (*NO_ROOM, errno.ENOMEM, socket.EAI_MEMORY):
-            return _no_room(str(error))
+            return no_room(str(error))
         return _used_up() or _not_found(f"{host!r}: {type(error).__name__}: {error}")
 
 
@@ -153,7 +154,7 @@ def _used_up() -> NoRoom | None:
         socket.socket().close()
     except OSError as error:
         if error.errno in NO_ROOM:
-            return _no_room(str(error))
+            return no_room(str(error))
     return None
 
 
@@ -167,10 +168,6 @@ def _known(host: str, texts: list[Any]) -> _Addresses:
     if not addresses:
         raise _not_found(f"no address for {host!r}")
     return addresses
-
-
-def _no_room(detail: str) -> NoRoom:
-    return NoRoom("no room for the file now", detail=detail)
 
 
 def _not_found(detail: str) -> FetchFailed:

@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from twisted_oob.files.header_lines import HeaderLines, malformed
+from twisted_oob.files.header_lines import MOST_BEFORE_BODY, HeaderLines, malformed
 from twisted_oob.files.urls import quoted
 
-# Bytes before the body, interim responses with them.
-_LIMIT: Final = 256 * 1024
 # Interim responses (RFC 9110 section 15.2) before the final one. Servers send one or two.
 _INTERIM: Final = 100
 _SWITCHING: Final = 101
@@ -86,7 +84,7 @@ class HeadReader:
     """
 
     def __init__(self) -> None:
-        self._lines = HeaderLines(_LIMIT, "before the body")
+        self._lines = HeaderLines(MOST_BEFORE_BODY, "before the body")
         self._interim = 0
         self._status = 0  # of the head that is being read; 0 before its first line is whole
         self._fields: list[tuple[bytes, list[bytes]]] = []

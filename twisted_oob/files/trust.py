@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from twisted_oob._tls import ServiceTLS, read_certificates, trust_platform
+from twisted_oob.errors import NoRoom
 from twisted_oob.files.roots import missing_roots
 
 _log: Final = Logger()
@@ -43,13 +45,18 @@ class HttpsTrust:
 
     @cached_property
     def _context(self) -> SSL.Context:
-        return trust_platform(self._certificates)
+        # Without descriptors OpenSSL reads no roots and does not say so. That must not be kept.
+        _check_descriptors()
+        context = trust_platform(self._certificates)
+        _check_descriptors()
+        return context
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> ServiceTLS:  # noqa: N802  # the interface's
         """Give what begins TLS with a server, and verifies it.
 
         Raises:
             ValueError: DNS can't have such a host.
+            NoRoom: The roots could not be read, as file descriptors are used up.
         """
         return ServiceTLS(hostname.decode("ascii"), self._context, advice=self.no_roots)
 
@@ -57,6 +64,18 @@ class HttpsTrust:
         """Log a warning if the machine has no CA roots: once in a process, however many ask."""
         if self.no_roots is not None:
             warn_once(self.no_roots)
+
+
+def _check_descriptors() -> None:
+    """Check that a file can be opened.
+
+    Raises:
+        NoRoom: File descriptors are used up.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise NoRoom("no room for the file now", detail=str(error)) from None
 
 
 @cache

@@ -89,8 +89,8 @@ class Reference(NamedTuple):
 
 BAD_URL: Final = "this is not a URL that can be fetched"
 BAD_PORT: Final = "this port is not allowed"
-QUOTED: Final = 100
-"""How much of what a stranger wrote our own log quotes, in characters or bytes."""
+# How much of what a stranger wrote our own log quotes, in characters or bytes.
+_QUOTED: Final = 100
 _NOT_IN_URLS: Final = re.compile(rb"[^\x21-\x7e]|\\")
 # Some readers drop one of these silently. Others read a backslash as a slash, or not.
 _AMBIGUOUS: Final = re.compile(rb"[\0-\x20\x7f\\]")
@@ -162,8 +162,8 @@ def judge(reference: Reference) -> Target:
 
 
 def quoted(text: str | bytes) -> str:
-    """Quote what a stranger wrote for our own log, cut to its first QUOTED characters or bytes."""
-    return repr(text[:QUOTED])
+    """Quote what a stranger wrote for our own log, cut to its first 100 characters or bytes."""
+    return repr(text[:_QUOTED])
 
 
 def percent_encoded(raw: bytes) -> str:
