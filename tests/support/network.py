@@ -105,7 +105,7 @@ class Network:
         return sender
 
     def files(self):
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.is_file()}
 
     async def stop(self):
         for sender in self.senders:

@@ -120,7 +120,7 @@ class Folder:
         """
         with self._lock, self.trouble():
             if self._closed:
-                raise no_room(self.path, "nothing is stored any more")
+                raise unusable(self.path, "nothing is stored any more")
             if self._place is None or not self._place.is_at(self.path):
                 self._place = self._open()
             self._place.users += 1
@@ -152,7 +152,7 @@ class Folder:
             yield
         except OSError as error:
             if error.errno in NO_ROOM or error.errno in _NO_FOLDER:
-                raise no_room(self.path, os.strerror(error.errno)) from error
+                raise unusable(self.path, os.strerror(error.errno)) from error
             raise
 
     def _open(self) -> Place:
@@ -295,7 +295,7 @@ class Place:
 
     def _refused(self, why: str) -> NoRoom:
         self._trusted = False
-        return no_room(self.path, f"{PARTS} in it {why}; remove it")
+        return unusable(self.path, f"{PARTS} in it {why}; remove it")
 
     def _remove_parts(self) -> None:
         if self._trusted:
@@ -312,8 +312,8 @@ def lock_name(token: str) -> str:
     return f"owner-{token}.lock"
 
 
-def no_room(path: Path, why: str) -> NoRoom:
-    """Give a NoRoom that names a folder."""
+def unusable(path: Path, why: str) -> FolderUnusable:
+    """Give the error that names a folder."""
     return FolderUnusable(str(path), why)
 
 

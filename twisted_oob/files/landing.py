@@ -32,7 +32,7 @@ from typing import Final
 from twisted_oob._file_info import FileInfo
 from twisted_oob.files.expected import check_whole
 from twisted_oob.files.fitting import fitted
-from twisted_oob.files.folder import Folder, Place, no_room
+from twisted_oob.files.folder import Folder, Place, unusable
 from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.naming import Part
 from twisted_oob.files.workers import as_error
@@ -158,7 +158,7 @@ class Landing:
         """
         place = self.place
         if not place.is_at(self._folder.path):
-            raise no_room(self._folder.path, "it was moved or removed while a file came")
+            raise unusable(self._folder.path, "it was moved or removed while a file came")
         part = Part(self._fd, self._part, place.parts_fd, place.fd)
         with self._folder.trouble():
             final = part.give_name(fitted(name, self._folder.name_bytes(place)))
@@ -253,7 +253,7 @@ def _sync_error(place: Place) -> Exception | None:
         place.sync()
     except OSError as error:
         why = error.strerror or str(error)
-        return no_room(place.path, f"a file has its name, but it could not be synced: {why}")
+        return unusable(place.path, f"a file has its name, but it could not be synced: {why}")
     except BaseException as error:
         return as_error(error)
     return None
