@@ -70,7 +70,7 @@ def test_only_its_owner_may_read_it_before_and_after(tmp_path):
     old = os.umask(0)
     try:
         file = opened(tmp_path)
-        [temporary] = tmp_path.rglob('*.part')
+        [temporary] = tmp_path.rglob("*.part")
         assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
         final = commit(file)
     finally:
