@@ -121,6 +121,7 @@ class FileBot(Service):
         on_server: bool = True,
     ) -> None:
         self._policy = policy
+        self._concurrency = concurrency
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -232,7 +233,8 @@ class FileBot(Service):
             await self._share.stopService()
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
-        return Fetcher(self._reactor, self._policy, folder)
+        # The responder gives the turns.
+        return Fetcher(self._reactor, self._policy, folder, concurrency=self._concurrency)
 
     def _make_giver(self, serving: Serving, handler: OOBHandler, manager: Any) -> FileGiver:
         uploads: UploadHandler | None = None
