@@ -132,6 +132,7 @@ class FileBot(Service):
         self._policy = policy
         self._file_mode = file_mode
         self._grace = grace
+        self._concurrency = concurrency
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -257,7 +258,14 @@ class FileBot(Service):
             await wait_until(deadline, self._reactor, self._share.stopService())
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
-        return Fetcher(self._reactor, self._policy, folder, file_mode=self._file_mode)
+        return Fetcher(
+            self._reactor,
+            self._policy,
+            folder,
+            # The responder gives the turns.
+            concurrency=self._concurrency,
+            file_mode=self._file_mode,
+        )
 
     def _make_giver(self, serving: Serving, handler: OOBHandler, manager: Any) -> FileGiver:
         uploads: UploadHandler | None = None
