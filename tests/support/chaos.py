@@ -160,7 +160,10 @@ def plan(seed, number):
         # From at once to later than most of them take; or as the last byte has come, which is
         # when the file is synced and gets its name.
         at_the_end = random.random() < 0.6
-        cancel = at_the_end, (random.uniform(0, 0.012) if at_the_end else 10 ** random.uniform(-5, -1.5))
+        cancel = (
+            at_the_end,
+            (random.uniform(0, 0.012) if at_the_end else 10 ** random.uniform(-5, -1.5)),
+        )
     name = COMMON_NAME if random.random() < 0.1 else f"file-{number}.bin"
     return Plan(
         number=number,
@@ -197,7 +200,7 @@ class ChaosServer(HostileServer):
                 later = self.reactor.callLater(
                     delay, self._send, connection, [(0, piece), *pieces[number + 1 :]], end
                 )
-                connection.lost.addCallback(lambda _: later.active() and later.cancel())
+                connection.lost.addCallback(_cancel, later)
                 return
             connection.write(piece)
         if end is CLOSE:
@@ -211,6 +214,11 @@ class ChaosServer(HostileServer):
         path = f"/moved{plan.path}" if plan.redirected else plan.path
         # A name is resolved in a thread, and has an address at which nobody listens.
         return super().url(path, host="localhost" if plan.number % 7 == 0 else "127.0.0.1")
+
+
+def _cancel(_, later):
+    if later.active():
+        later.cancel()
 
 
 class FolderWatcher:
