@@ -7,7 +7,7 @@ import bisect
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -128,14 +128,19 @@ def cut_power(name, system, work, *, cuts, seconds, random):
                 lost, bad = look(folder / "landed", answered)
         except OSError as error:
             unmountable += 1
-            print(f"{name}: cut {position} ({kept} kept): {error}")
+            say(f"{name}: cut {position} ({kept} kept): {error}")
             continue
         repairs += repaired
         missing += len(lost)
         wrong += len(bad)
         if lost or bad:
-            print(f"{name}: cut {position} ({kept} kept): missing {lost}, wrong {bad}")
+            say(f"{name}: cut {position} ({kept} kept): missing {lost}, wrong {bad}")
     return Figures(len(positions), told, missing, wrong, repairs, unmountable)
+
+
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main():
@@ -157,7 +162,7 @@ def main():
                 seconds=words.seconds,
                 random=Random(f"{words.seed} {name}"),
             )
-        print(f"{name}: {figures}", flush=True)
+        say(f"{name}: {figures}")
         failed |= bool(figures.missing or figures.wrong or figures.unmountable)
     return int(failed)
 

@@ -61,7 +61,7 @@ async def _main(reactor, folder, seconds):
             except (FetchFailed, CancelledError):
                 continue
             assert fetched.path.name == name
-            print(time.monotonic(), name, flush=True)
+            sys.stdout.write(f"{time.monotonic()} {name}\n")
 
     await gatherResults([Deferred.fromCoroutine(lane()) for _ in range(AT_ONCE)])
     await fetcher.stop() if hasattr(fetcher, "stop") else None

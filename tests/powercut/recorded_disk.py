@@ -149,7 +149,8 @@ def _main(target, content, recording):
     fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     with Path(recording).open("wb") as records:
         _mount(fuse, Path(target))
-        print("mounted", flush=True)
+        sys.stdout.write("mounted\n")
+        sys.stdout.flush()
         _Server(fuse, os.open(content, os.O_RDWR), records).serve()
 
 

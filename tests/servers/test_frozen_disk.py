@@ -96,6 +96,13 @@ async def test_every_offer_is_answered_at_its_limit_however_many_there_are(disk,
                 for each in many
             ]
         )
+        hanging = [
+            Deferred.fromCoroutine(offers.make(operator.web.url(f"/late{each}"), f"late{each}"))
+            for each in range(15)
+        ]
+        condition, seconds = await offers.make("ftp://files.test/x", "other")
+        assert (condition, seconds < 1) == ("reject", True)  # which needs no disk
+        answers += await gatherResults(hanging)
     for condition, seconds in answers:
         assert_in_time(seconds)
         # A name was asked for, so nobody can tell yet; or no thread came to it in time.
