@@ -18,6 +18,7 @@ FIXED = {
     "TooLarge": ("not-acceptable", "modify", "406"),
     "ResourceConstraint": ("resource-constraint", "wait", "500"),
     "NoRoom": ("resource-constraint", "wait", "500"),
+    "TryLater": ("resource-constraint", "wait", "500"),
 }
 
 
@@ -62,6 +63,7 @@ def test_the_detail_is_for_the_log_and_never_for_the_peer(given, logged):
         ("TooLarge", "Rejected"),
         ("FetchFailed", "NotFound"),
         ("NoRoom", "ResourceConstraint"),
+        ("TryLater", "ResourceConstraint"),
     ],
 )
 def test_who_catches_the_base_catches_it(name, base):

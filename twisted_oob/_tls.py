@@ -312,8 +312,7 @@ def _read_other_name(name: x509.OtherName) -> _Name:
             return service.lower(), _read_dns_name(domain, wildcard=False)
     if name.type_id == _ON_XMPP_ADDRESS:
         # A server's own is its domain, perhaps in Unicode. It has no wildcards.
-        domain = ascii_host(_der_string(name.value, _UTF8_STRING).decode())
-        return _read_dns_name(domain, wildcard=False)
+        return _read_dns_name(ascii_host(_der_string(name.value, _UTF8_STRING).decode()))
     raise ValueError("it names no service")
 
 

@@ -41,9 +41,7 @@ def holding(room: int, *, direct: bool) -> OOBHandler:
 def fetcher(folder: str, ca_file: str | None = None) -> Fetcher:
     """Return a Fetcher that may fetch whatever the benchmarks' web server has."""
     loopback = (ip_network("127.0.0.0/8"),)
-    policy = FetchPolicy(
-        max_size=NO_LIMIT, allow_networks=loopback, timeout=HOUR, ca_file=ca_file
-    )
+    policy = FetchPolicy(max_size=NO_LIMIT, allow_networks=loopback, timeout=HOUR, ca_file=ca_file)
     return Fetcher(reactor, policy, Path(folder))
 
 

@@ -11,9 +11,10 @@ from tests.support.fetching import ends_of, failure_of, names, step
 from tests.support.hostile_http import answer, first_connection, redirect, then_close
 from tests.support.waiting import until
 from twisted_oob.errors import FetchFailed
-from twisted_oob.files import landing
+from twisted_oob.files import naming
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.connections import JudgedConnections
+from twisted_oob.files.folder import Place
 from twisted_oob.files.landing import Landing
 
 STALL, WHOLE = 7, 20  # seconds
@@ -220,18 +221,20 @@ async def test_cancelled_while_a_redirects_connection_ends(*, fetcher, web, net,
 
 @pytest.mark.parametrize("times", [0, 1, 2])
 @step
-async def test_cancelled_after_the_commit_while_the_connection_ends(
-    *, fetcher, web, folder, held, monkeypatch, times
+async def test_what_has_its_name_stays_though_it_is_cancelled_while_the_connection_ends(
+    *, fetcher, web, net, folder, held, monkeypatch, times
 ):
     committed = Deferred()
     commit = Committer.commit
 
     def telling(*args):
         def told(path):
-            committed.callback(None)
+            net.callLater(0, committed.callback, None)
             return path
 
-        return commit(*args).addCallback(told)
+        committing = commit(*args)
+        committing.done.addCallback(told)
+        return committing
 
     monkeypatch.setattr(Committer, "commit", telling)
     web.answers = [answer(b"x")]
@@ -243,11 +246,8 @@ async def test_cancelled_after_the_commit_while_the_connection_ends(
         fetching.cancel()
     assert not ends
     held.open.callback(None)
-    if times:
-        await failure_of(fetching, CancelledError)
-    else:
-        await fetching
-    assert names(folder) == ([] if times else ["file.bin"])
+    await fetching
+    assert names(folder) == ["file.bin"]
 
 
 @step
@@ -262,7 +262,7 @@ async def test_an_error_is_told_when_the_connection_is_gone(
         net.callFromThread(net.callLater, 0, discarded.callback, None)
 
     monkeypatch.setattr(Landing, "discard", telling)
-    web.answers = [answer(status="404 Not Found")]
+    web.answers = [then_close(answer(b"x" * 300_000, length=300_001))]
     fetching = fetcher().fetch(web.url())
     ends = ends_of(fetching)
     await discarded
@@ -274,26 +274,35 @@ async def test_an_error_is_told_when_the_connection_is_gone(
 # --- the states in which a thread has the file
 
 
-THREADS = [
-    ("open", 300_000, 300_001),
-    ("write", 300_000, 300_001),
+# A writer has it.
+WRITING = [
+    (Landing, "open", 300_000, 300_001),
+    (Landing, "write", 300_000, 300_001),
+    (os, "fsync", 300_000, 300_000),
+]
+# The committing thread has it.
+COMMITTING = [
     *(
-        (owner, size, size)
-        for owner in ("fsync", "link", "_sync_directory", "commit")
+        (place, owner, size)
+        for place, owner in (
+            (Landing, "commit"),
+            (naming, "rename_without_replacing"),
+            (Place, "sync"),
+        )
         for size in (10, 300_000)
     ),
-    ("open", 10, 10),
-    ("write", 10, 10),
+    (Landing, "open", 10),
+    (Landing, "write", 10),
+    (os, "fsync", 10),
 ]
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize(("owner", "size", "length"), THREADS)
+@pytest.mark.parametrize(("place", "owner", "size", "length"), WRITING)
 @step
-async def test_cancelled_while_a_thread_has_the_file(
-    *, fetcher, web, folder, clock, gate, owner, size, length, times
+async def test_cancelled_while_a_writer_has_the_file(
+    *, fetcher, web, folder, clock, gate, place, owner, size, length, times
 ):
-    place = landing if hasattr(landing, owner) else Landing if hasattr(Landing, owner) else os
     gated = gate(place, owner)
     web.answers = [answer(b"x" * size, length=length)]
     fetching = fetcher().fetch(web.url())
@@ -309,12 +318,11 @@ async def test_cancelled_while_a_thread_has_the_file(
     assert names(folder) == []
 
 
-@pytest.mark.parametrize(("owner", "size", "length"), THREADS)
+@pytest.mark.parametrize(("place", "owner", "size", "length"), WRITING)
 @step
-async def test_too_late_while_a_thread_has_the_file(
-    *, fetcher, web, folder, clock, gate, owner, size, length
+async def test_too_late_while_a_writer_has_the_file(
+    *, fetcher, web, folder, clock, gate, place, owner, size, length
 ):
-    place = landing if hasattr(landing, owner) else Landing if hasattr(Landing, owner) else os
     gated = gate(place, owner)
     web.answers = [answer(b"x" * size, length=length)]
     fetching = fetcher(timeout=WHOLE).fetch(web.url())
@@ -327,6 +335,47 @@ async def test_too_late_while_a_thread_has_the_file(
     error = await failure_of(fetching, FetchFailed)
     assert error.text == "timed out"
     assert names(folder) == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("place", "owner", "size"), COMMITTING)
+@step
+async def test_cancelled_while_the_committer_has_the_file_it_stays(
+    *, fetcher, web, folder, gate, place, owner, size, times
+):
+    gated = gate(place, owner)
+    web.answers = [answer(b"x" * size)]
+    fetching = fetcher().fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    for _ in range(times):
+        fetching.cancel()
+    await web.connections[0].lost
+    assert not ends
+    gated.open()
+    assert (await fetching).size == size
+    assert names(folder) == ["file.bin"]
+
+
+@step
+async def test_cancelled_before_the_committer_takes_the_file_nothing_is_left(
+    fetcher, web, folder, gate
+):
+    gated = gate(Landing, "commit")
+    web.answers = [answer(b"x"), answer(b"y"), answer(b"z" * 300_000)]
+    ours = fetcher()
+    first = ours.fetch(web.url())
+    await gated.entered
+    others = [ours.fetch(web.url("/small")), ours.fetch(web.url("/large"))]
+    for connection in [await web.arrivals.get() for _ in range(3)]:
+        await connection.lost
+    await until(lambda: len(ours._committer._waiting) == 2)
+    for each in others:
+        each.cancel()
+        await failure_of(each, CancelledError)
+    gated.open()
+    await first
+    assert names(folder) == ["file.bin"]
 
 
 @step

@@ -12,10 +12,12 @@ from twisted.logger import globalLogPublisher
 
 from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, then_close
+from tests.support.landing import fail
+from tests.support.waiting import until
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files import fetch
+from twisted_oob.files import fetch, naming, space
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.landing import Landing
+from twisted_oob.files.folder import Place
 from twisted_oob.files.policy import FetchPolicy
 
 
@@ -34,14 +36,14 @@ async def test_only_threads_touch_the_disk(fetcher, web, monkeypatch):
 
     web.answers = [answer(b"x" * 600_000), answer(b"short", length=1_000_000)]
     ours = fetcher()
-    for name in ("open", "write", "fsync", "link", "unlink"):
+    for name in ("open", "write", "fsync", "mkdir", "unlink"):
         spy(name)
     await ours.fetch(web.url())
     fetching = ours.fetch(web.url())
     await web.arrivals.get()
     (await web.arrivals.get()).close()
     await failure_of(fetching, FetchFailed)
-    assert set(seen) >= {"open", "write", "fsync", "link"}
+    assert set(seen) >= {"open", "write", "fsync", "mkdir", "unlink"}
     assert threading.main_thread() not in set.union(*seen.values())
 
 
@@ -82,7 +84,7 @@ async def test_memory_does_not_grow_with_the_file(fetcher, web):
 
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
-@pytest.mark.parametrize("name", ["write", "fsync", "link"])
+@pytest.mark.parametrize("name", ["write", "fsync", "mkdir"])
 @step
 async def test_no_room(*, fetcher, web, folder, monkeypatch, name, code):
     def failing(*args, **kwargs):
@@ -115,16 +117,62 @@ async def test_no_descriptor_left_for_a_connection(fetcher, web, net, monkeypatc
     await failure_of(ours.fetch(url), NoRoom)
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"), [("EROFS", NoRoom), ("EIO", OSError)], ids=["read-only", "broken"]
+)
 @step
-async def test_other_trouble_with_the_disk_is_told_as_it_is(fetcher, web, folder, monkeypatch):
-    def failing(*args, **kwargs):
-        raise OSError(errno.EROFS, "Read-only file system")
-
+async def test_trouble_at_the_name(*, fetcher, web, folder, monkeypatch, code, kind):
     web.answers = [answer(b"x")]
-    monkeypatch.setattr(os, "link", failing)
-    error = await failure_of(fetcher().fetch(web.url()), OSError)
-    assert error.errno == errno.EROFS
+    monkeypatch.setattr(naming, "rename_without_replacing", fail(code))
+    error = await failure_of(fetcher().fetch(web.url()), kind)
+    if kind is NoRoom:
+        assert error.detail == f"the folder {folder}: Read-only file system"
+    else:
+        assert error.errno == errno.EIO
     assert names(folder) == []
+
+
+@step
+async def test_a_folder_that_comes_and_goes(fetcher, web, folder):
+    ours = fetcher()
+    web.answers = [answer(b"x")] * 3
+    await ours.fetch(web.url())
+    folder.rename(folder.with_name("elsewhere"))
+    error = await failure_of(ours.fetch(web.url()), NoRoom)
+    assert error.detail == f"the folder {folder}: No such file or directory"
+    folder.mkdir()
+    assert (await ours.fetch(web.url())).path.read_bytes() == b"x"
+
+
+@step
+async def test_a_folder_that_is_renamed_keeps_no_part(fetcher, web, folder):
+    elsewhere = folder.with_name("elsewhere")
+    fetching = fetcher().fetch(web.url())
+    connection = await web.arrivals.get()
+    connection.write(answer(bytes(300_000), length=300_001))
+    await until(lambda: list(folder.rglob("*.part")))
+    folder.rename(elsewhere)
+    folder.mkdir()
+    connection.write(b"x")
+    error = await failure_of(fetching, NoRoom)
+    assert error.detail == f"the folder {folder}: it was moved or removed while a file came"
+    assert names(folder) == names(elsewhere) == []
+
+
+@step
+async def test_a_file_that_will_not_fit_is_refused_before_its_first_byte(
+    fetcher, web, folder, monkeypatch
+):
+    monkeypatch.setattr(space, "_free", lambda fd: 400_000)
+    ours = fetcher()
+    first = ours.fetch(web.url())
+    connection = await web.arrivals.get()
+    connection.write(answer(length=300_000))
+    await until(lambda: list(folder.rglob("*.part")))
+    web.answers = [answer(length=300_000)]
+    await failure_of(ours.fetch(web.url()), NoRoom)
+    connection.write(b"x" * 300_000)
+    await first
 
 
 @step
@@ -135,16 +183,18 @@ async def test_a_file_that_cannot_be_removed_is_logged_and_the_error_stays(
         raise OSError(errno.EIO, "broken")
 
     events = []
-    web.answers = [then_close(answer(b"x", length=2))]
-    monkeypatch.setattr(Landing, "discard", failing)
+    web.answers = [then_close(answer(bytes(300_000), length=300_001))]
+    monkeypatch.setattr(Place, "remove", failing)
     globalLogPublisher.addObserver(events.append)
+    ours = fetcher()
     try:
-        await failure_of(fetcher().fetch(web.url()), FetchFailed)
+        await failure_of(ours.fetch(web.url()), FetchFailed)
     finally:
         globalLogPublisher.removeObserver(events.append)
     assert [event["log_failure"].value.errno for event in events if "log_failure" in event] == [
         errno.EIO
     ]
+    assert ours.remove_leftovers() == 1
 
 
 @step
@@ -214,7 +264,7 @@ async def test_leftovers_are_not_the_transfers_of_now(fetcher, web, folder, gate
     web.answers = [answer(b"x" * 300_000)]
     fetching = ours.fetch(web.url())
     await gated.entered
-    assert len(names(folder)) == 2
+    assert len(list(folder.rglob("*.part"))) == 2
     assert ours.remove_leftovers() == 1
     gated.open()
     assert (await fetching).path.read_bytes() == b"x" * 300_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import pytest
 from twisted.internet.defer import CancelledError
@@ -13,7 +12,7 @@ from tests.support.hostile_http import answer, chunked, then_close
 from tests.support.streams import logged
 from twisted_oob import FileInfo
 from twisted_oob.errors import FetchFailed, TooLarge, WrongType
-from twisted_oob.files import landing
+from twisted_oob.files import landing, naming
 
 SMALL = b"the file"
 LARGE = b"0123456789abcdef" * 50_000  # several pieces
@@ -111,7 +110,7 @@ async def test_a_wrong_file_never_has_a_name(fetcher, web, folder, monkeypatch, 
     def named(*_):
         raise AssertionError("a wrong file got a name")
 
-    monkeypatch.setattr(os, "link", named)
+    monkeypatch.setattr(naming.Part, "give_name", named)
     monkeypatch.setattr(landing.Landing, "commit", named)
     web.answers = [answer(content)]
     await failure_of(fetcher().fetch(web.url(), info=FileInfo(sha256="ab" * 32)), FetchFailed)

@@ -115,8 +115,8 @@ async def test_of_a_name_with_many_silent_addresses_few_are_tried_each_for_secon
     net.hosts["many.test"] = [f"127.1.0.{at}" for at in range(1, 200)]
     net.lost.update(net.hosts["many.test"])
     fetching = fetcher().fetch(web.url(host="many.test"))
-    await deferLater(net, 0.6)
-    assert 2 <= len(net.tried) <= 4  # 250 ms apart (RFC 8305 section 5)
+    await deferLater(net, 0.35)
+    assert 1 <= len(net.tried) <= 2  # 250 ms apart (RFC 8305 section 5)
     fetching.addErrback(lambda _: None)
     fetching.cancel()
     await fetching
@@ -124,11 +124,11 @@ async def test_of_a_name_with_many_silent_addresses_few_are_tried_each_for_secon
 
 @step
 async def test_an_address_that_is_silent_delays_the_next_one_little(fetcher, web, net):
-    net.hosts["two.test"] = ["127.1.0.1", "::1", "127.0.0.1"]
-    net.lost.update({"127.1.0.1", "::1"})
+    net.hosts["two.test"] = ["127.1.0.1", "127.0.0.1"]
+    net.lost.add("127.1.0.1")
     web.answers = [answer(BODY)]
     await fetcher().fetch(web.url(host="two.test"))
-    assert len(net.tried) == 3
+    assert len(net.tried) == 2
 
 
 @step
@@ -202,7 +202,7 @@ async def trickle(fetcher, web, clock, *, piece, pieces, **policy):
         if outcome:
             break
         connection.write(b"x" * piece)
-        for _ in range(3):
+        for _ in range(2):
             await deferLater(web.reactor, 0.001)
         clock.advance(1)
     while not outcome:
@@ -233,9 +233,9 @@ async def test_a_body_that_is_slow_but_not_too_slow_comes_whole(fetcher, web, cl
 
 @step
 async def test_by_default_a_thousand_bytes_a_second_are_enough(fetcher, web, clock):
-    got, _ = await trickle(fetcher, web, clock, piece=1100, pieces=70)
-    assert got.size == 77_000
-    end, seconds = await trickle(fetcher, web, clock, piece=700, pieces=70)
+    got, _ = await trickle(fetcher, web, clock, piece=1100, pieces=40)
+    assert got.size == 44_000
+    end, _ = await trickle(fetcher, web, clock, piece=700, pieces=70)
     assert end.value.text in SLOW
 
 

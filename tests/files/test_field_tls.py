@@ -197,26 +197,26 @@ INTERNATIONAL = {
 }
 
 
-@pytest.mark.parametrize(("host", "ascii"), INTERNATIONAL.items(), ids=list(INTERNATIONAL))
+@pytest.mark.parametrize(("host", "a_labels"), INTERNATIONAL.items(), ids=list(INTERNATIONAL))
 @step
 async def test_an_international_host_is_its_a_labels(
-    *, fetcher, serve, web, net, authority, host, ascii
+    *, fetcher, serve, web, net, authority, host, a_labels
 ):
-    net.hosts[ascii] = ["127.0.0.1"]
-    secure = serve(ascii)
+    net.hosts[a_labels] = ["127.0.0.1"]
+    secure = serve(a_labels)
     secure.answers = [answer(BODY), answer(BODY)]
     ours = fetcher(ca_file=authority.file)
     got = await ours.fetch(tls_url(secure, host))
-    assert got.url == tls_url(secure, ascii)
+    assert got.url == tls_url(secure, a_labels)
     web.answers = [
-        lambda connection: connection.write(redirect("LOCATION").replace(
-            b"LOCATION", tls_url(secure, host).encode()
-        ))
+        lambda connection: connection.write(
+            redirect("LOCATION").replace(b"LOCATION", tls_url(secure, host).encode())
+        )
     ]
     got = await ours.fetch(web.url())
-    assert got.url == tls_url(secure, ascii)
+    assert got.url == tls_url(secure, a_labels)
     assert {connection.headers["host"] for connection in secure.connections} == {
-        f"{ascii}:{secure.port}"
+        f"{a_labels}:{secure.port}"
     }
 
 
@@ -242,7 +242,8 @@ async def test_no_host_is_two_hosts(fetcher, net, host):
             return ["10.0.0.1"]
 
     net.hosts = Nobody()
-    error = await failure_of(fetcher(allow_networks=()).fetch(f"http://{host}/"), Forbidden, FetchFailed)
+    fetching = fetcher(allow_networks=()).fetch(f"http://{host}/")
+    error = await failure_of(fetching, Forbidden, FetchFailed)
     assert error.text
     assert net.tried == []
     for name in resolved:

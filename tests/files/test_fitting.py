@@ -12,8 +12,11 @@ import pytest
 
 import twisted_oob
 from tests.support.fetching import names
-from tests.support.landing import landed
+from tests.support.landing import commit, landed
+from twisted_oob.files import naming
 from twisted_oob.files.fitting import easier_name, fitting_name
+from twisted_oob.files.folder import Folder
+from twisted_oob.files.landing import Landing
 from twisted_oob.files.names import file_name
 
 LONG = "x" * 190 + ".tar"
@@ -26,16 +29,18 @@ def limit(monkeypatch, size, error=errno.ENAMETOOLONG, *, told=None, takes=None)
     ``takes``: whether it takes a name of that length at all.
 
     Returns:
-        The folders that it was asked about.
+        What it was asked about.
     """
     asked = []
-    real = os.link
+    real = naming.rename_without_replacing
 
-    def link(source, target):
-        name = Path(target).name
-        if len(os.fsencode(name)) > size or (takes and not takes(name)):
+    def rename(source, source_fd, target, target_fd):
+        if len(os.fsencode(target)) > size or (takes and not takes(target)):
             raise OSError(error, os.strerror(error))
-        real(source, target)
+        real(source, source_fd, target, target_fd)
+
+    def link(source, target, **descriptors):
+        raise OSError(error, os.strerror(error))
 
     def pathconf(path, name):
         assert name == "PC_NAME_MAX"
@@ -44,6 +49,7 @@ def limit(monkeypatch, size, error=errno.ENAMETOOLONG, *, told=None, takes=None)
             raise told
         return told
 
+    monkeypatch.setattr(naming, "rename_without_replacing", rename)
     monkeypatch.setattr(os, "link", link)
     if told is not None:
         monkeypatch.setattr(os, "pathconf", pathconf)
@@ -52,13 +58,18 @@ def limit(monkeypatch, size, error=errno.ENAMETOOLONG, *, told=None, takes=None)
 
 def test_a_file_system_with_short_names_gets_shorter_ones(tmp_path, monkeypatch):
     asked = limit(monkeypatch, 143, told=143)
-    paths = [landed(tmp_path, name=LONG) for _ in range(102)]
+    folder = Folder(tmp_path)
+    paths = []
+    for _ in range(102):
+        file = Landing(folder)
+        file.write(b"x")
+        paths.append(commit(file, LONG))
     found = [path.name for path in paths]
     assert found[0] == "x" * 119 + ".tar"
     assert found[1] == "x" * 119 + " (2).tar"
     assert all(name.endswith(".tar") for name in found)
     assert sorted(found) == names(tmp_path)
-    assert asked == [tmp_path]
+    assert len(asked) == 1
 
 
 def test_a_short_name_stays(tmp_path, monkeypatch):
@@ -93,8 +104,6 @@ def test_a_file_system_that_takes_no_name_is_trouble(tmp_path, monkeypatch):
     limit(monkeypatch, 0)
     with pytest.raises(OSError, match="too long"):
         landed(tmp_path, name=LONG)
-    for path in tmp_path.iterdir():
-        path.unlink()
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
@@ -119,12 +128,12 @@ OFFERED = [
 LAND = """
 import sys
 from pathlib import Path
+from twisted_oob.files.folder import Folder
 from twisted_oob.files.landing import Landing, commit_all
 assert sys.getfilesystemencoding() == "ascii"
 for name in sys.argv[2:]:
-    file = Landing(Path(sys.argv[1]))
-    file.open()
-    [outcome] = commit_all(Path(sys.argv[1]), [(file, eval(name), b"x")])
+    file = Landing(Folder(Path(sys.argv[1])))
+    [outcome] = commit_all([(file, eval(name), b"x")])
     assert isinstance(outcome, Path), outcome
 """
 

@@ -6,12 +6,11 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
-from twisted.internet.ssl import trustRootFromCertificates
+from twisted.internet.ssl import Certificate, optionsForClientTLS
 
 from tests.support.certificates import server_options
 from tests.support.fetching import end, step
 from tests.support.hostile_http import HostileServer
-from twisted_oob._tls import ServiceTLS, read_certificates
 from twisted_oob.files.get import Get
 
 UNKNOWN = "the server does not say where the file ends"
@@ -64,9 +63,9 @@ async def test_a_body_without_a_length(*, net, authority, version, close, text, 
     web = HostileServer(net, tls=tls)
     web.answers = [reply]
     get, sink = Get(b"GET / HTTP/1.1\r\n\r\n"), Sink()
-    trust = trustRootFromCertificates(read_certificates(authority.file))
+    options = optionsForClientTLS("files.test", Certificate.loadPEM(authority.file.read_bytes()))
     endpoint = TCP4ClientEndpoint(net, "127.0.0.1", web.port)
-    await connectProtocol(wrapClientTLS(ServiceTLS("files.test", trust), endpoint), get)
+    await connectProtocol(wrapClientTLS(options, endpoint), get)
     below = get.transport.transport
     # As our connections do: the reason is then the same for every end of TLS.
     below.loseConnection = below.abortConnection

@@ -56,4 +56,14 @@ def test_all_lines_together_are_bounded(size):
         with pytest.raises(FetchFailed) as caught:
             lines_of(data * 16 + more, size, limit=1000)
         assert caught.value.text == "the server's headers are too long"
-        assert caught.value.detail == "more than 1000 bytes in all here"
+        assert caught.value.detail == "more than 1000 bytes here"
+
+
+def test_lines_are_counted():
+    taken, _ = lines_of(b"\n" * 5000)
+    assert len(taken) == 5000
+    for size in (1, 100_000):
+        with pytest.raises(FetchFailed) as caught:
+            lines_of(b"\n" * 5001, size)
+        assert caught.value.text == "the server's headers are too long"
+        assert caught.value.detail == "more than 5000 lines here"

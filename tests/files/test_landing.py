@@ -59,7 +59,7 @@ def test_a_file_lands_under_its_name(tmp_path):
     file = opened(tmp_path)
     file.write(b"one ")
     file.write(bytearray(b"two"))
-    assert commit(file, tmp_path) == tmp_path / "a.txt"
+    assert commit(file) == tmp_path / "a.txt"
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"one two"
     assert file.size == 7
@@ -70,9 +70,9 @@ def test_only_its_owner_may_read_it_before_and_after(tmp_path):
     old = os.umask(0)
     try:
         file = opened(tmp_path)
-        [temporary] = tmp_path.iterdir()
+        [temporary] = tmp_path.rglob("*.part")
         assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
-        final = commit(file, tmp_path)
+        final = commit(file)
     finally:
         os.umask(old)
     assert stat.S_IMODE(final.stat().st_mode) == 0o600
@@ -143,7 +143,7 @@ def test_a_link_that_fails_for_another_reason_is_trouble(tmp_path, monkeypatch, 
     monkeypatch.setattr(os, "link", fail(code))
     file = opened(tmp_path)
     with pytest.raises(OSError, match=re.escape(os.strerror(getattr(errno, code)))):
-        commit(file, tmp_path)
+        commit(file)
     assert len(names(tmp_path)) == 1
     file.discard()
     assert names(tmp_path) == []
@@ -155,7 +155,7 @@ def test_without_hard_links_a_failed_rename_leaves_no_empty_file(tmp_path, monke
     monkeypatch.setattr(Path, "replace", fail(code))
     file = opened(tmp_path)
     with pytest.raises(OSError if code == "EIO" else NoRoom):
-        commit(file, tmp_path)
+        commit(file)
     assert len(names(tmp_path)) == 1
     file.discard()
     assert names(tmp_path) == []
@@ -172,7 +172,7 @@ def test_without_hard_links_a_failed_rename_is_told_though_the_reservation_is_go
     monkeypatch.setattr(Path, "replace", failing)
     file = opened(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
-        commit(file, tmp_path)
+        commit(file)
     file.discard()
 
 
@@ -181,7 +181,7 @@ def test_without_hard_links_a_reservation_that_fails_leaves_nothing(tmp_path, mo
     file = opened(tmp_path)
     monkeypatch.setattr(os, "open", fail("EACCES"))
     with pytest.raises(PermissionError):
-        commit(file, tmp_path)
+        commit(file)
     monkeypatch.undo()
     file.discard()
     assert names(tmp_path) == []
@@ -210,7 +210,7 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, m
     file = opened(tmp_path)
     file.write(b"data")
     steps = spy_on_syncs(monkeypatch)
-    commit(file, tmp_path)
+    commit(file)
     assert steps == ["sync", "link", "sync folder"]
 
 
@@ -290,7 +290,7 @@ def test_trouble_at_any_step_leaves_nothing(tmp_path, monkeypatch, step, code):
         number = 2 if step == "fsync folder" else 1
         monkeypatch.setattr(os, name, fail_at(number, code, getattr(os, name)))
         with pytest.raises(expected) as caught:
-            commit(file, tmp_path)
+            commit(file)
         if expected is NoRoom:
             assert caught.value.text == "no room for the file now"
     monkeypatch.undo()
@@ -308,7 +308,7 @@ def test_a_file_that_cannot_be_synced_is(tmp_path, monkeypatch):
     file = opened(tmp_path)
     monkeypatch.setattr(os, "fsync", fail_at(1, "EINVAL", os.fsync))
     with pytest.raises(OSError, match="Invalid"):
-        commit(file, tmp_path)
+        commit(file)
     file.discard()
     assert names(tmp_path) == []
 
@@ -329,7 +329,7 @@ def test_trouble_after_the_name_is_given_leaves_nothing(tmp_path, monkeypatch, m
     file = opened(tmp_path)
     monkeypatch.setattr(Path, "unlink", fail("EIO"))
     with pytest.raises(OSError, match="Input/output"):
-        commit(file, tmp_path)
+        commit(file)
     monkeypatch.undo()
     assert len(names(tmp_path)) == 2
     if missing:  # somebody cleared up meanwhile
@@ -354,7 +354,7 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code):
     monkeypatch.setattr(fcntl, "flock", fail(code))
     file = opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0
-    assert commit(file, tmp_path).exists()
+    assert commit(file).exists()
 
 
 def test_a_daemon_without_standard_input_gets_descriptor_0(tmp_path):
@@ -384,14 +384,14 @@ def test_discard_removes_what_is_there_once_or_twice(tmp_path):
 def test_discard_removes_what_was_committed(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"kept")
     file = opened(tmp_path)
-    commit(file, tmp_path)
+    commit(file)
     file.discard()
     assert names(tmp_path) == ["a.txt"]
 
 
 def test_discard_leaves_what_took_the_committed_place(tmp_path):
     file = opened(tmp_path)
-    final = commit(file, tmp_path)
+    final = commit(file)
     other = tmp_path / "other"
     other.write_bytes(b"kept")
     other.replace(final)

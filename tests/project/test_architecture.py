@@ -148,6 +148,16 @@ def test_imports_point_down():
     assert list(broken_rules(PACKAGE)) == []
 
 
+def test_nobody_uses_twisteds_http_client():
+    # It rewrites what it asks for, and logs what a stranger sends.
+    users = [
+        room
+        for room, path in rooms(PACKAGE).items()
+        if any(within(name, ["twisted.web.client"]) for name in imports(path.read_text("utf-8")))
+    ]
+    assert users == []
+
+
 @pytest.mark.parametrize("path", ["new.py", "wing/new.py", "xmpp/room/errors.py", "xmpp/a/b/c.py"])
 def test_a_module_outside_hall_and_wings_breaks_the_rule(tmp_path, path):
     shutil.copytree(PACKAGE, tmp_path, dirs_exist_ok=True)

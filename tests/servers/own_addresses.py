@@ -93,7 +93,7 @@ async def main(reactor, folder):
         (folder / name).mkdir()
         told[name] = await _run(reactor, folder / name, web, words)
     await web.stop()
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told))
 
 
 async def _run(reactor, folder, web, words):

@@ -85,7 +85,7 @@ async def main(reactor, folder):
     await responder.stop()
     told["signal"] = responder.signal
     await sender.stop()
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":

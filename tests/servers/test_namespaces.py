@@ -1,4 +1,4 @@
-"""What strangers' URLs do on machines that are made for it, with ``twistd oob-responder`` on them."""
+"""What strangers' URLs do to ``twistd oob-responder`` on machines that are made for it."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
+from twisted_oob.files import renameat2
+from twisted_oob.files.folder import Folder
 from twisted_oob.files.landing import Landing, commit_all
 
 
@@ -29,24 +32,44 @@ def fail_at(number, code, real):
     return failing
 
 
-def opened(directory):
-    file = Landing(directory)
+def new(directory, **options):
+    return Landing(Folder(directory), **options)
+
+
+def opened(directory, **options):
+    file = new(directory, **options)
     file.open()
     return file
 
 
-def commit(file, directory, name="a.txt"):
+def commit(file, name="a.txt"):
     """Commit one file for good, or fail as it does."""
-    [outcome] = commit_all(directory, [(file, name, b"")])
+    [outcome] = commit_all([(file, name, b"")])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def landed(directory, data=b"data", name="a.txt"):
-    file = opened(directory)
+def landed(directory, data=b"data", name="a.txt", **options):
+    file = opened(directory, **options)
     file.write(data)
-    return commit(file, directory, name)
+    return commit(file, name)
+
+
+def parts(directory):
+    """The names of the parts in a folder, also of those in the way of earlier versions."""
+    return sorted(path.name for path in directory.rglob("*.part"))
+
+
+@contextlib.contextmanager
+def without(monkeypatch, *ways):
+    """A file system, or a kernel, that does not know these calls: "renameat2", "link"."""
+    with monkeypatch.context() as patched:
+        if "renameat2" in ways:
+            patched.setattr(renameat2, "_CALL", None)
+        if "link" in ways:
+            patched.setattr(os, "link", fail("EPERM"))
+        yield patched
 
 
 def leftover(directory, number=0):

@@ -1,4 +1,4 @@
-"""Network namespaces: machines with addresses and resolvers of their own, made for one test (Linux).
+"""Network namespaces: machines with addresses and resolvers of their own, for one test (Linux).
 
 A scenario is a module that runs in such a namespace, in a process of its own, and prints what
 happened as JSON. Nothing of it leaves the namespace, and nothing is left when its process ends.

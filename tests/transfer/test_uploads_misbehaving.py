@@ -35,9 +35,9 @@ def headers_of(connection):
 def own_headers(web, size=200_000):
     return [
         ("Host", f"127.0.0.1:{web.port}"),
+        ("Connection", "close"),
         ("Content-Type", "image/jpeg"),
         ("Content-Length", str(size)),
-        ("Connection", "close"),
     ]
 
 

@@ -1,49 +1,53 @@
-"""Committing: the last step of every file, in few threads that share what is slow."""
+"""Committing: the last step of every file, in one thread that shares what is slow.
+
+Most of a small file's time goes into syncing, and syncing several files together takes less time
+than one after the other. So one thread takes all that waits, up to a limit, and commits it
+together. A second thread would only take half of what they could share, and hinder the reactor.
+
+A large file is written and synced before it comes here, so that it does not hold up small ones.
+"""
 
 from __future__ import annotations
 
-import math
+import itertools
 import threading
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
-from twisted_oob._file_info import FileInfo
+from twisted_oob.errors import NoRoom
+from twisted_oob.files.forks import tell_of_forks
 from twisted_oob.files.landing import Landing, commit_all
+from twisted_oob.files.workers import Threads, as_error
 
-# More threads hinder the reactor more than they help the disk.
-_THREADS: Final = 2
-# Files that one thread commits together. All of them are open at that time, so this bounds the
+# Files that are committed together. All of them are open at that time, so this bounds the
 # descriptors.
 _SHARE: Final = 32
 
 
 class Committer:
-    """Commits files in a few threads of the reactor's pool.
-
-    Most of a small file's time goes into syncing, and syncing several files together takes less
-    time than one after the other. So when more files wait than there are threads, each thread takes
-    its share of them and commits the share together.
+    """Commits files in a thread of its own.
 
     Args:
-        reactor: Has the thread pool.
-        directory: The folder in which the files land.
+        reactor: Gets the results (IReactorFromThreads).
     """
 
-    def __init__(self, reactor: Any, directory: Path) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._directory = directory
-        # Guards the next two. The reactor adds files, the threads take them.
+        self._threads = Threads(1, "twisted_oob committer")
+        self.forget_parent()
+        tell_of_forks(self)
+
+    def forget_parent(self) -> None:
+        """Begin without files, in a child that was just forked."""
+        # Guards the next two. The reactor adds files, the thread takes them.
         self._lock = threading.Lock()
-        self._threads = 0
-        self._waiting: list[_Ready] = []
+        self._waiting: dict[Commit, None] = {}  # in order, and one in the middle can leave
+        self._works = False
 
-    def landing(self, info: FileInfo | None = None) -> Landing:
-        """Give a new Landing for this folder; ``info``: what was offered, as for a Landing."""
-        return Landing(self._directory, info)
-
-    def commit(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
+    def commit(self, landing: Landing, name: str, rest: bytes | bytearray) -> Commit:
         """Commit a file.
 
         Args:
@@ -52,47 +56,100 @@ class Committer:
             rest: What is left to write.
 
         Returns:
-            A Deferred that fires with the file's path when it is on the disk for good, or fails
-            with the errors of a Landing.
+            What tells when the file is on the disk for good.
         """
-        ready = _Ready(landing, name, rest, Deferred())
+        commit = Commit(self, landing, name, rest)
         with self._lock:
-            self._waiting.append(ready)
-            more = self._threads < _THREADS
-            self._threads += more
-        if more:
-            self._reactor.getThreadPool().callInThread(self._work)
-        return ready.committed
+            self._waiting[commit] = None
+            starts = not self._works
+            self._works = True
+        if starts:
+            try:
+                self._threads.start(self)
+            except NoRoom:
+                with self._lock:
+                    self._works = False
+                    del self._waiting[commit]
+                commit.done.errback(Failure())
+        return commit
 
-    def _work(self) -> None:
-        while share := self._share():
-            outcomes = commit_all(self._directory, [ready[:3] for ready in share])
-            self._reactor.callFromThread(_fire, share, outcomes)
-
-    def _share(self) -> list[_Ready]:
-        """Take a fair share of what waits; an empty one ends the thread."""
+    def take_back(self, commit: Commit) -> bool:
+        """Take a file back; False if the committer has taken it."""
         with self._lock:
-            count = min(math.ceil(len(self._waiting) / _THREADS), _SHARE)
-            share, self._waiting = self._waiting[:count], self._waiting[count:]
-            if not share:
-                # Under the same lock that found nothing to do: a file that is added a moment later
-                # sees that a thread is missing, and begins one.
-                self._threads -= 1
-            return share
+            waited = commit in self._waiting
+            self._waiting.pop(commit, None)
+        return waited
+
+    def run(self) -> None:
+        """Commit all that waits. The committer's thread calls this."""
+        taken: list[Commit] = []
+        while True:
+            try:
+                taken = self._take()
+                if not taken:
+                    return
+                outcomes = commit_all([(each.landing, each.name, each.rest) for each in taken])
+            except BaseException as error:  # whoever waits for these files must hear of it
+                outcomes = [as_error(error)] * len(taken)
+            self._reactor.callFromThread(_fire, taken, outcomes)
+
+    def _take(self) -> list[Commit]:
+        """Take what waits, up to the limit; nothing ends the thread's work."""
+        with self._lock:
+            taken = list(itertools.islice(self._waiting, _SHARE))
+            for each in taken:
+                del self._waiting[each]
+            # Under the same lock that found nothing to do: a file that is added a moment later
+            # sees that nobody works, and starts the thread.
+            self._works = bool(taken)
+            return taken
 
 
-class _Ready(NamedTuple):
-    """A file that has everything but its last bytes and its name."""
+class Commit:
+    """The commit of one file.
 
-    landing: Landing
-    name: str
-    rest: bytearray
-    committed: Deferred[Path]
+    Args:
+        committer: Has it.
+        landing: What was written so far.
+        name: The wanted name.
+        rest: What is left to write.
+
+    Attributes:
+        done: Fires with the final path when the file is on the disk for good, or fails with the
+            errors of a Landing. If it fails, discard the Landing: a file without its final name is
+            removed, one with it stays.
+    """
+
+    def __init__(
+        self, committer: Committer, landing: Landing, name: str, rest: bytes | bytearray
+    ) -> None:
+        self.landing = landing
+        self.name = name
+        self.rest = rest
+        self.done: Deferred[Path] = Deferred(self._cancelled)
+        self._committer = committer
+
+    def take_back(self) -> bool:
+        """Take the file back, unless the committer has taken it.
+
+        Returns:
+            Whether the committer will never have it. ``done`` fails with CancelledError then. (If
+            not, what has happened or will happen is told by ``done``, as if nobody had asked.)
+        """
+        taken_back = self._committer.take_back(self)
+        if taken_back:
+            self.done.errback(CancelledError())
+        return taken_back
+
+    def _cancelled(self, _: object) -> None:
+        self._committer.take_back(self)
 
 
-def _fire(share: list[_Ready], outcomes: list[Path | Exception]) -> None:
-    for ready, outcome in zip(share, outcomes, strict=True):
+def _fire(taken: list[Commit], outcomes: list[Path | Exception]) -> None:
+    for commit, outcome in zip(taken, outcomes, strict=True):
+        if commit.done.called:
+            continue  # cancelled
         if isinstance(outcome, Exception):
-            ready.committed.errback(outcome)
+            commit.done.errback(outcome)
         else:
-            ready.committed.callback(outcome)
+            commit.done.callback(outcome)

@@ -273,8 +273,7 @@ class Connection(ProtocolWrapper):
         if pace is None or self.wrappedProtocol is None:
             return
         pace.read(len(data))
-        seconds = pace.pause()
-        if seconds and self._rest is None:
+        if self._rest is None and (seconds := pace.pause()):
             self._rest = self._connections.reactor.callLater(seconds, self._rested)
 
     def _rested(self) -> None:

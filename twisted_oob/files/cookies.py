@@ -22,6 +22,7 @@ _MOST_COOKIES: Final = 50
 _COOKIE_BYTES: Final = 4096
 # More than this in one header line is more than many servers take (nginx: 8 KiB).
 _HEADER_BYTES: Final = 8192
+_BETWEEN: Final = b"; "
 
 _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 _MAX_AGE: Final = re.compile(rb"-?[0-9]+")
@@ -74,15 +75,15 @@ class Cookies:
             if origin == target.origin and _matches(path, asked)
         ]
         pairs: list[bytes] = []
-        room = _HEADER_BYTES
+        room = _HEADER_BYTES + len(_BETWEEN)
         # Longer paths first; among equal ones, the oldest first.
         for _, name, value in sorted(fitting, key=lambda cookie: -len(cookie[0])):
             pair = b"%b=%b" % (name, value)
-            room -= len(pair) + len(b"; ")
+            room -= len(pair) + len(_BETWEEN)
             if room < 0:
                 break
             pairs.append(pair)
-        return b"; ".join(pairs) or None
+        return _BETWEEN.join(pairs) or None
 
     def _set(self, target: Target, field: bytes) -> None:
         pair, _, rest = field.partition(b";")

@@ -61,52 +61,54 @@ borrowed    on the way to *done*              when *giving up*
 connection  aborted once the body has ended   aborted at once
             (and before each further hop)
 descriptor  closed by the commit              closed by ``Landing.discard``
-part file   unlinked by the commit            unlinked by ``Landing.discard``
-final name  stays                             unlinked, if the file has got one
+part        renamed by the commit             unlinked by ``Landing.discard``
+final name  stays                             (there is none)
 two timers  cancelled                         cancelled
 ==========  ================================  =================================================
 
 Threads
 -------
 
-Whatever touches the disk blocks, so it runs in threads of the reactor's pool, one call at a time
-for each file: pieces in a thread of their own (``_in_thread``), commits in the Committer's few.
+Whatever touches the disk blocks, so it runs in threads of our own (``workers.py``), one call at a
+time for each file: pieces in one of a few writers (``_in_thread``), commits in the Committer's.
 
 A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
 could be another file's a moment later, and that file would get the rest of the piece. If we did not
 wait, it could create a file after the caller was told that nothing is left. So a cancellation in
 *writing* or *committing* waits until the thread is done (``wait_out``), and only then discards the
-file. The resolver's thread is different: it holds nothing, so nobody waits for it, and its result
-is ignored.
+file. The resolver's thread is different: it is not the reactor's (``resolving.py``) and holds
+nothing, so nobody waits for it, and its result is ignored.
 
-A cancellation can come after the thread has named the file and before the reactor knows. Then the
-file is removed again, name and all. That keeps one promise for callers: a Deferred that fails has
-left nothing, one that fires has left its file.
+The name is the commit point. A file that the committing thread has not taken yet is taken back and
+discarded. What it has taken ends as it does, whoever cancels: a Deferred that fails has left
+nothing, one that fires has left its file.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_oob._checks import check_callable, wrong_type
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import WrongType
+from twisted_oob.errors import NoRoom, WrongType
 from twisted_oob.files.answer import read_answer
 from twisted_oob.files.body import Body
-from twisted_oob.files.commit import Committer
+from twisted_oob.files.commit import Commit, Committer
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
+from twisted_oob.files.folder import Folder
 from twisted_oob.files.hops import Hops
-from twisted_oob.files.landing import remove_leftovers
+from twisted_oob.files.landing import Landing
+from twisted_oob.files.leftovers import remove_leftovers
 from twisted_oob.files.limits import Limits
 from twisted_oob.files.pace import Pace
 from twisted_oob.files.policy import FetchPolicy
@@ -114,6 +116,12 @@ from twisted_oob.files.progress import OnProgress, ProgressObserver
 from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.files.urls import read_url
 from twisted_oob.files.wait_out import wait_out
+from twisted_oob.files.workers import Workers
+
+# Threads that write pieces of large files, sync them, and remove parts.
+_WRITERS: Final = 4
+# A file that is declared as larger has its room promised before its body comes.
+_SMALL: Final = 256 * 1024
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -173,7 +181,9 @@ class Fetcher:
             tls_policy.warn()
         self._tls_policy = tls_policy
         self._clock = reactor if clock is None else clock
-        self._committer = Committer(reactor, self._directory)
+        self._folder = Folder(self._directory)
+        self._writers = Workers(reactor, _WRITERS, "twisted_oob writer")
+        self._committer = Committer(reactor)
 
     def fetch(
         self, url: str, *, info: FileInfo | None = None, on_progress: OnProgress | None = None
@@ -192,8 +202,8 @@ class Fetcher:
 
         Returns:
             A Deferred that fires when the file is on the disk for good. If it fails, nothing is
-            left behind. ``cancel()`` aborts the connection and removes the file, even if the file
-            has just got its final name.
+            left behind. ``cancel()`` aborts the connection and removes the file, unless the file
+            is about to get its final name: then the Deferred fires as if nobody had cancelled it.
 
         Raises:
             Forbidden: The policy forbids the URL, an address or a redirect.
@@ -217,8 +227,10 @@ class Fetcher:
             self._reactor,
             self._clock,
             self.policy,
-            self._committer,
             self._tls_policy,
+            folder=self._folder,
+            writers=self._writers,
+            committer=self._committer,
             info=info,
             on_progress=on_progress,
         )
@@ -244,9 +256,11 @@ class _Transfer:
         reactor: Any,
         clock: Any,
         policy: FetchPolicy,
-        committer: Committer,
         tls_policy: Any,
         *,
+        folder: Folder,
+        writers: Workers,
+        committer: Committer,
         info: FileInfo | None,
         on_progress: OnProgress | None,
     ) -> None:
@@ -254,7 +268,9 @@ class _Transfer:
         self._policy = policy
         self._info = info
         self._on_progress = on_progress
-        self._landing = committer.landing(info)
+        self._folder = folder
+        self._landing: Landing | None = None
+        self._writers = writers
         self._committer = committer
         self._limits = Limits(clock, policy, self._give_up)
         pace = Pace(reactor)
@@ -295,29 +311,53 @@ class _Transfer:
             self._limits.read(received)
             progress(received, answer.length)
 
+        landing = self._landing = Landing(self._folder, self._info, length=answer.length)
+        if answer.length is not None and answer.length > _SMALL:
+            await self._in_thread(landing.open)
         body = Body(self._policy, self._limits.watch, self._info, came)
         get.deliver(body)
         piece = await body.read()
         while not body.ended:
-            await self._in_thread(self._landing.write, piece)
+            await self._in_thread(landing.write, piece)
             piece = await body.read()
         gone = self._connections.hang_up()
-        if self._landing.size:
+        if landing.size:
             # The file has more than one piece. Write and sync it here, so that a large file, which
-            # takes long, does not keep small ones waiting for a committing thread.
-            await self._in_thread(self._landing.write, piece)
-            await self._in_thread(self._landing.sync)
+            # takes long, does not keep small ones waiting for the committing thread.
+            await self._in_thread(landing.write, piece)
+            await self._in_thread(landing.sync)
             piece = bytearray()
-        committed = self._committer.commit(self._landing, answer.name, piece)
-        path = await wait_out(committed, self._stop)
-        await wait_out(gone)
+        path = await self._committed(self._committer.commit(landing, answer.name, piece))
+        with contextlib.suppress(CancelledError):  # it comes too late
+            await wait_out(gone)
         return FetchedFile(
             path=path,
-            size=self._landing.size,
-            sha256=self._landing.sha256,
+            size=landing.size,
+            sha256=landing.sha256,
             url=target.url,
             media_type=answer.media_type,
         )
+
+    async def _committed(self, commit: Commit) -> Path:
+        """Wait for the commit. Once the committer has taken the file, nothing ends it early."""
+
+        def end() -> None:
+            self._stop()
+            commit.take_back()
+
+        named: list[Path] = []
+
+        def note(path: Path) -> Path:
+            named.append(path)
+            return path
+
+        commit.done.addCallback(note)
+        try:
+            return await wait_out(commit.done, end)
+        except CancelledError:
+            if named:
+                return named[0]
+            raise
 
     def _give_up(self, verdict: Exception) -> None:
         """Cancel the coroutine from the inside, with this error instead of CancelledError."""
@@ -330,9 +370,11 @@ class _Transfer:
         return self._connections.hang_up()
 
     async def _discard(self) -> None:
+        if self._landing is None or not self._landing.opened:
+            return
         try:
             await self._in_thread(self._landing.discard)
-        except OSError:
+        except (OSError, NoRoom):
             # The error that ended the transfer matters more to the caller than this one.
             self._log.failure("Could not remove the part of a file that was given up")
 
@@ -340,6 +382,4 @@ class _Transfer:
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Call what blocks. A cancellation aborts the connection, but waits for the call."""
-        pool = self._reactor.getThreadPool()
-        job = deferToThreadPool(self._reactor, pool, function, *args, **kwargs)
-        return await wait_out(job, self._stop)
+        return await wait_out(self._writers.run(function, *args, **kwargs), self._stop)

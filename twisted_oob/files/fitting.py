@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import sys
 from pathlib import Path
@@ -18,9 +17,7 @@ from twisted_oob.files.names import (
 
 
 def fitting_name(name: str, directory: Path, *, folder: bool = False) -> str:
-    """Give the name, or one that the folder can hold, too, with the same suffix.
-
-    Blocks when it is first called for a folder.
+    """Give the name, or one that a folder can hold, too, with the same suffix. Blocks.
 
     Args:
         name: A safe name.
@@ -30,9 +27,22 @@ def fitting_name(name: str, directory: Path, *, folder: bool = False) -> str:
     Returns:
         A safe name, with room for a number.
     """
+    return fitted(name, name_bytes(directory), folder=folder)
+
+
+def fitted(name: str, size: int, *, folder: bool = False) -> str:
+    """Give the name, or one of at most so many bytes in the locale's encoding.
+
+    Args:
+        name: A safe name.
+        size: What ``name_bytes`` told.
+        folder: It is a folder's name.
+
+    Returns:
+        A safe name with the same suffix.
+    """
     # In the C locale, a Python without its UTF-8 mode takes ASCII only.
     name = encodable(name, sys.getfilesystemencoding(), folder=folder)
-    size = _name_bytes(directory)
     return name if len(name.encode()) <= size else shortened(name, size, folder=folder)
 
 
@@ -55,9 +65,12 @@ def easier_name(name: str, refusal: OSError) -> str:
     return name
 
 
-@functools.lru_cache(maxsize=1024)
-def _name_bytes(directory: Path) -> int:
-    """Ask once for the bytes that a name in this folder may have, without what follows it."""
+def name_bytes(directory: Path | int) -> int:
+    """Ask for the bytes that a name in this folder may have, without what follows it. Blocks.
+
+    Args:
+        directory: The folder, or its descriptor.
+    """
     try:
         limit = os.pathconf(directory, "PC_NAME_MAX")
     except OSError:

@@ -26,6 +26,8 @@ from twisted_oob.files.response_head import ResponseHead
 EARLY: Final = "the file ended early"
 # Bytes of a chunk that costs more than it brings.
 _SMALL: Final = 512
+# Bytes of a chunk that somebody may really send. Who says more has lost count.
+_LARGEST: Final = 1 << 63
 # Bytes of the line with a chunk's size, and of the line end before it.
 _CHUNK_LINE: Final = 1024
 # Bytes of all trailer fields.
@@ -179,6 +181,8 @@ class _Chunks(Framing):
                 return position
             if missing < _SMALL:
                 self.pieces += 1
+            elif missing > _LARGEST:
+                raise malformed("no chunk is as large as this one says")
             if line is _FIRST:
                 line = self._line = _NEXT
                 self._begun = _NEXT_BEGUN

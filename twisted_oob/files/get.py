@@ -33,7 +33,6 @@ one has a reason of its own.
 from __future__ import annotations
 
 from typing import Any
-from typing import Protocol as Interface
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -45,17 +44,8 @@ from twisted_oob.errors import FetchFailed
 from twisted_oob.files.body import Body
 from twisted_oob.files.failures import causes
 from twisted_oob.files.framing import Framing, framing
+from twisted_oob.files.pace import Pace
 from twisted_oob.files.response_head import HeadReader, ResponseHead
-
-
-class _Pace(Interface):
-    """What is told of tiny pieces, as they cost more than they bring."""
-
-    def piece(self, size: int) -> None:
-        """Note that so many bytes came at once."""
-
-    def chunks(self, count: int) -> None:
-        """Note that so many short chunks came."""
 
 
 class Get(Protocol):
@@ -74,7 +64,7 @@ class Get(Protocol):
     transport: Any
     _framing: Framing
 
-    def __init__(self, request: bytes, *, pace: _Pace | None = None) -> None:
+    def __init__(self, request: bytes, *, pace: Pace | None = None) -> None:
         self.head: Deferred[ResponseHead] = Deferred(self._cancelled)
         self._request = request
         self._pace = pace

@@ -9,6 +9,8 @@ from twisted_oob.files.policy import NO_ANSWER
 
 LINE: Final = 64 * 1024
 """Bytes of a line without its end. Some real Content-Security-Policies have 17,000 bytes."""
+# Lines in all. Tiny ones cost far more than their bytes; no real server sends more than hundreds.
+_LINES: Final = 5000
 
 
 def malformed(detail: str) -> FetchFailed:
@@ -24,7 +26,7 @@ def malformed(detail: str) -> FetchFailed:
 class HeaderLines:
     """Cuts bytes into lines (RFC 9112 section 2.2), in linear time.
 
-    A line ends with LF. A CR before it belongs to the end.
+    A line ends with LF. A CR before it belongs to the end. There are at most 5,000 of them.
 
     Args:
         limit: Bytes that all lines together may have, with their ends.
@@ -38,6 +40,7 @@ class HeaderLines:
         self._start = 0  # of the next line
         self._searched = 0  # no LF between the start and here
         self._room = limit
+        self._left = _LINES
 
     def feed(self, data: bytes) -> None:
         """Add what came."""
@@ -63,13 +66,16 @@ class HeaderLines:
         if found < 0:
             self._searched = end
             return None
+        self._left -= 1
+        if self._left < 0:
+            raise self._too_long(f"{_LINES} lines")
         line = bytes(self._buffer[self._start : end])
         self._room -= size + 1
         self._start = self._searched = end + 1
         if line.endswith(b"\r"):
             line = line[:-1]
         if len(line) > LINE:
-            raise self._too_long(LINE, "in a line")
+            raise self._too_long(f"{LINE} bytes in a line")
         # RFC 9110 section 5.5, RFC 9112 section 2.2: invalid, and dangerous.
         if b"\r" in line or b"\0" in line:
             raise malformed(f"a CR or NUL in a line {self._where}")
@@ -86,12 +92,11 @@ class HeaderLines:
         Which limit is met first does not depend on the pieces.
         """
         if size > self._room and self._room <= LINE:
-            raise self._too_long(self._limit, "in all")
+            raise self._too_long(f"{self._limit} bytes")
         if size > LINE + 1:
-            raise self._too_long(LINE, "in a line")
+            raise self._too_long(f"{LINE} bytes in a line")
 
-    def _too_long(self, limit: int, what: str) -> FetchFailed:
+    def _too_long(self, what: str) -> FetchFailed:
         return FetchFailed(
-            "the server's headers are too long",
-            detail=f"more than {limit} bytes {what} {self._where}",
+            "the server's headers are too long", detail=f"more than {what} {self._where}"
         )

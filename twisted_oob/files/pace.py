@@ -20,6 +20,7 @@ _EACH_SECOND: Final = 10e-3
 _READ: Final = 30e-6
 _PIECE: Final = 20e-6
 _CHUNK: Final = 1e-6
+_REST: Final = 100e-6  # the reactor wakes up twice, and watches the socket anew
 # Bytes; what is smaller is small.
 _SMALL_READ: Final = 4096
 _SMALL_PIECE: Final = 1024
@@ -53,11 +54,16 @@ class Pace:
             self._take(count * _CHUNK)
 
     def pause(self) -> float:
-        """Tell for how many seconds reading should rest from now on, mostly 0."""
+        """Tell for how many seconds reading should rest from now on, mostly 0.
+
+        Call this once for each rest: the rest itself costs something, too, and is counted.
+        """
+        if self._left < 0:
+            self._take(0.0)
         if self._left >= 0:
             return 0.0
-        self._take(0.0)
-        return max(0.0, -self._left / _EACH_SECOND)
+        self._left -= _REST
+        return -self._left / _EACH_SECOND
 
     def _take(self, cost: float) -> None:
         now = self._reactor.seconds()

@@ -62,11 +62,10 @@ def next_hop(policy: FetchPolicy, target: Target, location: bytes | None, hop: i
 
 def _resolved(target: Target, reference: Reference) -> Reference:
     """Resolve a reference against a URL (RFC 3986 section 5.2.2)."""
-    if reference.scheme is not None:
-        return reference._replace(path=_without_dots(reference.path))
-    scheme = target.scheme.encode("ascii")
-    if reference.authority is not None:
-        return reference._replace(scheme=scheme, path=_without_dots(reference.path))
+    scheme = reference.scheme or target.scheme.encode("ascii")
+    if reference.scheme is not None or reference.authority is not None:
+        path = _without_dots(reference.path)
+        return Reference(scheme, reference.authority, path, reference.query)
     authority = target.authority.encode("ascii")
     base_path, question, base_query = target.path.encode("ascii").partition(b"?")
     path, query = reference.path, reference.query

@@ -4,22 +4,10 @@ getaddrinfo blocks, for half a minute if the servers of a name don't answer, and
 If such lookups ran in the reactor's threads, they would keep the disk waiting. So they have threads
 of their own, for the whole process:
 
-- At most 128. A lookup that finds all of them busy waits for one, at most 10 seconds, and can be
-  taken back.
+- At most 128 (``Threads``). A lookup that finds all of them busy waits for one, at most 10 seconds,
+  and can be taken back.
 - A lookup that nobody wants any more keeps its thread until getaddrinfo returns. Its result is
   dropped.
-- They are daemon threads, which nobody joins: a process ends at once, whatever they wait for.
-- A thread without work ends after a minute.
-
-The state of a lookup, where each change of it takes the lock:
-
-=========  ===========================  ======================================================
-state      in                           leads to
-=========  ===========================  ======================================================
-waiting    ``_Threads._waiting``        running; over, if it is taken back
-running    a thread's getaddrinfo       over
-over       the reactor's queue          (its Deferred fires, unless it was cancelled)
-=========  ===========================  ======================================================
 """
 
 from __future__ import annotations
@@ -27,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+from twisted_oob.files.workers import Threads
 
 _Addresses: TypeAlias = "list[IPv4Address | IPv6Address]"
 
@@ -77,7 +65,8 @@ def resolve(reactor: Any, host: str, port: int) -> Deferred[_Addresses]:
         return receiver.complete
     lookup = _Lookup(reactor, host, port)
     try:
-        _threads.start(lookup)
+        if not _threads.start(lookup):
+            lookup.must_wait()
     except NoRoom:
         return fail(Failure())
     return lookup.ended
@@ -131,66 +120,7 @@ class _Lookup:
             limit.cancel()
 
 
-class _Threads:
-    """The threads of all lookups of this process. They are made when they are needed."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: dict[_Lookup, None] = {}  # in order, and one in the middle can leave
-        self._count = 0
-        self._idle = 0
-
-    def start(self, lookup: _Lookup) -> None:
-        """Run a lookup in a thread, as soon as there is one.
-
-        Raises:
-            NoRoom: There is no thread, and the system gives us no further one.
-        """
-        with self._changed:
-            self._waiting[lookup] = None
-            if self._idle >= len(self._waiting):
-                self._changed.notify()
-            elif self._count == _MOST_THREADS:
-                lookup.must_wait()
-            else:
-                self._start_thread(lookup)
-
-    def _start_thread(self, lookup: _Lookup) -> None:
-        thread = threading.Thread(target=self._work, name="twisted_oob lookup", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            del self._waiting[lookup]
-            raise _no_room(str(error)) from None
-        self._count += 1
-
-    def take_back(self, lookup: _Lookup) -> bool:
-        """Take a lookup back; False if it does not wait any more."""
-        with self._changed:
-            waited = lookup in self._waiting
-            self._waiting.pop(lookup, None)
-        return waited
-
-    def _work(self) -> None:
-        while (lookup := self._next()) is not None:
-            lookup.run()
-
-    def _next(self) -> _Lookup | None:
-        """Wait for a lookup; None if the thread is not needed any more."""
-        with self._changed:
-            if not self._waiting:
-                self._idle += 1
-                self._changed.wait(_IDLE)
-                self._idle -= 1
-            if not self._waiting:
-                self._count -= 1
-                return None
-            lookup = next(iter(self._waiting))
-            del self._waiting[lookup]
-            return lookup
-
-
-_threads: Final = _Threads()
+_threads: Final = Threads(_MOST_THREADS, "twisted_oob lookup", idle=_IDLE)
 
 
 def _look_up(host: str, port: int) -> _Addresses | Exception:
