@@ -192,7 +192,7 @@ async def test_who_joins_a_router_leaves_it_its_secret(receptions, network, monk
 
     def at_the_same_time(path):
         path.write_text(SECRET)
-        return SECRET
+        return SECRET, False
 
     monkeypatch.setattr(reception, "read_or_create_secret", at_the_same_time)
     receptions.begin(yes=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
+import fcntl
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -23,20 +26,92 @@ def write(path, content, mode=0o600):
     path.chmod(mode)
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o400])
-@pytest.mark.parametrize("read", [read_secret, read_or_create_secret])
+def created_in(path):
+    secret, created = read_or_create_secret(path)
+    assert created
+    return secret
+
+
+def read_or_fill(path):
+    secret, created = read_or_create_secret(path)
+    assert not created
+    return secret
+
+
+both = pytest.mark.parametrize("read", [read_secret, read_or_fill])
+
+
+def give_to(path, *, group=None, owner=None):
+    """Give the file to others, or skip: only root may."""
+    try:
+        os.chown(path, -1 if owner is None else owner, -1 if group is None else group)
+    except PermissionError:
+        pytest.skip("only root can give files away")
+
+
+# Of a group of our own: systemd, Docker and Kubernetes hand secrets to a service so.
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440, 0o700])
+@both
 def test_a_private_secret_is_read(path, read, mode):
     write(path, b"the secret\n", mode)
     assert read(path) == "the secret"
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o602, 0o610, 0o601])
-@pytest.mark.parametrize("read", [read_secret, read_or_create_secret])
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o444, 0o660, 0o620, 0o602, 0o610, 0o650, 0o601])
+@both
 def test_a_secret_that_others_have_access_to_is_an_error(path, read, mode):
     write(path, b"the secret\n", mode)
     with pytest.raises(ValueError, match=f"chmod 600 {path}$") as raised:
         read(path)
     assert "the secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o440])
+@both
+def test_a_group_that_is_not_our_own_may_not_read_it(path, read, mode):
+    write(path, b"the secret\n", mode)
+    give_to(path, group=os.getegid() + 12345)
+    with pytest.raises(ValueError, match="chmod 600"):
+        read(path)
+    path.chmod(0o600)
+    assert read(path) == "the secret"
+
+
+@both
+def test_root_takes_no_secret_of_another_user(path, read):
+    write(path, b"chosen by somebody\n")
+    give_to(path, owner=12345)
+    with pytest.raises(ValueError, match=f"another user.*chown root {path}$"):
+        read(path)
+
+
+def test_root_fills_no_empty_file_of_another_user(path):
+    write(path, b"")
+    give_to(path, owner=12345)
+    with pytest.raises(ValueError, match="another user"):
+        read_or_create_secret(path)
+    assert path.read_bytes() == b""
+
+
+@both
+def test_what_systemd_gave_to_this_service_is_taken(path, read, monkeypatch):
+    write(path, b"the secret\n", 0o444)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent / "other"))
+    with pytest.raises(ValueError, match="other users"):
+        read(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert read(path) == "the secret"
+
+
+@both
+def test_a_secret_is_read_from_a_pipe(read):
+    reading, writing = os.pipe()
+    os.write(writing, b"the secret\n")
+    os.close(writing)
+    try:
+        assert read(Path(f"/dev/fd/{reading}")) == "the secret"
+    finally:
+        os.close(reading)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +129,30 @@ def test_the_secret_is_the_first_line(path, content, secret):
     assert read_secret(path) == secret
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"  \nsecret\n", b"\r\n"])
-def test_an_empty_first_line_is_no_secret(path, content):
+@pytest.mark.parametrize("content", [b"\n", b"  \nsecret\n", b"\r\n"])
+@both
+def test_an_empty_first_line_is_no_secret(path, read, content):
     write(path, content)
     with pytest.raises(ValueError, match="its first line is empty"):
-        read_or_create_secret(path)
+        read(path)
+
+
+# What a power cut leaves of a file that was not synced: nothing, or zeros.
+@pytest.mark.parametrize("content", [b"", bytes(44)])
+def test_an_empty_file_of_our_own_is_filled(path, tmp_path, content):
+    write(path, content)
+    secret, created = read_or_create_secret(path)
+    assert created
+    assert path.read_text() == f"{secret}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_secret(path) == secret
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_file_is_not_filled_for_a_server(path):
+    write(path, b"")
+    with pytest.raises(ValueError, match="its first line is empty"):
+        read_secret(path)
 
 
 def test_what_is_not_text_is_no_secret(path):
@@ -67,9 +161,12 @@ def test_what_is_not_text_is_no_secret(path):
         read_secret(path)
 
 
-def test_a_large_file_is_not_read_whole(path):
-    write(path, b"x" * 100_000)
+def test_a_line_that_is_too_long_is_no_secret(path):
+    write(path, b"x" * 65536)
     assert len(read_secret(path)) == 65536
+    write(path, b"x" * 65537)
+    with pytest.raises(ValueError, match="over 64 KiB"):
+        read_secret(path)
 
 
 def test_only_one_of_the_two_creates_a_file(path):
@@ -81,14 +178,14 @@ def test_only_one_of_the_two_creates_a_file(path):
 def test_a_missing_secret_is_created_private_and_random(tmp_path):
     umask = os.umask(0)
     try:
-        made = [read_or_create_secret(tmp_path / name) for name in ("a", "b")]
+        made = [created_in(tmp_path / name) for name in ("a", "b")]
     finally:
         os.umask(umask)
     assert made[0] != made[1]
     assert min(map(len, made)) >= 32
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
     assert (tmp_path / "a").read_text() == made[0] + "\n"
-    assert read_or_create_secret(tmp_path / "a") == made[0]
+    assert read_or_create_secret(tmp_path / "a") == (made[0], False)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
 
 
@@ -101,24 +198,46 @@ def test_a_link_to_nowhere_is_an_error_and_stays(path, tmp_path):
 
 
 def test_whoever_comes_second_gets_the_secret_of_the_first(path, tmp_path, monkeypatch):
-    link, of_the_first = os.link, []
+    lock, of_the_first = fcntl.flock, []
 
-    def slow_link(source, target):
-        monkeypatch.setattr(os, "link", link)
-        of_the_first.append(read_or_create_secret(path))
-        link(source, target)
+    def slow_lock(fd, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        of_the_first.append(created_in(path))
+        lock(fd, operation)
 
-    monkeypatch.setattr(os, "link", slow_link)
-    assert [read_or_create_secret(path)] == of_the_first
+    monkeypatch.setattr(fcntl, "flock", slow_lock)
+    assert [read_or_create_secret(path)] == [(of_the_first[0], False)]
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("function", ["write", "link"])
+def test_a_file_system_without_locks_and_hard_links_will_do(path, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    monkeypatch.setattr(os, "link", fail)
+    assert created_in(path) == read_secret(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_secret_is_on_the_disk_before_it_is_used(path, tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(fd):
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        assert path.read_text().endswith("\n")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    created_in(path)
+    assert synced == [path, tmp_path]
+
+
+@pytest.mark.parametrize("function", ["os.fdopen", "fcntl.flock", "os.fsync"])
 def test_what_goes_wrong_leaves_nothing(path, tmp_path, monkeypatch, function):
     def fail(*_):
         raise OSError("no room")
 
-    monkeypatch.setattr(*{"write": ("os.fdopen", fail), "link": ("os.link", fail)}[function])
+    monkeypatch.setattr(function, fail)
     with pytest.raises(OSError, match="no room"):
         read_or_create_secret(path)
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +250,7 @@ from pathlib import Path
 from twisted_oob.commands.secret_file import read_or_create_secret
 print("ready", flush=True)
 sys.stdin.readline()
-print(read_or_create_secret(Path({str(path)!r})))
+print(read_or_create_secret(Path({str(path)!r}))[0])
 """
     with contextlib.ExitStack() as stack:
         processes = [started(stack, "-c", code) for _ in range(3)]
@@ -146,6 +265,6 @@ print(read_or_create_secret(Path({str(path)!r})))
 
 
 def test_a_secret_that_is_created_has_256_random_bits(tmp_path):
-    secrets = {read_or_create_secret(tmp_path / f"secret{number}") for number in range(2)}
+    secrets = {created_in(tmp_path / f"secret{number}") for number in range(2)}
     assert len(secrets) == 2
     assert {len(base64.urlsafe_b64decode(f"{secret}=")) for secret in secrets} == {32}

@@ -20,7 +20,6 @@ files, a folder that is still empty, the secret of its own router.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
@@ -231,9 +230,8 @@ class Reception:
             UsageError: The file can't be used.
         """
         path = self._connection.secret_file
-        created = not os.path.lexists(path)
         try:
-            secret = read_or_create_secret(path)
+            secret, created = read_or_create_secret(path)
         except (OSError, ValueError) as error:
             raise click.UsageError(not_usable("--secret-file", path, error)) from None
         try:

@@ -1,31 +1,53 @@
-"""Secrets in files: on a command line, every process of the machine could see them."""
+"""Secrets in files: on a command line, every process of the machine could see them.
+
+Who may read a file is judged by its mode and its owner, of what was opened and not of the name. The
+owner is whoever could give us a secret that they know, too.
+
+=========================  ========================================================================
+group and others           taken
+=========================  ========================================================================
+no access                  yes
+group may read (``0640``,  if the group is root's, or our user's own: so systemd, Docker and
+``0440``)                  Kubernetes hand secrets to a service
+group may do more, others  no
+may do anything
+=========================  ========================================================================
+
+A pipe (``/dev/fd/N``) has no name that others could open, and what systemd puts into
+``$CREDENTIALS_DIRECTORY`` is for this service alone, whatever its mode says.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 _LONGEST: Final = 65536  # bytes of a secret; a larger file is not one
+# What flock(2) says if the file system has no locks.
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
 def read_secret(path: Path) -> str:
     """Read a password or secret from the first line of a file.
 
     Args:
-        path: The file; nobody but its owner may have any access to it.
+        path: The file, which nobody else may read; the module says who that is.
 
     Raises:
         OSError: The file can't be read.
-        ValueError: Other users have access to it, or its first line is empty or not UTF-8.
+        ValueError: Other users have access to it, or its first line is empty, too long or not
+            UTF-8.
     """
     with path.open("rb") as file:
-        # The mode of what was opened: the name may mean another file a moment later.
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-            raise ValueError(f"other users have access to it; run: chmod 600 {path}")
-        line = file.readline(_LONGEST)
+        _check_private(path, os.fstat(file.fileno()))
+        line = file.readline(_LONGEST + 1)
     return secret_in(line)
 
 
@@ -33,8 +55,10 @@ def secret_in(line: bytes) -> str:
     """Read a password or secret from a line.
 
     Raises:
-        ValueError: It is empty or not UTF-8.
+        ValueError: It is empty, over 64 KiB or not UTF-8.
     """
+    if len(line) > _LONGEST:
+        raise ValueError("its first line is over 64 KiB; the secret must be there alone")
     try:
         secret = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -44,32 +68,108 @@ def secret_in(line: bytes) -> str:
     return secret
 
 
-def read_or_create_secret(path: Path) -> str:
+def read_or_create_secret(path: Path) -> tuple[str, bool]:
     """Read a secret, or create the file with a random one, mode 0600, if it does not exist.
 
-    Processes that do this at the same time all get the same secret.
+    An empty file of our own is filled: a power cut in an earlier start leaves one, or one of zeros.
+    Processes that do this at the same time all get the same secret. It is on the disk for good when
+    this returns.
 
     Args:
         path: The file, in an existing directory.
+
+    Returns:
+        The secret, and whether it is a new one.
 
     Raises:
         OSError: The file can't be read or created.
         ValueError: As ``read_secret`` raises it.
     """
-    # Not exists(): a dangling symbolic link is the operator's mistake, to be reported.
-    if os.path.lexists(path):
-        return read_secret(path)
-    secret = secrets.token_urlsafe(32)
-    # The file gets its name only when it is whole: a process that is killed meanwhile leaves no
-    # empty secret, and link() fails, instead of replacing, if another process was faster.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with os.fdopen(fd, "w") as file:
-            file.write(f"{secret}\n")
-        os.link(unfinished, path)
+        # Exclusively: a symbolic link to nowhere is the operator's mistake, to be reported.
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        created = True
     except FileExistsError:
-        return read_secret(path)
-    finally:
-        unfinished.unlink()
-    return secret
+        if not _is_unfinished(path):
+            return read_secret(path), False
+        fd = os.open(path, flags)
+        created = False
+    try:
+        with os.fdopen(fd, "rb+") as file, _locked(fd):
+            # Somebody else may have been faster, and filled it.
+            if file.read().strip(b"\0"):
+                return read_secret(path), False
+            _check_private(path, os.fstat(fd))
+            secret = secrets.token_urlsafe(32)
+            file.seek(0)
+            file.write(f"{secret}\n".encode())
+            file.flush()
+            os.fsync(fd)
+        _sync_folder(path.parent)
+    except OSError:
+        if created:
+            path.unlink(missing_ok=True)
+        raise
+    return secret, True
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    """Check that nobody else can read the secret, or chose it.
+
+    Raises:
+        ValueError: Somebody else can.
+    """
+    if not stat.S_ISREG(status.st_mode) or _is_credential(path):
+        return
+    ours = os.geteuid()
+    if ours == 0 and status.st_uid != 0:
+        raise ValueError(
+            f"it belongs to another user, and root takes only its own; run: chown root {path}"
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o040 and status.st_gid in (0, os.getegid()):
+        mode &= ~0o040
+    if mode & 0o077:
+        raise ValueError(f"other users have access to it; run: chmod 600 {path}")
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd gave the file to this service (``LoadCredential=``)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.parent == Path(str(folder))
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether it is a file of ours without a secret, as a power cut leaves it."""
+    status = path.lstat()
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and status.st_size <= _LONGEST
+        and not path.read_bytes().strip(b"\0")
+    )
+
+
+@contextmanager
+def _locked(fd: int) -> Iterator[None]:
+    """Hold the lock of a file, if its file system has locks; closing the file gives it back."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    yield
+
+
+def _sync_folder(folder: Path) -> None:
+    # Who may not list a folder can't open it, and some network file systems can't sync one.
+    with suppress(PermissionError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        finally:
+            os.close(fd)

@@ -54,11 +54,10 @@ def makeService(options: Options) -> Service:
     if options["demo"]:
         return Demo(reactor)
     option = "password-file" if options.mode == ACCOUNT else "secret-file"
-    # Only the embedded router may invent its secret: a server has its own already.
-    read = read_or_create_secret if options.mode == EMBEDDED else read_secret
     path: Path = options[option]
     try:
-        secret = read(path)
+        # Only the embedded router may invent its secret: a server has its own already.
+        secret = read_or_create_secret(path)[0] if options.mode == EMBEDDED else read_secret(path)
     except (OSError, ValueError) as error:
         exit_with_error(not_usable(f"--{option}", path, error))
     try:

@@ -296,8 +296,8 @@ def parse_served_folder(text: str) -> Path:
 def parse_file(text: str) -> Path:
     """Parse the path of a file that exists or can be created; returns it absolute."""
     path = Path(text).absolute()
-    if path.exists() and not path.is_file():
-        raise ValueError("expected a file, not a directory or device")
+    if path.exists():
+        _check_file(path)
     if not path.parent.is_dir():
         raise ValueError(f"no such directory: {path.parent}")
     return path
@@ -308,6 +308,11 @@ def parse_existing_file(text: str) -> Path:
     path = Path(text).absolute()
     if not path.exists():
         raise ValueError(f"no such file: {path}")
-    if not path.is_file():
-        raise ValueError("expected a file, not a directory or device")
+    _check_file(path)
     return path
+
+
+def _check_file(path: Path) -> None:
+    # A shell hands over what a program prints as a pipe, such as /dev/fd/63.
+    if not path.is_file() and not path.is_fifo():
+        raise ValueError("expected a file, not a directory or device")
