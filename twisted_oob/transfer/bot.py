@@ -43,6 +43,7 @@ from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
 from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT
 from twisted_oob.transfer.giver import FileGiver
 from twisted_oob.transfer.own_server import OwnServer
 from twisted_oob.transfer.responder import CONCURRENCY, OOBResponder
@@ -92,6 +93,7 @@ class FileBot(Service):
         reactor: The reactor.
         concurrency: As for OOBResponder.
         grace: As for OOBResponder.
+        queue_timeout: As for OOBResponder.
         messages: Whether messages are answered, and their files fetched.
         serving: Which files are given away; None to give nothing. It needs ``messages``.
         rooms: Each room's bare JID, and the nick that we want there.
@@ -114,6 +116,7 @@ class FileBot(Service):
         reactor: Any,
         concurrency: int = CONCURRENCY,
         grace: float = 0.0,
+        queue_timeout: float = QUEUE_TIMEOUT,
         messages: bool = True,
         serving: Serving | None = None,
         rooms: Iterable[tuple[JID, str]] = (),
@@ -132,6 +135,7 @@ class FileBot(Service):
             allow_from=allow_from,
             concurrency=concurrency,
             grace=grace,
+            queue_timeout=queue_timeout,
             reactor=reactor,
             messages=False,
         )
