@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -25,12 +25,24 @@ class LoopDisk:
     @contextmanager
     def frozen(self):
         """Let everything that writes to it wait in the kernel, where no signal ends it."""
-        with _opened(self.folder) as fd:
-            fcntl.ioctl(fd, _FREEZE, 0)
-            try:
-                yield
-            finally:
-                fcntl.ioctl(fd, _THAW, 0)
+        self._control(_FREEZE)
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def thaw(self):
+        """Let everything go on, if it is frozen."""
+        # EINVAL: it is not, as a test that took too long has been ended from outside.
+        with suppress(OSError):
+            self._control(_THAW)
+
+    def _control(self, request):
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, request, 0)
+        finally:
+            os.close(fd)
 
 
 @contextmanager
@@ -55,10 +67,13 @@ def loop_disk(image, folder):
         if os.environ.get("OOB_REQUIRE_SERVERS") == "1":
             pytest.fail(str(error))
         pytest.skip(str(error))
+    disk = LoopDisk(folder)
     try:
-        yield LoopDisk(folder)
+        yield disk
     finally:
-        run("umount", folder)
+        disk.thaw()
+        # Lazily: what a test that failed has left open must not keep the disk.
+        run("umount", "--lazy", folder)
 
 
 def run(*command):
@@ -66,12 +81,3 @@ def run(*command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout}")
-
-
-@contextmanager
-def _opened(folder):
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
