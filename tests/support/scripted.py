@@ -19,8 +19,8 @@ class ScriptedFetcher:
     """In the place of a Fetcher: ``transfers`` has the Deferred of each, in order.
 
     ``infos`` and ``on_progress`` have what was given with each. ``outcome``: what each fetch fails
-    with at once, if anything. ``stubborn``: whether it goes on when it is cancelled, and ends as the
-    test says all the same.
+    with at once, if anything. ``stubborn``: whether it goes on when it is cancelled, until
+    its transfer ends.
     """
 
     outcome = None
@@ -49,7 +49,7 @@ class ScriptedFetcher:
 
 async def _stubborn(transfer):
     ended = Deferred()
-    transfer.addBoth(lambda result: ended.callback(result))
+    transfer.addBoth(ended.callback)
     while not ended.called:
         waiter = Deferred()
         transfer.addBoth(lambda _, waiter=waiter: waiter.called or waiter.callback(None))

@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, formatEvent
 from tests.support.scripted import Served
 from tests.support.streams import outcome
 from tests.transfer.test_fair_fetcher import Fair
-from twisted_oob.errors import NoRoom
+from twisted_oob.errors import FolderUnusable
 
 
 def system_error(number):
@@ -19,7 +19,7 @@ def system_error(number):
 
 
 def no_room(number):
-    error = NoRoom("no room for the file now", detail=os.strerror(number))
+    error = FolderUnusable("/srv/files", os.strerror(number))
     error.__cause__ = system_error(number)
     return error
 

@@ -139,7 +139,11 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path, monkeypatch):
     from twisted.internet import reactor
 
     frozen = threading.Event()
-    monkeypatch.setattr(late_files, "_identify", lambda path: frozen.wait(20) and None)
+
+    def hang(_path):
+        frozen.wait(20)
+
+    monkeypatch.setattr(late_files, "_identify", hang)
     monkeypatch.setattr(late_files, "LONGEST_LOOK", 0.01)
     files = LateFiles(reactor)
     later = Deferred()
@@ -152,7 +156,3 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path, monkeypatch):
         await moment
     assert await files.find(wanted.key) is None
     frozen.set()
-    while files._looks:
-        moment = Deferred()
-        reactor.callLater(0.01, moment.callback, None)
-        await moment

@@ -77,7 +77,7 @@ def test_what_is_no_service_cannot_be_served(name, place):
 
 
 @pytest.mark.parametrize(
-    "given", [{"grace": 0}, {"grace": 2.5}, {"concurrency": 1}, {"queue_timeout": 0.5}, {}]
+    "given", [{"grace": 0}, {"grace": 2.5, "queue_timeout": 0.5}, {"concurrency": 1}, {}]
 )
 def test_right_arguments_are_taken(given):
     OOBResponder(ScriptedFetcher(), allow_from=["*"], reactor=Clock(), **given)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 
 from tests.support.scripted import ScriptedFetcher, Served
 from tests.support.streams import URL, outcome
 from tests.transfer.test_fair_fetcher import Fair
 from twisted_oob.errors import ResourceConstraint
+from twisted_oob.transfer.stopping import wait_until
 
 
 class Stoppable(ScriptedFetcher):
@@ -148,6 +150,26 @@ def test_what_was_cancelled_is_told_that_it_stops_also_if_it_was_started_again()
     fair.finish()
     assert again.called
     assert not fair.kept
+
+
+@pytest.mark.parametrize("end", ["in time", "late", "failing"])
+def test_a_part_that_does_not_end_is_left_at_the_deadline(log, end):
+    clock, ending = Clock(), Deferred()
+    clock.advance(100)
+    waited = Deferred.fromCoroutine(wait_until(103, clock, ending))
+    clock.advance(2)
+    assert not waited.called
+    if end == "in time":
+        ending.callback(None)
+    elif end == "failing":
+        ending.errback(RuntimeError())
+    else:
+        clock.advance(1)
+    assert waited.called
+    assert not clock.getDelayedCalls()
+    assert len(log.failures()) == (end == "failing")
+    if end == "late":
+        ending.callback(None)
 
 
 def test_every_offer_has_one_answer_when_the_disk_hangs(log):

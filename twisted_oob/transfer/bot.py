@@ -50,6 +50,7 @@ from twisted_oob.transfer.responder import CONCURRENCY, OOBResponder
 from twisted_oob.transfer.room_frontend import RoomFrontend
 from twisted_oob.transfer.sender import FileSender
 from twisted_oob.transfer.status import PresenceStatus
+from twisted_oob.transfer.stopping import LAST, wait_until
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.presence import PresenceHandler
 
@@ -124,6 +125,7 @@ class FileBot(Service):
         on_server: bool = True,
     ) -> None:
         self._policy = policy
+        self._grace = grace
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -216,7 +218,8 @@ class FileBot(Service):
         """Accept nothing more, answer everything, and stop listening.
 
         Returns:
-            A Deferred that fires when all was answered, and nobody reads a file any more.
+            A Deferred that fires when all was answered, and nobody reads a file any more: after the
+            grace and LAST seconds at the latest.
         """
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
@@ -224,16 +227,18 @@ class FileBot(Service):
     async def _stop(self) -> None:
         if self._rooms is not None:
             self._rooms.stop()
+        # A disk that hangs may keep each part from its end.
+        deadline = self._reactor.seconds() + self._grace + LAST
         await self._responder.stopService()
         if self._giver is not None and not self.running:
-            await self._giver.stop()
+            await wait_until(deadline, self._reactor, self._giver.stop())
         if self.running:
             # Somebody has started us again meanwhile.
             return
         if self._rooms is not None:
             self._rooms.leave()
         if self._share is not None and self._share.running:
-            await self._share.stopService()
+            await wait_until(deadline, self._reactor, self._share.stopService())
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
         return Fetcher(self._reactor, self._policy, folder)

@@ -155,6 +155,10 @@ class FairFetcher:
         """
         return self._turns.has_patience(name)
 
+    def is_fetched(self, wanted: Wanted) -> bool:
+        """Tell whether a transfer of the same file goes on, which it would join."""
+        return wanted.key in self._transfers
+
     async def fetch(self, wanted: Wanted) -> FetchedFile:
         """Fetch a file in its turn. The log tells that it begins, and how it ended.
 

@@ -7,11 +7,12 @@ for every other. What the operator must know is one thing: which folder, and why
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
-from twisted_oob.errors import NO_ROOM, CommitPending, NoRoom
+from twisted_oob.errors import NO_ROOM, FolderUnusable, NoRoom
 
 if TYPE_CHECKING:
     from twisted_oob.xmpp.deadlines import Clock
@@ -45,15 +46,20 @@ class FolderTrouble:
         Returns:
             NoRoom if the folder is the cause; otherwise the error itself.
         """
-        cause = _cause(error)
-        if cause is None:
-            return error
-        folder = str(getattr(fetcher, "directory", None) or "of the files")
-        reason = cause.strerror or type(cause).__name__
-        self._count(folder, reason)
         if isinstance(error, NoRoom):
+            if isinstance(error, FolderUnusable) and not _is_full(error):
+                self._count(error.folder, error.why)
             return error
-        return NoRoom("no room for the file now", detail=f"the folder can't be used: {reason}")
+        # Without a number it does not come from the system.
+        if not isinstance(error, OSError) or error.errno is None:
+            return error
+        if isinstance(error, ConnectionError | TimeoutError):
+            return error
+        told = FolderUnusable(
+            str(getattr(fetcher, "directory", "of the files")), os.strerror(error.errno)
+        )
+        self._count(told.folder, told.why)
+        return told
 
     def _count(self, folder: str, reason: str) -> None:
         now = self._clock.seconds()
@@ -70,13 +76,7 @@ class FolderTrouble:
         )
 
 
-def _cause(error: Exception) -> OSError | None:
-    """Give the system's error if it means that the folder can't be used."""
-    if isinstance(error, NoRoom) and not isinstance(error, CommitPending):
-        cause = error.__cause__
-        # The others say that it is full, or that descriptors ran out: the folder itself is good.
-        return cause if isinstance(cause, OSError) and cause.errno not in NO_ROOM else None
-    # Without a number it does not come from the system.
-    if not isinstance(error, OSError) or error.errno is None:
-        return None
-    return None if isinstance(error, ConnectionError | TimeoutError) else error
+def _is_full(error: FolderUnusable) -> bool:
+    """Whether the disk is full, or descriptors ran out: the folder itself is good."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in NO_ROOM

@@ -11,7 +11,7 @@ did not get it       is fetched, as if nothing had been
 ===================  ============================================================================
 
 What is known is bounded, in number (MOST) and in time (KEPT). A look at the disk blocks, and this
-disk has been slow. So looks have threads of their own, and one that takes long is given up: then
+disk has been slow. So looks have a thread of their own, and one that takes long is given up: then
 the file counts as gone.
 """
 
@@ -20,16 +20,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_oob._urls import shown_url
-from twisted_oob.errors import CommitPending, NoRoom
+from twisted_oob.errors import CommitPending
+from twisted_oob.files.workers import Workers
 from twisted_oob.xmpp.jid import shown
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ KEPT: Final = 3600.0
 """Seconds for which a file that was late, or still is, is known."""
 MOST: Final = 1000
 """How many are known; the oldest is forgotten first."""
-MOST_LOOKS: Final = 8
-"""How many threads may look at the disk at once."""
 LONGEST_LOOK: Final = 5.0
 """Seconds after which a look at the disk is given up."""
 
@@ -78,7 +77,12 @@ class LateFiles:
 
     def __init__(self, reactor: Clock) -> None:
         self._clock = reactor
-        self._looks = 0
+        self._look: Callable[[Path], Deferred[Identity | None]]
+        if callable(getattr(reactor, "callFromThread", None)):
+            workers = Workers(reactor, 1, "oob-late-files")
+            self._look = lambda path: workers.run(_identify, path)
+        else:
+            self._look = lambda path: maybeDeferred(_identify, path)
         # By ``Wanted.key``, the oldest first.
         self._known: OrderedDict[bytes, _Late] = OrderedDict()
 
@@ -158,7 +162,7 @@ class LateFiles:
             self._known.move_to_end(key)
 
     async def _identity(self, file: FetchedFile) -> Identity | None:
-        look = maybeDeferred(self._look, file.path)
+        look = self._look(file.path)
         timer = self._clock.callLater(LONGEST_LOOK, look.cancel)
         try:
             return await look
@@ -169,32 +173,6 @@ class LateFiles:
         finally:
             if timer.active():
                 timer.cancel()
-
-    def _look(self, path: Path) -> Deferred[Identity | None]:
-        reactor: Any = self._clock
-        if not callable(getattr(reactor, "callFromThread", None)):
-            return maybeDeferred(_identify, path)
-        if self._looks >= MOST_LOOKS:
-            return fail(NoRoom(detail="too many looks at the disk at once"))
-        seen: Deferred[Identity | None] = Deferred()
-
-        def tell(result: Identity | Failure | None) -> None:
-            self._looks -= 1
-            if not seen.called:
-                seen.callback(result)
-
-        def look() -> None:
-            result: Identity | Failure | None
-            try:
-                result = _identify(path)
-            except BaseException:
-                result = Failure()
-            reactor.callFromThread(tell, result)
-
-        # A daemon: the process does not wait for it at its end.
-        Thread(target=look, name="oob-late-file", daemon=True).start()
-        self._looks += 1
-        return seen
 
     def _forget(self, key: bytes, late: _Late) -> None:
         if self._known.get(key) is late:

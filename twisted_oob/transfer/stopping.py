@@ -198,6 +198,24 @@ class Stopping:
             timer.cancel()
 
 
+async def wait_until(deadline: float, clock: Clock, ending: Deferred[Any]) -> None:
+    """Wait for what ends, or until a time of the clock; then it is left alone.
+
+    An error of what ends is logged.
+    """
+    waiter: Deferred[None] = Deferred()
+    timer = clock.callLater(max(0.0, deadline - clock.seconds()), waiter.callback, None)
+
+    def ended(_result: object) -> None:
+        if timer.active():
+            timer.cancel()
+            waiter.callback(None)
+
+    ending.addErrback(lambda failure: _log.failure("A part could not be stopped", failure=failure))
+    ending.addBoth(ended)
+    await waiter
+
+
 def stopping() -> ResourceConstraint:
     """Make the error that is told as we stop."""
     return ResourceConstraint("the responder is stopping; try again later")
