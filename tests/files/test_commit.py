@@ -249,7 +249,7 @@ async def test_what_waits_for_the_thread_shares_a_sync(fetcher, web, monkeypatch
     fetching = [ours.fetch(web.url()) for _ in contents]
     for connection in [await web.arrivals.get() for _ in contents]:
         await connection.lost  # the client has what it wants
-    await until(lambda: gated.calls and len(ours._committer._waiting) < 20)
+    await until(lambda: gated.calls and len(ours._tools.committer._waiting) < 20)
     gated.open()
     got = [await each for each in fetching]
     assert sorted(file.path.read_bytes() for file in got) == contents
