@@ -42,11 +42,6 @@ def test_each_kind_of_network_error(error, text):
     assert told.detail == f"{type(error).__name__}: {error}"
 
 
-@pytest.mark.parametrize("error", [CancelledError(), net.ConnectingCancelledError(None)])
-def test_a_cancellation_stays_one(error):
-    assert type(explained(error)) is CancelledError
-
-
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"])
 def test_no_descriptor_for_a_connection(code):
     told = explained(net.ConnectError(osError=getattr(errno, code), string="too many"))
@@ -58,6 +53,7 @@ def test_no_descriptor_for_a_connection(code):
 @pytest.mark.parametrize(
     "error",
     [
+        CancelledError(),
         OSError(errno.EMFILE, "of the disk"),
         OSError(errno.EROFS, "read-only"),
         MemoryError(),

@@ -6,8 +6,7 @@ from typing import Final
 
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectionClosed
 
 from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
 from twisted_oob.files.policy import NO_ANSWER
@@ -21,12 +20,10 @@ def explained(error: Exception) -> Exception:
     """Say in our words what a network error means.
 
     Returns:
-        CancelledError if a cancellation caused the error, NoRoom if the descriptors were used up,
-        and FetchFailed for every other network error, with the cause in its ``detail``. An error of
-        another kind is returned as it is.
+        NoRoom if the descriptors were used up, and FetchFailed for every other network error, with
+        the cause in its ``detail``. An error of another kind is returned as it is, a CancelledError
+        too.
     """
-    if isinstance(error, ConnectingCancelledError):
-        return CancelledError()
     text = next((text for kinds, text in _MEANINGS if isinstance(error, kinds)), None)
     if text is None:
         return error
