@@ -294,7 +294,11 @@ class Transfer:
         self._end_grace()
         later, self._later = self._later, None
         if later is None:
-            self._tell(result if isinstance(result, FetchedFile) else as_error(result.value))
+            self._tell(
+                result
+                if isinstance(result, FetchedFile)
+                else as_error(result.value or CancelledError())
+            )
         elif isinstance(result, FetchedFile):
             later.callback(result)
         else:
@@ -430,3 +434,8 @@ class Transfer:
         except NoRoom:
             return False
         return True
+
+
+def _error(failure: Failure) -> Exception:
+    """Give the error of a Failure, which is typed as if it may have none."""
+    return as_error(failure.value or CancelledError())
