@@ -12,6 +12,7 @@ from tests.support.fetching import descriptors_in, ends_of, failure_of, names, s
 from tests.support.hostile_http import answer
 from tests.support.waiting import until
 from twisted_oob.errors import CommitPending, FetchFailed, NoRoom, ResourceConstraint
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import LAST, Fetcher
 from twisted_oob.files.landing import Landing
 from twisted_oob.files.policy import FetchPolicy
@@ -231,9 +232,11 @@ async def test_a_stop_waits_for_what_was_left_over(fetcher, web, folder, clock, 
 
 
 @step
-async def test_a_fetcher_that_was_stopped_can_be_collected(fetcher, web):
+async def test_a_fetcher_that_was_stopped_can_be_collected(web, folder):
+    from twisted.internet import reactor  # the fixture's keeps its connections
+
     web.answers = [answer(b"x"), answer(b"x" * 300_000)]
-    ours = fetcher()
+    ours = Fetcher(reactor, FetchPolicy(allow_networks=(LOOPBACK,)), folder)
     for _ in range(2):
         await ours.fetch(web.url())
     fetching = ours.fetch(web.url())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import pytest
 import pytest_twisted
 from twisted.internet.error import AlreadyCalled
@@ -14,11 +12,10 @@ from tests.support.hostile_http import answer
 from tests.support.waiting import in_time, until
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files import monotonic
+from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.monotonic import SLICE, MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
-
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 class Time:
