@@ -226,7 +226,7 @@ class Fetcher:
         if not self._transfers:
             return succeed(None)
         if not self._on_stopped:
-            self._last = self._tools.clock.callLater(LAST, self._tell_stopped)
+            self._last = self._tools.clock.callLater(LAST, lambda: _fire(self._end_stop()))
         stopped: Deferred[None] = Deferred()
         self._on_stopped.append(stopped)
         return stopped
@@ -236,7 +236,7 @@ class Fetcher:
         if self._stopped:
             self._stopped = False
             self._tools = dataclasses.replace(self._tools, folder=Folder(self.directory))
-            self._tell_stopped()
+            _fire(self._end_stop())
 
     async def _fetch(
         self,
@@ -270,23 +270,28 @@ class Fetcher:
 
     def _over(self, transfer: Transfer) -> None:
         del self._transfers[transfer]
-        if self._on_stopped and not self._transfers:
+        if not self._transfers and (told := self._end_stop()):
             # Its caller is told before those who wait for the stop.
-            self._tools.reactor.callLater(0, self._tell_stopped)
+            self._tools.reactor.callLater(0, _fire, told)
 
-    def _tell_stopped(self) -> None:
+    def _end_stop(self) -> list[Deferred[None]]:
+        """Give the Deferreds of those who wait for the stop, which is over."""
         last, self._last = self._last, None
         if last is not None and last.active():
             last.cancel()
         told, self._on_stopped = self._on_stopped, []
-        for stopped in told:
-            stopped.callback(None)
+        return told
 
     def _too_many(self) -> NoRoom:
         return NoRoom(
             "too many transfers at once; try again later",
             detail=f"{self._running} transfers run, and {len(self._waiting)} wait",
         )
+
+
+def _fire(waiting: list[Deferred[None]]) -> None:
+    for each in waiting:
+        each.callback(None)
 
 
 def _stopped() -> ResourceConstraint:
