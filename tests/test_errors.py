@@ -64,6 +64,7 @@ def test_the_detail_is_for_the_log_and_never_for_the_peer(given, logged):
         ("FetchFailed", "NotFound"),
         ("NoRoom", "ResourceConstraint"),
         ("TryLater", "ResourceConstraint"),
+        ("CommitPending", "NoRoom"),
     ],
 )
 def test_who_catches_the_base_catches_it(name, base):

@@ -10,6 +10,7 @@ from twisted_oob.errors import WrongType
 HIGHEST_PORT: Final = 65535
 """The last TCP port."""
 
+_PERMISSIONS: Final = 0o777
 _FIELD_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
@@ -132,15 +133,29 @@ def checked_seconds(name: str, given: object) -> float | None:
     return given
 
 
-def checked_count(name: str, given: object) -> int:
-    """Give a count of at least one.
+def checked_count(name: str, given: object, *, least: int = 1) -> int:
+    """Give a count of at least one, or of another least number.
 
     Raises:
         WrongType: It is not an int.
-        ValueError: It is below 1.
+        ValueError: It is below that.
     """
     if isinstance(given, bool) or not isinstance(given, int):
         raise wrong_type(name, "an int", given)
-    if given < 1:
-        raise ValueError(f"{name} must be at least 1, not {given}")
+    if given < least:
+        raise ValueError(f"{name} must be at least {least}, not {given}")
+    return given
+
+
+def checked_mode(name: str, given: object) -> int:
+    """Give the permissions of a file: the bits for its owner, its group and others.
+
+    Raises:
+        WrongType: It is not an int.
+        ValueError: It has other bits, such as set-user-ID.
+    """
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise wrong_type(name, "an int", given)
+    if not 0 <= given <= _PERMISSIONS:
+        raise ValueError(f"{name} must be 0 to 0o777, not {given:#o}")
     return given

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock, deferLater
 from tests.support.certificates import Authority
 from tests.support.fetching import Gate, Net, descriptors_in, end, names
 from tests.support.hostile_http import HostileServer
-from twisted_oob.files import fetch
+from twisted_oob.files import transfer
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 
@@ -77,9 +77,10 @@ def folder(tmp_path):
 def fetcher(net, clock, folder):
     """Makes a Fetcher whose policy allows loopback."""
 
-    def make(*, tls_policy=None, **policy):
+    def make(*, tls_policy=None, options=None, **policy):
         policy.setdefault("allow_networks", LOOPBACK)
-        return Fetcher(net, FetchPolicy(**policy), folder, tls_policy=tls_policy, clock=clock)
+        options = {"tls_policy": tls_policy, "clock": clock, **(options or {})}
+        return Fetcher(net, FetchPolicy(**policy), folder, **options)
 
     return make
 
@@ -171,7 +172,7 @@ def bodies(net, monkeypatch):
                 net.callLater(0, spy.resumed.callback, None)
             spy.resumes += 1
 
-    class Body(fetch.Body):
+    class Body(transfer.Body):
         @property
         def transport(self):
             return self._spied
@@ -186,5 +187,5 @@ def bodies(net, monkeypatch):
                 waiting, spy.waiting = spy.waiting, None
                 net.callLater(0, waiting.callback, None)
 
-    monkeypatch.setattr(fetch, "Body", Body)
+    monkeypatch.setattr(transfer, "Body", Body)
     return spy

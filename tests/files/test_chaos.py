@@ -46,7 +46,7 @@ class Chaos:
         lanes = [Deferred.fromCoroutine(self._lane()) for _ in range(AT_ONCE)]
         await gatherResults(lanes, consumeErrors=True)
         for fetcher in self.fetchers.values():
-            await fetcher.stop() if hasattr(fetcher, "stop") else None
+            await fetcher.stop()
 
     async def _lane(self):
         for number in self._numbers:

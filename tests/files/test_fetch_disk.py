@@ -15,7 +15,7 @@ from tests.support.hostile_http import answer, chunked, then_close
 from tests.support.landing import fail
 from tests.support.waiting import until
 from twisted_oob.errors import FetchFailed, NoRoom
-from twisted_oob.files import fetch, naming, space
+from twisted_oob.files import naming, space, transfer
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.folder import Place
 from twisted_oob.files.policy import FetchPolicy
@@ -203,7 +203,7 @@ async def test_a_bug_is_told_as_it_is(fetcher, web, folder, monkeypatch):
         raise ZeroDivisionError
 
     web.answers = [answer(b"x")]
-    monkeypatch.setattr(fetch, "read_answer", failing)
+    monkeypatch.setattr(transfer, "read_answer", failing)
     await failure_of(fetcher().fetch(web.url()), ZeroDivisionError)
     assert names(folder) == []
 

@@ -1,130 +1,65 @@
-"""Fetching: one HTTP GET under a policy, streamed to a file.
+"""Fetching: HTTP GETs under a policy, each streamed to a file; so many of them at once.
 
 Theory of operation
 ===================
 
-A transfer is one coroutine (``_Transfer._run``). A URL goes in. A ``FetchedFile`` or one error
-comes out, when nothing of the transfer is left running. In between, the transfer is in one of these
-states:
+URLs go in. Each comes out as a ``FetchedFile`` or as an error, by the Deferred of ``fetch()``. What
+one transfer does is told in ``transfer.py``. Here they take turns:
 
-===========  ======================================  ===========  ===========================
-state        waits for                               stall limit  leads to
-===========  ======================================  ===========  ===========================
-resolving    the resolver, in a thread               runs         connecting
-connecting   TCP                                     runs         asking
-asking       the TLS handshake for https, then the   runs         redirecting, waiting or
-             head of the answer                                   reading
-redirecting  the old connection to be gone           runs         resolving, for the next hop
-waiting      the old connection to be gone, then     stopped      resolving, for the same hop
-             the time that a busy server asks for
-reading      a piece of the body, or its end         runs         writing, or committing at
-                                                                  the end
-writing      a thread that writes the piece          stopped      reading
-committing   a thread that writes the rest, checks   stopped      done
-             the file against its offer, syncs it,
-             gives it its name and syncs the folder
-done                                                              (a FetchedFile)
-giving up    the running thread, then one that                    (an error)
-             discards the file, then the old
-             connection to be gone
-===========  ======================================  ===========  ===========================
+=========  ======================================  ===============================================
+state      at most                                 leads to
+=========  ======================================  ===============================================
+waiting    ``waiting``; another one is refused     running, in the order in which they came; over,
+           (NoRoom)                                if it is cancelled
+running    ``concurrency``                         over, when its caller is told
+left over  those whose disk hangs                  over, when nothing of it is left
+over
+=========  ======================================  ===============================================
 
-Every state but *done* leads to *giving up*, too.
+A waiting URL holds nothing but itself: no descriptor, no thread, no timer. The limits of a transfer
+begin with *running*.
 
-What ends a transfer early
---------------------------
+What is *left over* holds no turn: if the disk hangs for hours, others still are told of it, each at
+its own limit. It is bounded all the same. Only what was open before the disk hung can be left over,
+and what the few threads were doing; nothing else opens any more.
 
-- The policy. It judges the URL and each redirect before *resolving* (``read_url``, ``next_hop``),
-  every address before *connecting* (``JudgedConnections``), the head of the answer before *reading*
-  (``read_answer``) and each byte of the body in *reading* (``Body``). It raises.
-- The offer, if it tells size or SHA-256 of its file. Its size is judged by the policy before
-  *resolving*. Another declared length ends the transfer before *reading*, one byte too many ends it
-  in *reading*, and the whole file is checked in *committing*, before it has a name (see
-  ``expected.py``).
-- The server, the network or the disk. They raise, too. ``explained`` says in our words what the
-  errors of the network mean.
-- The limits (``limits.py``): the time for the whole, from *resolving* to *done*; silence and
-  slowness while we expect bytes, which the table's third column tells; and the bytes before the
-  body.
-- The caller, who cancels the Deferred.
-
-The limits note their error in ``_verdict`` and then cancel the coroutine, as the caller does. The
-caller notes nothing, so the error is a CancelledError. The first cancellation stops the limits and
-aborts the connection at once; another one waits for the same end.
-
-What is given back
-------------------
-
-==========  ================================  =================================================
-borrowed    on the way to *done*              when *giving up*
-==========  ================================  =================================================
-connection  aborted once the body has ended   aborted at once
-            (and before each further hop)
-descriptor  closed by the commit              closed by ``Landing.discard``
-part        renamed by the commit             unlinked by ``Landing.discard``
-final name  stays                             (there is none)
-two timers  cancelled                         cancelled
-==========  ================================  =================================================
-
-Threads
--------
-
-Whatever touches the disk blocks, so it runs in threads of our own (``workers.py``), one call at a
-time for each file: pieces in one of a few writers (``_in_thread``), commits in the Committer's.
-
-A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
-could be another file's a moment later, and that file would get the rest of the piece. If we did not
-wait, it could create a file after the caller was told that nothing is left. So a cancellation in
-*writing* or *committing* waits until the thread is done (``wait_out``), and only then discards the
-file. The resolver's thread is different: it is not the reactor's (``resolving.py``) and holds
-nothing, so nobody waits for it, and its result is ignored.
-
-The name is the commit point. A file that the committing thread has not taken yet is taken back and
-discarded. What it has taken ends as it does, whoever cancels: a Deferred that fails has left
-nothing, one that fires has left its file.
+``stop()`` ends all of them. It waits until nothing is left, but at most LAST seconds: what a thread
+still has then is removed when its disk goes on, if the process lives so long.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+import dataclasses
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from twisted_oob._checks import check_callable, wrong_type
+from twisted_oob._checks import check_callable, checked_count, checked_mode, wrong_type
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import NoRoom, WrongType
-from twisted_oob.files.answer import read_answer
-from twisted_oob.files.body import Body
-from twisted_oob.files.commit import Commit, Committer
-from twisted_oob.files.connections import JudgedConnections
-from twisted_oob.files.failures import explained
+from twisted_oob.errors import NoRoom, ResourceConstraint, WrongType
+from twisted_oob.files.commit import Committer
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.folder import Folder
-from twisted_oob.files.hops import Hops
-from twisted_oob.files.landing import Landing
 from twisted_oob.files.leftovers import remove_leftovers
-from twisted_oob.files.limits import Limits
-from twisted_oob.files.pace import Pace
+from twisted_oob.files.monotonic import MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
-from twisted_oob.files.progress import OnProgress, ProgressObserver
+from twisted_oob.files.progress import OnProgress
+from twisted_oob.files.transfer import Tools, Transfer
 from twisted_oob.files.trust import HttpsTrust
-from twisted_oob.files.urls import read_url
-from twisted_oob.files.wait_out import wait_out
 from twisted_oob.files.workers import Workers
 
-# Threads that write pieces of large files, sync them, and remove parts.
-_WRITERS: Final = 4
-# A file that is declared as larger has its room promised before its body comes.
-_SMALL: Final = 256 * 1024
+CONCURRENCY: Final = 64
+"""How many transfers of a Fetcher run at once, by default."""
+WAITING: Final = 1000
+"""How many wait for that, by default."""
+LAST: Final = 5.0
+"""Seconds that a disk which hangs has, when the Fetcher stops."""
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+_FILE_MODE: Final = 0o600
+_WRITERS: Final = 4
 
 
 class Fetcher:
@@ -132,7 +67,7 @@ class Fetcher:
 
     Args:
         reactor: Makes connections (IReactorTCP), resolves names (IReactorPluggableNameResolver) and
-            has a thread pool.
+            gets the results of threads (IReactorFromThreads).
         policy: What is accepted.
         directory: An existing folder for the files and their part files. Several processes may
             share it.
@@ -140,17 +75,22 @@ class Fetcher:
             accepted. The default trusts the platform's authorities, and the certificates of the
             policy's ``ca_file``.
         clock: An IReactorTime for the limits and the waits of a transfer. The default is the
-            reactor.
+            reactor's, by the monotonic clock: nobody's setting of the time ends a transfer.
+        concurrency: How many transfers run at once. Others wait, in the order in which they came.
+        waiting: How many may wait. Another one fails at once.
+        file_mode: The permissions of a file with its final name, whatever the umask.
 
     Raises:
-        WrongType: The policy is no FetchPolicy, or the directory no path. It is a TypeError.
+        WrongType: The policy is no FetchPolicy, the directory no path, or one of the numbers no
+            int. It is a TypeError.
         NotADirectoryError: The directory does not exist, or is not a directory.
         OSError: The policy's ``ca_file`` can't be read.
         ValueError: The ``ca_file`` contains no certificate, or there is a ``tls_policy``, which
-            would not know of it.
+            would not know of it; a number is too small, or the mode has other bits than 0o777.
 
     Attributes:
         policy: The same.
+        directory: The same, as an absolute path.
     """
 
     def __init__(
@@ -161,16 +101,21 @@ class Fetcher:
         *,
         tls_policy: Any = None,
         clock: Any = None,
+        concurrency: int = CONCURRENCY,
+        waiting: int = WAITING,
+        file_mode: int = _FILE_MODE,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
             raise wrong_type("policy", "a FetchPolicy", policy)
         if not isinstance(directory, str | PathLike):
             raise wrong_type("directory", "a path", directory)
-        self._reactor = reactor
+        self._concurrency = checked_count("concurrency", concurrency)
+        self._most_waiting = checked_count("waiting", waiting, least=0)
+        checked_mode("file_mode", file_mode)
         self.policy = policy
         # Absolute from the start: a daemon changes its working directory.
-        self._directory = Path(directory).absolute()
-        if not self._directory.is_dir():
+        self.directory = Path(directory).absolute()
+        if not self.directory.is_dir():
             raise NotADirectoryError(
                 f"the directory for fetched files must be an existing folder: {directory} is not"
             )
@@ -179,11 +124,26 @@ class Fetcher:
         if tls_policy is None:
             tls_policy = HttpsTrust(policy.ca_file)
             tls_policy.warn()
-        self._tls_policy = tls_policy
-        self._clock = reactor if clock is None else clock
-        self._folder = Folder(self._directory)
-        self._writers = Workers(reactor, _WRITERS, "twisted_oob writer")
-        self._committer = Committer(reactor)
+        timed = MonotonicReactor(reactor)
+        self._tools = Tools(
+            reactor=timed,
+            clock=timed if clock is None else clock,
+            policy=policy,
+            tls_policy=tls_policy,
+            folder=Folder(self.directory),
+            file_mode=file_mode,
+            writers=Workers(reactor, _WRITERS, "twisted_oob writer"),
+            committer=Committer(reactor),
+        )
+        # Each one's Deferred fires when its turn comes; in order.
+        self._waiting: dict[Deferred[None], None] = {}
+        self._running = 0
+        self._giving = False
+        # Of which something is left.
+        self._transfers: dict[Transfer, None] = {}
+        self._stopped = False
+        self._on_stopped: list[Deferred[None]] = []
+        self._last: Any = None
 
     def fetch(
         self, url: str, *, info: FileInfo | None = None, on_progress: OnProgress | None = None
@@ -202,8 +162,9 @@ class Fetcher:
 
         Returns:
             A Deferred that fires when the file is on the disk for good. If it fails, nothing is
-            left behind. ``cancel()`` aborts the connection and removes the file, unless the file
-            is about to get its final name: then the Deferred fires as if nobody had cancelled it.
+            left behind; only if the disk takes longer than half a second, the rest is removed when
+            it goes on. ``cancel()`` aborts the connection and removes the file, unless the file is
+            about to get its final name: then the Deferred fires as if nobody had cancelled it.
 
         Raises:
             Forbidden: The policy forbids the URL, an address or a redirect.
@@ -212,9 +173,12 @@ class Fetcher:
                 was offered; ``detail`` tells the two sizes or hashes.
             TryLater: The server answered 503 or 429 and asks to come back later than there is time
                 for, or did so four times. Its type is ``wait``.
-            NoRoom: The disk, the quota or the file descriptors are used up.
+            NoRoom: The disk, the quota or the file descriptors are used up, or too many wait.
+            CommitPending: The disk hangs while the file gets its name. It is a NoRoom, and its
+                ``later`` tells how that ends.
+            ResourceConstraint: The Fetcher was stopped.
             OSError: The folder can't be used for another reason.
-            CancelledError: The caller cancelled the Deferred.
+            CancelledError: The caller cancelled the Deferred, or stopped the Fetcher.
             WrongType: ``info`` is no FileInfo, or ``on_progress`` can't be called.
         """
         try:
@@ -223,18 +187,17 @@ class Fetcher:
             check_callable("on_progress", on_progress)
         except WrongType:
             return fail(Failure())
-        transfer = _Transfer(
-            self._reactor,
-            self._clock,
-            self.policy,
-            self._tls_policy,
-            folder=self._folder,
-            writers=self._writers,
-            committer=self._committer,
-            info=info,
-            on_progress=on_progress,
-        )
-        return transfer.start(url)
+        if self._stopped:
+            return fail(_stopped())
+        turn: Deferred[None] | None = None
+        if self._running < self._concurrency and not self._waiting:
+            self._running += 1
+        elif len(self._waiting) < self._most_waiting:
+            turn = Deferred(lambda turn: self._waiting.pop(turn, None))
+            self._waiting[turn] = None
+        else:
+            return fail(self._too_many())
+        return Deferred.fromCoroutine(self._fetch(turn, url, info, on_progress))
 
     def remove_leftovers(self) -> int:
         """Remove part files of processes that died. Blocks, so call it at the start.
@@ -242,144 +205,89 @@ class Fetcher:
         Returns:
             The number of files that were removed.
         """
-        return remove_leftovers(self._directory)
+        return remove_leftovers(self.directory)
 
+    def stop(self) -> Deferred[None]:
+        """End everything: what waits and what runs fails with CancelledError.
 
-class _Transfer:
-    """One fetch, from its URL to its file; the states are those of the module's docstring."""
+        Returns:
+            A Deferred that fires when nothing is left, and the folder is closed; or after LAST
+            seconds, whatever hangs.
+        """
+        if not self._stopped:
+            self._stopped = True
+            self._tools.folder.close()
+            for turn in list(self._waiting):
+                turn.cancel()
+            for transfer in list(self._transfers):
+                transfer.end(CancelledError())
+        if not self._transfers:
+            return succeed(None)
+        if not self._on_stopped:
+            self._last = self._tools.clock.callLater(LAST, self._tell_stopped)
+        stopped: Deferred[None] = Deferred()
+        self._on_stopped.append(stopped)
+        return stopped
 
-    _log = Logger()
-    _task: Deferred[FetchedFile]
+    def start(self) -> None:
+        """Fetch again after a stop; without one, this does nothing."""
+        if self._stopped:
+            self._stopped = False
+            self._tools = dataclasses.replace(self._tools, folder=Folder(self.directory))
+            self._tell_stopped()
 
-    def __init__(
+    async def _fetch(
         self,
-        reactor: Any,
-        clock: Any,
-        policy: FetchPolicy,
-        tls_policy: Any,
-        *,
-        folder: Folder,
-        writers: Workers,
-        committer: Committer,
+        turn: Deferred[None] | None,
+        url: str,
         info: FileInfo | None,
         on_progress: OnProgress | None,
-    ) -> None:
-        self._reactor = reactor
-        self._policy = policy
-        self._info = info
-        self._on_progress = on_progress
-        self._folder = folder
-        self._landing: Landing | None = None
-        self._writers = writers
-        self._committer = committer
-        self._limits = Limits(clock, policy, self._give_up)
-        pace = Pace(reactor)
-        self._connections = JudgedConnections(
-            reactor, policy, tls_policy, self._limits.heard, pace=pace
-        )
-        self._hops = Hops(clock, policy, self._connections, self._limits, pace)
-        self._verdict: Exception | None = None
-
-    def start(self, url: str) -> Deferred[FetchedFile]:
-        self._task = Deferred.fromCoroutine(self._run(url))
-        return self._task
-
-    async def _run(self, url: str) -> FetchedFile:
-        self._limits.start()
+    ) -> FetchedFile:
+        if turn is not None:
+            await turn
         try:
-            return await self._transfer(url)
-        except Exception as error:
-            # What ended the transfer counts, not the CancelledError that it led to.
-            verdict = self._verdict or explained(error)
-            gone = self._stop()
-            await self._discard()
-            await wait_out(gone)
-            if verdict is error:
-                raise
-            raise verdict from error
+            transfer = Transfer(self._tools, info, on_progress, self._over)
+            self._transfers[transfer] = None
+            return await transfer.fetch(url)
         finally:
-            self._stop()
+            self._running -= 1
+            self._give_turns()
 
-    async def _transfer(self, url: str) -> FetchedFile:
-        if self._info is not None and self._info.size is not None:
-            self._policy.check_size(self._info.size)
-        target, head, get = await self._hops.ask(read_url(url))
-        answer = read_answer(head, target.path, self._policy, self._info)
-        progress = ProgressObserver(self._on_progress)
+    def _give_turns(self) -> None:
+        # One that fails at once gives its turn back at once: a loop, so that a thousand of them are
+        # no thousand calls within each other.
+        if self._giving:
+            return
+        self._giving = True
+        while self._waiting and self._running < self._concurrency:
+            turn = next(iter(self._waiting))
+            del self._waiting[turn]
+            self._running += 1
+            turn.callback(None)
+        self._giving = False
 
-        def came(received: int) -> None:
-            self._limits.read(received)
-            progress(received, answer.length)
+    def _over(self, transfer: Transfer) -> None:
+        del self._transfers[transfer]
+        if self._on_stopped and not self._transfers:
+            # Its caller is told before those who wait for the stop.
+            self._tools.reactor.callLater(0, self._tell_stopped)
 
-        landing = self._landing = Landing(self._folder, self._info, length=answer.length)
-        if answer.length is not None and answer.length > _SMALL:
-            await self._in_thread(landing.open)
-        body = Body(self._policy, self._limits.watch, self._info, came)
-        get.deliver(body)
-        piece = await body.read()
-        while not body.ended:
-            await self._in_thread(landing.write, piece)
-            piece = await body.read()
-        gone = self._connections.hang_up()
-        if landing.size:
-            # The file has more than one piece. Write and sync it here, so that a large file, which
-            # takes long, does not keep small ones waiting for the committing thread.
-            await self._in_thread(landing.write, piece)
-            await self._in_thread(landing.sync)
-            piece = bytearray()
-        path = await self._committed(self._committer.commit(landing, answer.name, piece))
-        with contextlib.suppress(CancelledError):  # it comes too late
-            await wait_out(gone)
-        return FetchedFile(
-            path=path,
-            size=landing.size,
-            sha256=landing.sha256,
-            url=target.url,
-            media_type=answer.media_type,
+    def _tell_stopped(self) -> None:
+        last, self._last = self._last, None
+        if last is not None and last.active():
+            last.cancel()
+        told, self._on_stopped = self._on_stopped, []
+        for stopped in told:
+            stopped.callback(None)
+
+    def _too_many(self) -> NoRoom:
+        return NoRoom(
+            "too many transfers at once; try again later",
+            detail=f"{self._running} transfers run, and {len(self._waiting)} wait",
         )
 
-    async def _committed(self, commit: Commit) -> Path:
-        """Wait for the commit. Once the committer has taken the file, nothing ends it early."""
 
-        def end() -> None:
-            self._stop()
-            commit.take_back()
-
-        named: list[Path] = []
-
-        def note(path: Path) -> Path:
-            named.append(path)
-            return path
-
-        commit.done.addCallback(note)
-        try:
-            return await wait_out(commit.done, end)
-        except CancelledError:
-            if named:
-                return named[0]
-            raise
-
-    def _give_up(self, verdict: Exception) -> None:
-        """Cancel the coroutine from the inside, with this error instead of CancelledError."""
-        self._verdict = verdict
-        self._task.cancel()
-
-    def _stop(self) -> Deferred[None]:
-        """Stop the limits and abort the connection; the Deferred fires when it is gone."""
-        self._limits.stop()
-        return self._connections.hang_up()
-
-    async def _discard(self) -> None:
-        if self._landing is None or not self._landing.opened:
-            return
-        try:
-            await self._in_thread(self._landing.discard)
-        except (OSError, NoRoom):
-            # The error that ended the transfer matters more to the caller than this one.
-            self._log.failure("Could not remove the part of a file that was given up")
-
-    async def _in_thread(
-        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Call what blocks. A cancellation aborts the connection, but waits for the call."""
-        return await wait_out(self._writers.run(function, *args, **kwargs), self._stop)
+def _stopped() -> ResourceConstraint:
+    return ResourceConstraint(
+        "nothing is fetched any more; try again later", detail="the Fetcher was stopped"
+    )

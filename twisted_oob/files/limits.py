@@ -19,7 +19,8 @@ its silence is no fault. Meanwhile the window stands still.
 
 One timer serves both. Bytes only note when they came. When the timer fires, it finds out which of
 the two is due, and is set anew if neither is. So a fast transfer, which has thousands of reads
-between two ticks, pays for none of this.
+between two ticks, pays for none of this. Bytes that come after the deadline end the transfer, too:
+timers can be late (``monotonic.py``).
 
 A server that sent a little and then fell silent exceeds both limits, one a moment before the other.
 It has stalled: if a window ends in a silence of more than half of it, the window waits for the end
@@ -58,6 +59,7 @@ class Limits:
         self._policy = policy
         self._exceeded = exceeded
         self._deadline: Any = None
+        self._ends_at = math.inf
         self._timer: Any = None
         self._heard_at = 0.0
         self._room = math.inf
@@ -70,16 +72,18 @@ class Limits:
     @property
     def left(self) -> float:
         """The seconds until the deadline."""
-        left: float = self._deadline.getTime() - self._clock.seconds()
-        return left
+        now: float = self._clock.seconds()
+        return self._ends_at - now
 
     def start(self) -> None:
         """Begin the transfer."""
+        self._ends_at = self._clock.seconds() + self._policy.timeout
         self._deadline = self._clock.callLater(self._policy.timeout, self._late)
 
     def stop(self) -> None:
         """End the transfer: no limit counts any more. It may be called again."""
         self.watch(on=False)
+        self._ends_at = math.inf
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
@@ -115,9 +119,12 @@ class Limits:
             count: How many bytes; 0 for a name that is resolved or a connection that is made.
 
         Returns:
-            False if they were too many and the transfer ends.
+            False if they were too many or too late, and the transfer ends.
         """
-        self._heard_at = self._clock.seconds()
+        now = self._heard_at = self._clock.seconds()
+        if now >= self._ends_at:
+            self._late()
+            return False
         self._room -= count
         if self._room < 0:
             self._exceeded(

@@ -126,6 +126,7 @@ class FileBot(Service):
     ) -> None:
         self._policy = policy
         self._grace = grace
+        self._concurrency = concurrency
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -241,7 +242,8 @@ class FileBot(Service):
             await wait_until(deadline, self._reactor, self._share.stopService())
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
-        return Fetcher(self._reactor, self._policy, folder)
+        # The responder gives the turns.
+        return Fetcher(self._reactor, self._policy, folder, concurrency=self._concurrency)
 
     def _make_giver(self, serving: Serving, handler: OOBHandler, manager: Any) -> FileGiver:
         uploads: UploadHandler | None = None

@@ -1,0 +1,432 @@
+"""One transfer: from a URL to a file with its name, or to one error.
+
+Theory of operation
+===================
+
+The work is one coroutine (``Transfer._run``). A URL goes in, a ``FetchedFile`` or one error comes
+out. In between, it is in one of these states:
+
+===========  ======================================  ===========  ===========================
+state        waits for                               stall limit  leads to
+===========  ======================================  ===========  ===========================
+resolving    the resolver, in a thread               runs         connecting
+connecting   TCP                                     runs         asking
+asking       the TLS handshake for https, then the   runs         redirecting, waiting or
+             head of the answer                                   reading
+redirecting  the old connection to be gone           runs         resolving, for the next hop
+waiting      the old connection to be gone, then     stopped      resolving, for the same hop
+             the time that a busy server asks for
+reading      a piece of the body, or its end         runs         writing, or committing at
+                                                                  the end
+writing      a thread that writes the piece          stopped      reading
+committing   the committing thread, which writes     stopped      done
+             the rest, checks the file against its
+             offer, syncs it, gives it its name and
+             syncs the folder
+done         the old connection to be gone           stopped      (a FetchedFile)
+giving up    a thread that discards the file, then   stopped      (an error)
+             the old connection to be gone
+===========  ======================================  ===========  ===========================
+
+Every state but *done* leads to *giving up*, too.
+
+What ends a transfer early
+--------------------------
+
+- The policy. It judges the URL and each redirect before *resolving* (``read_url``, ``next_hop``),
+  every address before *connecting* (``JudgedConnections``), the head of the answer before *reading*
+  (``read_answer``) and each byte of the body in *reading* (``Body``). It raises.
+- The offer, if it tells size or SHA-256 of its file. Its size is judged by the policy before
+  *resolving*. Another declared length ends the transfer before *reading*, one byte too many ends it
+  in *reading*, and the whole file is checked in *committing*, before it has a name (see
+  ``expected.py``).
+- The server, the network or the disk. They raise, too. ``explained`` says in our words what the
+  errors of the network mean.
+- The limits (``limits.py``): the time for the whole, from *resolving* to *done*; silence and
+  slowness while we expect bytes, which the table's third column tells; and the bytes before the
+  body.
+- The caller, who cancels the Deferred, or stops the Fetcher.
+
+The last two call ``end()`` with their error. The first call notes it, stops the limits, aborts the
+connection and interrupts the work. What that means depends on whom the work waits for:
+
+=====================  ===========================================================================
+the work waits for     it is interrupted
+=====================  ===========================================================================
+the network, or time   at once
+a thread that has not  at once: the job is taken back
+begun with the job
+a writer               when it is done; then the file is discarded
+the committing thread  not at all: the name is the commit point. If the thread has taken the file,
+                       what becomes of it is what the caller is told.
+=====================  ===========================================================================
+
+A disk that hangs
+-----------------
+
+A thread can't be stopped. If we closed the descriptor while it writes, the descriptor's number
+could be another file's a moment later, and that file would get the rest of the piece. So a file is
+discarded only after the thread is done with it, and the work waits for that, however long it takes.
+
+The caller does not. Whoever waits for the end (``fetch``) is told GRACE seconds after the transfer
+began to end, and the work is left to itself:
+
+====================================  ============================================================
+the work, after GRACE                 the caller is told
+====================================  ============================================================
+waits for a writer, or for a thread   the error; what is left is removed when the disk goes on
+that discards the file
+waits for the committing thread       CommitPending, as nobody knows how it ends; its ``later``
+                                      fires when the work ends
+====================================  ============================================================
+
+So a Deferred that fails has left nothing if the disk answers within half a second, and one that
+fires has left its file. No file with its final name is removed.
+
+What is given back
+------------------
+
+==========  ================================  =================================================
+borrowed    on the way to *done*              when *giving up*
+==========  ================================  =================================================
+connection  aborted once the body has ended   aborted at once
+            (and before each further hop)
+descriptor  closed by the commit              closed by ``Landing.discard``
+part        renamed by the commit             unlinked by ``Landing.discard``
+final name  stays                             (there is none)
+timers      cancelled                         cancelled
+==========  ================================  =================================================
+
+Whatever touches the disk blocks, so it runs in threads of our own (``workers.py``), one call at a
+time for each file: pieces in one of a few writers (``_in_thread``), commits in the Committer's. A
+transfer that opened nothing needs no thread to discard it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_oob._file_info import FileInfo
+from twisted_oob.errors import CommitPending, NoRoom
+from twisted_oob.files.answer import Answer, read_answer
+from twisted_oob.files.body import Body
+from twisted_oob.files.commit import Committer
+from twisted_oob.files.connections import JudgedConnections
+from twisted_oob.files.failures import explained
+from twisted_oob.files.fetched import FetchedFile
+from twisted_oob.files.folder import Folder
+from twisted_oob.files.get import Get
+from twisted_oob.files.hops import Hops
+from twisted_oob.files.landing import Landing
+from twisted_oob.files.limits import Limits
+from twisted_oob.files.pace import Pace
+from twisted_oob.files.policy import FetchPolicy
+from twisted_oob.files.progress import OnProgress, ProgressObserver
+from twisted_oob.files.urls import read_url
+from twisted_oob.files.workers import Workers, as_error
+
+GRACE: Final = 0.5
+"""Seconds that the disk has to answer, when a transfer ends early."""
+
+# A file that is declared as larger has its room promised before its body comes.
+_SMALL: Final = 256 * 1024
+# Seconds until another thread is asked for, to discard a file.
+_AGAIN: Final = 1.0
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all transfers of a Fetcher share.
+
+    Attributes:
+        reactor: Makes connections and resolves names.
+        clock: An IReactorTime for limits and waits.
+        policy: What is accepted.
+        tls_policy: An IPolicyForHTTPS that verifies servers.
+        folder: Where files land.
+        file_mode: The permissions of a file.
+        writers: Threads that write pieces of large files, sync them, and remove parts.
+        committer: Has the thread that commits.
+    """
+
+    reactor: Any
+    clock: Any
+    policy: FetchPolicy
+    tls_policy: Any
+    folder: Folder
+    file_mode: int
+    writers: Workers
+    committer: Committer
+
+
+class Transfer:
+    """One fetch, from its URL to its file; the states are those of the module's docstring.
+
+    Args:
+        tools: The Fetcher's.
+        info: As for ``Fetcher.fetch``.
+        on_progress: As for ``Fetcher.fetch``.
+        over: Called with this transfer when nothing of it is left. That may be long after its
+            caller was told, if the disk hangs.
+    """
+
+    _log = Logger()
+    _coroutine: Any  # a types.CoroutineType; typing has none that knows cr_running
+    _work: Deferred[FetchedFile]
+
+    def __init__(
+        self,
+        tools: Tools,
+        info: FileInfo | None,
+        on_progress: OnProgress | None,
+        over: Callable[[Transfer], object],
+    ) -> None:
+        self._tools = tools
+        self._info = info
+        self._on_progress = on_progress
+        self._on_over = over
+        self._landing: Landing | None = None
+        self._limits = Limits(tools.clock, tools.policy, self.end)
+        pace = Pace(tools.reactor)
+        self._connections = JudgedConnections(
+            tools.reactor, tools.policy, tools.tls_policy, self._limits.heard, pace=pace
+        )
+        self._hops = Hops(tools.clock, tools.policy, self._connections, self._limits, pace)
+        # Takes back what a thread has not begun with, while the work waits for it.
+        self._take_back: Callable[[], object] | None = None
+        self._committing = False
+        # The file has its name.
+        self._named = False
+        # Why it ends early: the error of a limit or of the caller; and what the work met.
+        self._verdict: Exception | None = None
+        self._met: Exception | None = None
+        self._grace: Any = None
+        # What the caller is told, and whether that has happened; what was promised for later.
+        self._outcome: FetchedFile | Exception | None = None
+        self._waiter: Deferred[None] | None = None
+        self._told = False
+        self._later: Deferred[FetchedFile] | None = None
+
+    async def fetch(self, url: str) -> FetchedFile:
+        """Fetch the URL. Call this once.
+
+        Raises:
+            Exception: As for ``Fetcher.fetch``.
+        """
+        self._limits.start()
+        self._coroutine = self._run(url)
+        self._work = Deferred.fromCoroutine(self._coroutine)
+        self._work.addBoth(self._over)
+        while not self._told:
+            self._waiter = Deferred()
+            try:
+                await self._waiter
+            except CancelledError:
+                self.end(CancelledError())
+        outcome, self._outcome = self._outcome, None
+        if not isinstance(outcome, FetchedFile):
+            raise outcome or CancelledError()
+        return outcome
+
+    def end(self, verdict: Exception) -> None:
+        """End the transfer early, unless its file has its name.
+
+        Args:
+            verdict: What the caller is told, unless there is an earlier verdict.
+        """
+        if self._named:
+            return
+        self._verdict = self._verdict or verdict
+        self._begin_to_end()
+        if self._coroutine.cr_running:
+            # The work's own call has led here, such as one to on_progress.
+            self._tools.reactor.callLater(0, self._interrupt)
+        else:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._named or self._met is not None:
+            return
+        if self._take_back is not None:
+            self._take_back()
+        else:
+            self._work.cancel()
+
+    def _begin_to_end(self) -> Deferred[None]:
+        """Give the work GRACE; the Deferred fires when no connection is left."""
+        if self._grace is None:
+            self._grace = self._tools.clock.callLater(GRACE, self._leave)
+        return self._stop()
+
+    def _leave(self) -> None:
+        """Tell the caller, and leave the work to itself."""
+        # One of the two has led here.
+        error = self._verdict or self._met or CancelledError()
+        if self._committing:
+            self._later = Deferred()
+            detail = f"the file has not got its name yet, and the transfer ended: {error!r}"
+            error = CommitPending(self._later, detail=detail)
+        self._tell(error)
+
+    def _tell(self, outcome: FetchedFile | Exception) -> None:
+        """Tell the caller, unless that has happened."""
+        if self._told:
+            return
+        self._told = True
+        self._outcome = outcome
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+    def _over(self, result: FetchedFile | Failure) -> None:
+        """Note that nothing is left of the work."""
+        self._end_grace()
+        later, self._later = self._later, None
+        if later is None:
+            self._tell(result if isinstance(result, FetchedFile) else as_error(result.value))
+        elif isinstance(result, FetchedFile):
+            later.callback(result)
+        else:
+            later.errback(result)
+        self._on_over(self)
+
+    def _end_grace(self) -> None:
+        if self._grace is not None and self._grace.active():
+            self._grace.cancel()
+
+    async def _run(self, url: str) -> FetchedFile:
+        try:
+            return await self._transfer(url)
+        except Exception as error:
+            # What ended the transfer counts, not the CancelledError that it led to.
+            self._met = explained(error)
+            gone = self._begin_to_end()
+            await self._discard()
+            await gone
+            # The caller knows of the verdict already, if there is something to tell later.
+            told = self._met if self._later is not None else self._verdict or self._met
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            self._stop()
+
+    async def _transfer(self, url: str) -> FetchedFile:
+        if self._info is not None and self._info.size is not None:
+            self._tools.policy.check_size(self._info.size)
+        target, head, get = await self._hops.ask(read_url(url))
+        answer = read_answer(head, target.path, self._tools.policy, self._info)
+        landing = self._landing = Landing(
+            self._tools.folder, self._info, length=answer.length, mode=self._tools.file_mode
+        )
+        if answer.length is not None and answer.length > _SMALL:
+            await self._in_thread(landing.open)
+        rest = await self._read(get, answer, landing)
+        gone = self._connections.hang_up()
+        if landing.size:
+            # The file has more than one piece. Write and sync it here, so that a large file, which
+            # takes long, does not keep small ones waiting for the committing thread.
+            await self._in_thread(landing.write, rest)
+            await self._in_thread(landing.sync)
+            rest = bytearray()
+        path = await self._committed(landing, answer.name, rest)
+        await gone
+        return FetchedFile(
+            path=path,
+            size=landing.size,
+            sha256=landing.sha256,
+            url=target.url,
+            media_type=answer.media_type,
+        )
+
+    async def _read(self, get: Get, answer: Answer, landing: Landing) -> bytearray:
+        """Write the body, but for its last piece, which is returned."""
+        progress = ProgressObserver(self._on_progress)
+
+        def came(received: int) -> None:
+            self._limits.read(received)
+            progress(received, answer.length)
+
+        body = Body(self._tools.policy, self._limits.watch, self._info, came)
+        get.deliver(body)
+        piece = await body.read()
+        while not body.ended:
+            await self._in_thread(landing.write, piece)
+            piece = await body.read()
+        return piece
+
+    async def _in_thread(
+        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Call what blocks.
+
+        Raises:
+            CancelledError: The transfer ended before, so that it was not called, or meanwhile.
+        """
+        self._go_on()
+        writers = self._tools.writers
+        job = writers.run(function, *args, **kwargs)
+        self._take_back = lambda: writers.take_back(job)
+        try:
+            result = await job
+        finally:
+            self._take_back = None
+        self._go_on()
+        return result
+
+    async def _committed(self, landing: Landing, name: str, rest: bytearray) -> Path:
+        """Have the file committed. Once the committer has taken it, nothing ends that early."""
+        self._go_on()
+        commit = self._tools.committer.commit(landing, name, rest)
+        self._take_back = commit.take_back
+        self._committing = True
+        try:
+            path = await commit.done
+        finally:
+            self._committing = False
+            self._take_back = None
+        self._named = True
+        self._end_grace()
+        self._stop()
+        return path
+
+    def _go_on(self) -> None:
+        """Raise CancelledError if the transfer has begun to end."""
+        if self._verdict is not None:
+            raise CancelledError
+
+    def _stop(self) -> Deferred[None]:
+        """Stop the limits and abort the connection; the Deferred fires when it is gone."""
+        self._limits.stop()
+        return self._connections.hang_up()
+
+    async def _discard(self) -> None:
+        """Remove the part and close it, in a thread; not if nothing was opened."""
+        landing = self._landing
+        try:
+            while landing is not None and landing.opened:
+                if not await self._discarded(landing):
+                    # Nobody else would ever close the file.
+                    await deferLater(self._tools.reactor, _AGAIN)
+        except OSError:
+            # The error that ended the transfer matters more to the caller than this one.
+            self._log.failure("Could not remove the part of a file that was given up")
+
+    async def _discarded(self, landing: Landing) -> bool:
+        """Discard a file; False if there is no thread for it now."""
+        try:
+            await self._tools.writers.run(landing.discard)
+        except NoRoom:
+            return False
+        return True
