@@ -105,24 +105,17 @@ class Chaos:
         assert outcome.size == len(one.body)
 
 
-@pytest.fixture
-def before(folder):
-    """What this process has before anything began; the same must be left."""
-    from twisted.internet import reactor
-
-    return set(reactor.getDelayedCalls()), _descriptors(), threading.active_count()
-
-
 def _descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("count", [700, pytest.param(10_000, marks=IN_CI)])
 @pytest_twisted.ensureDeferred
-async def test_chaos_leaves_only_whole_files_that_were_told(count, folder, before, log):
+async def test_chaos_leaves_only_whole_files_that_were_told(count, folder, log):
     from twisted.internet import reactor
 
-    calls, descriptors, threads = before
+    calls, descriptors = set(reactor.getDelayedCalls()), _descriptors()
+    threads = threading.active_count()
     server = ChaosServer(reactor)
     watcher = FolderWatcher(reactor, folder)
     chaos = Chaos(reactor, folder, server, count)
