@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import deferLater
 
 from tests.support.chaos import MOST, ChaosServer, FolderWatcher, plan
 from tests.support.fetching import HTTP_ERRORS, descriptors_in
@@ -114,6 +115,7 @@ def _descriptors():
 async def test_chaos_leaves_only_whole_files_that_were_told(count, folder, log):
     from twisted.internet import reactor
 
+    await deferLater(reactor, 0)  # it may have started just now, and opens some descriptors then
     calls, descriptors = set(reactor.getDelayedCalls()), _descriptors()
     threads = threading.active_count()
     server = ChaosServer(reactor)
