@@ -133,8 +133,11 @@ def cut_power(name, system, work, *, cuts, seconds, random):
         repairs += repaired
         missing += len(lost)
         wrong += len(bad)
-        if lost or bad:
-            say(f"{name}: cut {position} ({kept} kept): missing {lost}, wrong {bad}")
+        if repaired or lost or bad:
+            say(
+                f"{name}: cut {position} ({kept} kept{', repaired' * repaired}): {len(lost)} of "
+                f"{len(answered)} missing, such as {sorted(lost)[-3:]}; wrong {sorted(bad)[-3:]}"
+            )
     return Figures(len(positions), told, missing, wrong, repairs, unmountable)
 
 

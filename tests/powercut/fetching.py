@@ -64,7 +64,7 @@ async def _main(reactor, folder, seconds):
             sys.stdout.write(f"{time.monotonic()} {name}\n")
 
     await gatherResults([Deferred.fromCoroutine(lane()) for _ in range(AT_ONCE)])
-    await fetcher.stop() if hasattr(fetcher, "stop") else None
+    await fetcher.stop()
     await web.stop()
 
 
