@@ -269,7 +269,7 @@ async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
         lambda files: (shares.append(len(files)), commit_all(files))[1],
     )
     gated = gate(Landing, "commit")
-    ours = fetcher()
+    ours = fetcher(options={"concurrency": 140})
     web.answers = [answer(b"x")] * 140
     fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
     for connection in [await web.arrivals.get() for _ in fetching]:
