@@ -236,7 +236,7 @@ async def test_a_fetcher_that_was_stopped_can_be_collected(web, folder):
     from twisted.internet import reactor  # the fixture's keeps its connections
 
     web.answers = [answer(b"x"), answer(b"x" * 300_000)]
-    ours = Fetcher(reactor, FetchPolicy(allow_networks=(LOOPBACK,)), folder)
+    ours = Fetcher(reactor, FetchPolicy(allow_networks=LOOPBACK), folder)
     for _ in range(2):
         await ours.fetch(web.url())
     fetching = ours.fetch(web.url())
