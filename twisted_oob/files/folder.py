@@ -195,19 +195,20 @@ class Place:
         self.users = 0
         self.comparable = True
         self._closed = False
+        self._trusted = True
         self._ids = itertools.count(1)
         with contextlib.ExitStack() as opened:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self.fd = os.open(path, flags)
             opened.callback(os.close, self.fd)
-            self.parts_fd = _open_parts(self.fd, path)
-            opened.callback(os.close, self.parts_fd)
             opened.callback(self._remove_parts)
+            self.parts_fd = self._open_parts()
+            opened.callback(os.close, self.parts_fd)
             self._token, self._lock_fd = _take_lock(self.parts_fd)
             opened.callback(os.close, self._lock_fd)
             opened.callback(self._remove_lock)
             self._opened = os.fstat(self.fd), os.fstat(self.parts_fd)
-            self._check_owner(path)
+            self._check_owner()
             self.device = self._opened[0].st_dev
             self.space: Space = space_of(self.device)
             self._close = opened.pop_all()
@@ -264,20 +265,42 @@ class Place:
             if error.errno != errno.EINVAL:
                 raise
 
-    def _check_owner(self, path: Path) -> None:
+    def _open_parts(self) -> int:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(PARTS, 0o700, dir_fd=self.fd)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(PARTS, flags, dir_fd=self.fd)
+        except OSError:
+            there = os.stat(PARTS, dir_fd=self.fd, follow_symlinks=False)
+            if not stat.S_ISDIR(there.st_mode):
+                raise self._refused("is no folder of ours, but a link or a file") from None
+            if there.st_uid != os.geteuid():
+                raise self._of_another(there.st_uid) from None
+            raise
+
+    def _check_owner(self) -> None:
         # Compared with a file that we just made, as a network file system may know us by another
         # number than this machine does.
         owner = self._opened[1].st_uid
         if owner not in (os.geteuid(), os.fstat(self._lock_fd).st_uid):
-            raise _not_trusted(path, f"belongs to another user (number {owner})")
+            raise self._of_another(owner)
         if self._opened[1].st_mode & 0o077:
             # Not chmod 0700: the bit for the group of new files stays (setgid).
             with contextlib.suppress(OSError):
                 os.fchmod(self.parts_fd, self._opened[1].st_mode & 0o7700)
 
+    def _of_another(self, owner: int) -> NoRoom:
+        return self._refused(f"belongs to another user (number {owner})")
+
+    def _refused(self, why: str) -> NoRoom:
+        self._trusted = False
+        return no_room(self.path, f"{PARTS} in it {why}; remove it")
+
     def _remove_parts(self) -> None:
-        with contextlib.suppress(OSError):  # others are in it, or it is gone
-            os.rmdir(PARTS, dir_fd=self.fd)
+        if self._trusted:
+            with contextlib.suppress(OSError):  # others are in it, or it is gone
+                os.rmdir(PARTS, dir_fd=self.fd)
 
     def _remove_lock(self) -> None:
         with contextlib.suppress(OSError):
@@ -292,29 +315,6 @@ def lock_name(token: str) -> str:
 def no_room(path: Path, why: str) -> NoRoom:
     """Give a NoRoom whose detail names a folder."""
     return NoRoom("no room for the file now", detail=f"the folder {path}: {why}")
-
-
-def _not_trusted(path: Path, why: str) -> NoRoom:
-    return no_room(path, f"{PARTS} in it {why}; remove it")
-
-
-def _open_parts(folder_fd: int, path: Path) -> int:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(PARTS, 0o700, dir_fd=folder_fd)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(PARTS, flags, dir_fd=folder_fd)
-    except (NotADirectoryError, PermissionError) as error:
-        there = os.stat(PARTS, dir_fd=folder_fd, follow_symlinks=False)
-        if not stat.S_ISDIR(there.st_mode):
-            raise _not_trusted(path, "is not a folder") from error
-        if there.st_uid != os.geteuid():
-            raise _not_trusted(path, f"belongs to another user (number {there.st_uid})") from error
-        raise
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _not_trusted(path, "is a link") from error
-        raise
 
 
 def _take_lock(parts_fd: int) -> tuple[str, int]:

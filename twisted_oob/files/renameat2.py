@@ -54,8 +54,10 @@ def rename_without_replacing(source: str, source_fd: int, target: str, target_fd
     """
     if _CALL is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    # These refuse NUL and what the locale can't encode, as os.rename does.
     names = os.fsencode(source), os.fsencode(target)
+    if any(b"\0" in name for name in names):
+        # C would end the name there.
+        raise ValueError("embedded null byte")
     if _CALL(source_fd, names[0], target_fd, names[1], _RENAME_NOREPLACE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), source, None, target)
