@@ -206,6 +206,24 @@ class NoRoom(ResourceConstraint):
     """There is no room for the file: the disk or the quota is full, or file descriptors ran out."""
 
 
+class FolderUnusable(NoRoom):
+    """Nothing can be stored in the folder for files now: it is gone, read-only, or full.
+
+    Args:
+        folder: The folder.
+        why: Why not, for our own log.
+
+    Attributes:
+        folder: The same.
+        why: The same.
+    """
+
+    def __init__(self, folder: str, why: str) -> None:
+        super().__init__("no room for the file now", detail=f"the folder {folder}: {why}")
+        self.folder = folder
+        self.why = why
+
+
 class CommitPending(NoRoom):
     """The disk is slow: the file is whole, and has not got its name in time.
 

@@ -14,7 +14,7 @@ from tests.support.chats import JULIET, ROMEO, URL, Chat, file_message, message,
 from tests.support.streams import logged
 from twisted_oob import FetchFailed
 from twisted_oob.transfer import chat_files
-from twisted_oob.transfer.chat_files import AGAIN, MOST_WAITING, SAME_FILE, Outcome
+from twisted_oob.transfer.chat_files import AGAIN, SAME_FILE, Outcome
 
 STORED = "stored a.png (1.2 kB)"
 OTHER = "https://files.example/b.txt"
@@ -191,17 +191,6 @@ def test_files_that_are_stored_at_once_are_no_flood():
     chat = Chat()
     said = [chat.receive(file_message(f"https://files.example/{number}")) for number in range(60)]
     assert said == [[f"stored {number} (1.2 kB)"] for number in range(60)]
-
-
-def test_few_messages_wait_for_one_transfer():
-    chat = Chat(held=True)
-    said = []
-    for _ in range(MOST_WAITING + 10):
-        said += chat.receive(file_message())
-        chat.clock.advance(SAME_FILE)
-    assert said == ["could not fetch a.png: too many transfers at once; try again later"] * 10
-    chat.fetcher.held[0].callback(stored(URL))
-    assert chat.said() == [STORED] * MOST_WAITING
 
 
 def test_few_files_are_remembered(monkeypatch):

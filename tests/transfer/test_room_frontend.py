@@ -222,6 +222,18 @@ def test_all_of_a_room_have_one_share_and_wait_for_their_turn(room):
     assert stopped.called
 
 
+def test_the_fetchers_of_rooms_stop_with_the_responder_and_start_with_it(room):
+    fetcher, calls = room.fetchers[ROOM], []
+    fetcher.stop = lambda: calls.append("stop")
+    fetcher.start = lambda: calls.append("start")
+    for _ in range(2):
+        room.handler.stop()
+        assert room.responder.fetches.stop().called
+        room.handler.start()
+        room.responder.fetches.start()
+    assert calls == ["stop", "start"] * 2
+
+
 def test_after_a_stop_nothing_is_taken_and_after_a_leave_nothing_heard(room):
     room.handler.stop()
     room.share(URL)

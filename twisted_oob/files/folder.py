@@ -59,7 +59,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from twisted_oob.errors import NO_ROOM, NoRoom
+from twisted_oob.errors import NO_ROOM, FolderUnusable, NoRoom
 from twisted_oob.files.fitting import name_bytes
 from twisted_oob.files.forks import tell_of_forks
 from twisted_oob.files.space import Space, space_of
@@ -313,8 +313,8 @@ def lock_name(token: str) -> str:
 
 
 def no_room(path: Path, why: str) -> NoRoom:
-    """Give a NoRoom whose detail names a folder."""
-    return NoRoom("no room for the file now", detail=f"the folder {path}: {why}")
+    """Give a NoRoom that names a folder."""
+    return FolderUnusable(str(path), why)
 
 
 def _take_lock(parts_fd: int) -> tuple[str, int]:

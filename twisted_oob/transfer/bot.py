@@ -43,12 +43,14 @@ from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
 from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT
 from twisted_oob.transfer.giver import FileGiver
 from twisted_oob.transfer.own_server import OwnServer
 from twisted_oob.transfer.responder import CONCURRENCY, OOBResponder
 from twisted_oob.transfer.room_frontend import RoomFrontend
 from twisted_oob.transfer.sender import FileSender
 from twisted_oob.transfer.status import PresenceStatus
+from twisted_oob.transfer.stopping import LAST, wait_until
 from twisted_oob.transfer.uploads import UploadHandler
 from twisted_oob.xmpp.presence import PresenceHandler
 
@@ -92,6 +94,7 @@ class FileBot(Service):
         reactor: The reactor.
         concurrency: As for OOBResponder.
         grace: As for OOBResponder.
+        queue_timeout: As for OOBResponder.
         messages: Whether messages are answered, and their files fetched.
         serving: Which files are given away; None to give nothing. It needs ``messages``.
         rooms: Each room's bare JID, and the nick that we want there.
@@ -114,6 +117,7 @@ class FileBot(Service):
         reactor: Any,
         concurrency: int = CONCURRENCY,
         grace: float = 0.0,
+        queue_timeout: float = QUEUE_TIMEOUT,
         messages: bool = True,
         serving: Serving | None = None,
         rooms: Iterable[tuple[JID, str]] = (),
@@ -122,6 +126,7 @@ class FileBot(Service):
     ) -> None:
         self._policy = policy
         self._concurrency = concurrency
+        self._grace = grace
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -133,6 +138,7 @@ class FileBot(Service):
             allow_from=allow_from,
             concurrency=concurrency,
             grace=grace,
+            queue_timeout=queue_timeout,
             reactor=reactor,
             messages=False,
         )
@@ -213,7 +219,8 @@ class FileBot(Service):
         """Accept nothing more, answer everything, and stop listening.
 
         Returns:
-            A Deferred that fires when all was answered, and nobody reads a file any more.
+            A Deferred that fires when all was answered, and nobody reads a file any more: after the
+            grace and LAST seconds at the latest.
         """
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
@@ -221,16 +228,18 @@ class FileBot(Service):
     async def _stop(self) -> None:
         if self._rooms is not None:
             self._rooms.stop()
+        # A disk that hangs may keep each part from its end.
+        deadline = self._reactor.seconds() + self._grace + LAST
         await self._responder.stopService()
         if self._giver is not None and not self.running:
-            await self._giver.stop()
+            await wait_until(deadline, self._reactor, self._giver.stop())
         if self.running:
             # Somebody has started us again meanwhile.
             return
         if self._rooms is not None:
             self._rooms.leave()
         if self._share is not None and self._share.running:
-            await self._share.stopService()
+            await wait_until(deadline, self._reactor, self._share.stopService())
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
         # The responder gives the turns.

@@ -5,7 +5,7 @@ People send a file again if they see no answer soon. So each file of a message i
 ==============================================  ===================================================
 the same URL, from the same account or room     what is done
 ==============================================  ===================================================
-is being fetched                                it waits for the outcome of that transfer
+is being fetched                                the FairFetcher joins the two (see joined.py)
 was stored less than a minute ago               it has the same outcome
 is new, failed, or was stored longer ago        it is fetched
 ==============================================  ===================================================
@@ -42,7 +42,7 @@ from twisted_oob.files.urls import path_of
 from twisted_oob.protocol.chat_message import MAX_FILES
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
-from twisted_oob.transfer.fair_fetcher import Wanted
+from twisted_oob.transfer.wanted import Wanted
 from twisted_oob.xmpp.buckets import Buckets
 from twisted_oob.xmpp.jid import shown
 
@@ -62,8 +62,6 @@ MOST_NAMED: Final = 10_000
 """How many files that were named in the last minutes are remembered."""
 MOST_STORED: Final = 1000
 """How many files that were stored are remembered; the oldest is forgotten first."""
-MOST_WAITING: Final = 100
-"""How many messages may wait for one transfer."""
 
 _BUSY: Final = "too many transfers at once; try again later"
 _LONGEST_REASON: Final = 300
@@ -114,7 +112,6 @@ class ChatFiles:
         self._seen = seen
         self._what = what
         self._fetcher = fetcher
-        self._running: dict[bytes, list[Deferred[Outcome]]] = {}
         self._stored: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()
         self._named = Buckets(host.clock, per_second=1 / SAME_FILE, burst=AGAIN, most=MOST_NAMED)
 
@@ -126,8 +123,11 @@ class ChatFiles:
         """Whether one of these files is fetched: its outcome is not known, and there is a place."""
         if not self._host.fetches.has_patience(message.sender.userhost()):
             return False
-        keys = [_key(message, file) for file in files]
-        return any(key not in self._running and self._outcome_of(key) is None for key in keys)
+        return any(
+            self._outcome_of(_key(message, file)) is None
+            and not self._host.fetches.is_fetched(self._wanted(message, file))
+            for file in files
+        )
 
     def fetch_all(
         self, message: ChatMessage, files: Sequence[OOBMessage]
@@ -157,26 +157,15 @@ class ChatFiles:
         known = self._outcome_of(key)
         if known is not None:
             return succeed(known)
-        outcome: Deferred[Outcome] = Deferred()
-        waiting = self._running.get(key)
-        if waiting is None:
-            self._running[key] = [outcome]
-            Deferred.fromCoroutine(self._run(key, self._wanted(message, file), _name_of(file)))
-        elif len(waiting) < MOST_WAITING:
-            waiting.append(outcome)
-        else:
-            return succeed(Outcome(_name_of(file), reason=_BUSY, refused=True))
-        return outcome
+        return Deferred.fromCoroutine(self._run(key, self._wanted(message, file), _name_of(file)))
 
-    async def _run(self, key: bytes, wanted: Wanted, name: str) -> None:
+    async def _run(self, key: bytes, wanted: Wanted, name: str) -> Outcome:
         outcome = await self._retrieve(wanted, name)
-        waiting = self._running.pop(key)
         if outcome.size is not None:
             self._stored.pop(key, None)  # so that it comes last
             self._stored[key] = self._host.clock.seconds(), outcome
         self._forget_old()
-        for one in waiting:
-            one.callback(outcome)
+        return outcome
 
     def _wanted(self, message: ChatMessage, file: OOBMessage) -> Wanted:
         sender = message.sender

@@ -116,6 +116,7 @@ class RoomFrontend(RoomHandler):
         self._seen = Seen(responder.clock)
         # By the room's bare JID. Without one, nothing is taken.
         self._kept: dict[str, _Room] = {}
+        self._fetchers: dict[str, Any] = {}
 
     def start(self) -> None:
         """Make the rooms' folders, remove what a killed process left in them, and take files.
@@ -129,7 +130,7 @@ class RoomFrontend(RoomHandler):
         for room in self.rooms:
             path = self._folder / folder_name(room, self._folder)
             _make_folder(path, room)
-            fetcher = self._make_fetcher(path)
+            fetcher = self._fetcher_of(room, path)
             removed = remove_leftovers(fetcher)
             if removed:
                 self._log.info(
@@ -140,6 +141,14 @@ class RoomFrontend(RoomHandler):
             self._kept[room.full()] = _Room(room, self._responder, self._seen, fetcher)
             self._log.info("Files of {room} land in {folder}", room=room.full(), folder=path)
         self.join()
+
+    def _fetcher_of(self, room: JID, path: Path) -> Any:
+        """Give the Fetcher of a room, which the responder stops and starts from now on."""
+        fetcher = self._fetchers.get(room.full())
+        if fetcher is None:
+            fetcher = self._fetchers[room.full()] = self._make_fetcher(path)
+            self._responder.fetches.add_fetcher(fetcher)
+        return fetcher
 
     def stop(self) -> None:
         """Take no more files. What is being fetched is answered when it ends."""
