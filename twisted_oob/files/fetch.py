@@ -43,6 +43,7 @@ from twisted_oob.errors import NoRoom, ResourceConstraint, WrongType
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.folder import Folder
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.leftovers import remove_leftovers
 from twisted_oob.files.monotonic import MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
@@ -58,7 +59,6 @@ WAITING: Final = 1000
 LAST: Final = 5.0
 """Seconds that a disk which hangs has, when the Fetcher stops."""
 
-_FILE_MODE: Final = 0o600
 _WRITERS: Final = 4
 
 
@@ -103,7 +103,7 @@ class Fetcher:
         clock: Any = None,
         concurrency: int = CONCURRENCY,
         waiting: int = WAITING,
-        file_mode: int = _FILE_MODE,
+        file_mode: int = FILE_MODE,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
             raise wrong_type("policy", "a FetchPolicy", policy)

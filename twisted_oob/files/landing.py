@@ -33,6 +33,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.files.expected import check_whole
 from twisted_oob.files.fitting import fitted
 from twisted_oob.files.folder import Folder, Place, no_room
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.naming import Part
 from twisted_oob.files.workers import as_error
 
@@ -67,7 +68,7 @@ class Landing:
         info: FileInfo | None = None,
         *,
         length: int | None = None,
-        mode: int = 0o600,
+        mode: int = FILE_MODE,
     ) -> None:
         self.size = 0
         self._folder = folder
