@@ -56,11 +56,12 @@ class Operator:
         """Start a responder that leaves the terminal; gives the process that it begins as."""
         return self.run(*words, twistd=("--logfile", str(log), "--pidfile", str(pid)))
 
-    async def start(self, *words):
+    async def start(self, *words, **options):
         """Start a responder on an embedded router; gives its process and a sender there."""
         process = self.run(
             *("--listen", "tcp:0:interface=127.0.0.1", "--download-dir", "landed"),
             *("--secret-file", "secret", "--allow-network", "127.0.0.0/8", *words),
+            **options,
         )
         match = await process.printed(r"components connect to \S+:(\d+)")
         secret = (self.folder / "secret").read_text().strip()

@@ -17,7 +17,7 @@ from tests.transfer.test_fair_fetcher import Fair
 from twisted_oob import FetchedFile, FileInfo
 from twisted_oob.errors import CommitPending, FetchFailed
 from twisted_oob.transfer import late_files
-from twisted_oob.transfer.late_files import KEPT, LateFiles
+from twisted_oob.transfer.late_files import KEPT, LONGEST_WAIT, LateFiles
 from twisted_oob.transfer.wanted import Wanted
 
 
@@ -69,12 +69,36 @@ def test_what_ended_well_later_is_answered_at_once(late, log):
     assert not late.kept
 
 
-def test_until_then_it_is_told_so_at_once_and_not_fetched_again(late):
-    again = outcome(late.want(url=URL, patient=False))
+def test_until_then_it_is_told_so_soon_and_not_fetched_again(late):
+    offered_again = late.want(url=URL, patient=False)
+    late.clock.advance(LONGEST_WAIT)
+    again = outcome(offered_again)
     assert (again.condition, again.type) == ("resource-constraint", "wait")
     assert late.fetcher.urls == [URL]
     late.later.callback(late.file)
     assert late.known()
+
+
+def test_it_waits_a_moment_for_the_end(late):
+    ending = late.want(url=URL, patient=False)
+    late.later.callback(late.file)
+    assert outcome(ending) == late.file
+    assert late.fetcher.urls == [URL]
+
+
+def test_if_it_fails_in_that_moment_it_is_fetched_again(late):
+    late.want(url=URL, patient=False)
+    late.later.errback(FetchFailed("no"))
+    assert late.fetcher.urls == [URL] * 2
+    late.finish()
+
+
+def test_nothing_is_left_of_a_wait_that_is_cancelled(late):
+    ending = late.want(url=URL, patient=False)
+    ending.cancel()
+    outcome(ending)
+    late.later.callback(late.file)
+    assert not late.clock.getDelayedCalls()
 
 
 def test_what_failed_later_is_fetched_again(late, log):

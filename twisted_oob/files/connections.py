@@ -24,6 +24,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -124,10 +125,14 @@ class JudgedConnections:
         self._waiters.append(waiter)
         return waiter
 
-    def opened(self, connection: Connection) -> None:
-        """Note that a connection is made."""
+    def opened(self, connection: Connection) -> bool:
+        """Note that a connection is made.
+
+        Returns:
+            False if the transfer ends, as it is too late.
+        """
         self._open.add(connection)
-        self.heard(0)
+        return self.heard(0)
 
     def closed(self, connection: Connection) -> None:
         """Note that a connection is gone."""
@@ -212,8 +217,12 @@ class Connection(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """Note the connection before anybody can lose it."""
-        self._connections.opened(self)
         Protocol.makeConnection(self, transport)
+        if not self._connections.opened(self):
+            # It came too late. The transfer ends and has aborted it, and nobody above needs it.
+            self.wrappedProtocol = Protocol()
+            self._connected(Failure(ConnectionAborted()))
+            return
         try:
             self.wrappedProtocol.makeConnection(self)
         except Exception:

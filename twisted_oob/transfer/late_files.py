@@ -5,7 +5,8 @@ Whoever offered such a file was told to offer it again. It depends on the file w
 ===================  ============================================================================
 the file             the same file, offered again by the same sender
 ===================  ============================================================================
-has no name yet      fails at once, as before: a second copy would wait for the same disk
+has no name yet      waits a moment for it (LONGEST_WAIT), and then fails as before: a second copy
+                     would wait for the same disk
 has got its name     is answered with it, as long as it is there unchanged
 did not get it       is fetched, as if nothing had been
 ===================  ============================================================================
@@ -42,6 +43,9 @@ KEPT: Final = 3600.0
 """Seconds for which a file that was late, or still is, is known."""
 MOST: Final = 1000
 """How many are known; the oldest is forgotten first."""
+LONGEST_WAIT: Final = 0.5
+"""Seconds that a file offered again waits for one that is late still. Whoever sees its name in the
+folder sees it a moment before we know that it is there for good."""
 LONGEST_LOOK: Final = 5.0
 """Seconds after which a look at the disk is given up."""
 
@@ -54,9 +58,12 @@ Identity = tuple[int, ...]
 
 
 class _Late:
-    """A file that was late: ``file`` and ``identity`` are None until it has its name."""
+    """A file that was late: ``file`` and ``identity`` are None until it has its name.
 
-    __slots__ = ("error", "fetcher", "file", "identity", "since")
+    ``waiters``: each fires when it is known how it ended.
+    """
+
+    __slots__ = ("error", "fetcher", "file", "identity", "since", "waiters")
 
     def __init__(self, error: CommitPending, fetcher: Any, since: float) -> None:
         self.error = error
@@ -65,6 +72,13 @@ class _Late:
         self.since = since
         self.file: FetchedFile | None = None
         self.identity: Identity | None = None
+        self.waiters: list[Deferred[None]] = []
+
+    def settle(self) -> None:
+        """Tell those who wait that it is known how it ended."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
 
 
 class LateFiles:
@@ -130,6 +144,7 @@ class LateFiles:
         error.later.addErrback(
             lambda failure: _log.failure("A file that was late is lost", failure=failure)
         )
+        error.later.addCallback(lambda _: late.settle())
 
     async def find(self, key: bytes) -> FetchedFile | None:
         """Find a file that was late.
@@ -145,11 +160,27 @@ class LateFiles:
         if late is None:
             return None
         if late.file is None:
+            await self._wait_for(late)
+        if late.file is None:
+            if self._known.get(key) is not late:
+                return None
             raise late.error.with_traceback(None)  # or it would grow each time
         if await self._identity(late.file) == late.identity:
             return late.file
         self._forget(key, late)
         return None
+
+    async def _wait_for(self, late: _Late) -> None:
+        waiter: Deferred[None] = Deferred()
+        late.waiters.append(waiter)
+        timer = self._clock.callLater(LONGEST_WAIT, waiter.callback, None)
+        try:
+            await waiter
+        finally:
+            if timer.active():
+                timer.cancel()
+            if waiter in late.waiters:
+                late.waiters.remove(waiter)
 
     async def _remember(self, key: bytes, late: _Late, file: FetchedFile) -> None:
         identity = await self._identity(file)
