@@ -116,7 +116,7 @@ def test_everything_else_is_the_reactors(time, reactor):
 async def test_a_healthy_transfer_outlives_a_step_of_the_wall_clock(web, net, folder, monkeypatch):
     from twisted.internet import reactor
 
-    policy = FetchPolicy(allow_networks=(LOOPBACK,), timeout=30, stall_timeout=20)
+    policy = FetchPolicy(allow_networks=LOOPBACK, timeout=30, stall_timeout=20)
     fetching = Fetcher(net, policy, folder).fetch(web.url())
     ends = ends_of(fetching)
     connection = await in_time(web.arrivals.get())
@@ -138,7 +138,7 @@ async def test_a_limit_that_is_late_ends_the_transfer_with_its_next_bytes(
 ):
     from twisted.internet import reactor
 
-    policy = FetchPolicy(allow_networks=(LOOPBACK,), timeout=0.05)
+    policy = FetchPolicy(allow_networks=LOOPBACK, timeout=0.05)
     wall = reactor.seconds
     with monkeypatch.context() as patched:
         fetching = Fetcher(net, policy, folder).fetch(web.url())
