@@ -107,7 +107,7 @@ async def _run(reactor, folder, web, words, hosts):
         *(reactor, folder, "--listen", "tcp:0:interface=127.0.0.1", "--secret-file", "secret"),
         *("--download-dir", "landed", *words),
     )
-    match = await responder.printed(r"components connect to .*port=(\d+)")
+    match = await responder.printed(r"components connect to \S+:(\d+)")
     sender = Sender(int(match[1]), secret=(folder / "secret").read_text().strip())
     await sender.start()
     answers, asked = {}, []

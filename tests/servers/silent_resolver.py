@@ -53,7 +53,7 @@ async def main(reactor, folder):
         *("--download-dir", "landed", "--allow-network", "127.0.0.0/8"),
         *("--concurrency", str(CONCURRENCY)),
     )
-    match = await responder.printed(r"components connect to .*port=(\d+)")
+    match = await responder.printed(r"components connect to \S+:(\d+)")
     sender = Sender(int(match[1]), secret=(folder / "secret").read_text().strip())
     await sender.start()
     hanging = [
