@@ -217,3 +217,23 @@ def test_it_is_opened_without_following_waiting_or_inheriting(tmp_path, monkeypa
     wanted = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     files = [flags & wanted for path, flags in seen if path.endswith((".part", ".lock"))]
     assert files == [wanted] * 4
+
+
+def test_a_file_whose_part_a_power_cut_left_is_not_freed(tmp_path, monkeypatch):
+    private = dead(tmp_path)
+    part = private / f"{1:032x}-0.part"
+    (tmp_path / "kept.bin").hardlink_to(part)
+    real = os.stat
+
+    def stat(path, **where):
+        """A file system without a journal: two names, and a count of one."""
+        told = real(path, **where)
+        return os.stat_result([*told[:3], 1, *told[4:]])
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert remove_leftovers(tmp_path) == 1
+    monkeypatch.undo()
+    assert names(private) == [part.name]
+    # Two names of a proper count are the end of link and unlink.
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == ["kept.bin"]

@@ -5,6 +5,10 @@ then its lock. Where a file system has no locks, nothing is taken for a leftover
 
 A stranger in a shared folder could plant a link, a FIFO or a folder under such a name. No name is
 followed, nothing waits, and only regular files are removed.
+
+Without a journal (ext2), a power cut in the middle of a rename can leave a file with both names and
+a count of one. To remove the part would then free the file. So a part that is also a file with a
+final name stays, until fsck puts the count right.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import fcntl
 import os
 import re
 import stat
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +51,7 @@ def remove_leftovers(directory: Path) -> int:
         with contextlib.suppress(OSError):
             parts = _open_folder(PARTS, fd)
             opened.callback(os.close, parts)
-            removed += _remove_of_the_dead(parts)
+            removed += _remove_of_the_dead(parts, _inodes(fd))
             os.rmdir(PARTS, dir_fd=fd)
         return removed
 
@@ -62,7 +67,14 @@ def _remove_old(fd: int) -> int:
     return sum(_remove_abandoned(name, fd) for name in os.listdir(fd) if _OLD_PART.fullmatch(name))
 
 
-def _remove_of_the_dead(parts: int) -> int:
+def _inodes(fd: int) -> frozenset[int]:
+    """Give the inodes of what is in a folder."""
+    with os.scandir(fd) as entries:
+        return frozenset(entry.inode() for entry in entries)
+
+
+def _remove_of_the_dead(parts: int, kept: AbstractSet[int]) -> int:
+    """Remove the parts of dead processes, but for those whose inodes are ``kept``."""
     names = os.listdir(parts)
     of: dict[str, list[str]] = {}
     for name in names:
@@ -71,22 +83,22 @@ def _remove_of_the_dead(parts: int) -> int:
     removed = 0
     for name in names:
         if lock := _LOCK.fullmatch(name):
-            removed += _remove_with_lock(name, of.pop(lock[1], []), parts)
+            removed += _remove_with_lock(name, of.pop(lock[1], []), parts, kept)
     for token, orphans in of.items():
         # Their owner could not remove them. A lock is there before its parts are: if it is not
         # there now, it was not made since the names were read.
         if not _exists(lock_name(token), parts):
-            removed += sum(_remove_abandoned(name, parts) for name in orphans)
+            removed += sum(_remove_abandoned(name, parts, kept) for name in orphans)
     return removed
 
 
-def _remove_with_lock(lock: str, names: list[str], parts: int) -> int:
+def _remove_with_lock(lock: str, names: list[str], parts: int, kept: AbstractSet[int]) -> int:
     try:
         fd = _open_and_lock(lock, parts)
     except OSError:  # a living process holds it, or it is gone meanwhile
         return 0
     try:
-        removed = sum(_remove(name, parts) for name in names)
+        removed = sum(_remove(name, parts, kept) for name in names)
         with contextlib.suppress(OSError):
             os.unlink(lock, dir_fd=parts)
     finally:
@@ -94,14 +106,14 @@ def _remove_with_lock(lock: str, names: list[str], parts: int) -> int:
     return removed
 
 
-def _remove_abandoned(name: str, folder_fd: int) -> bool:
+def _remove_abandoned(name: str, folder_fd: int, kept: AbstractSet[int] = frozenset()) -> bool:
     """Remove a part that nobody has locked."""
     try:
         fd = _open_and_lock(name, folder_fd)
     except OSError:
         return False
     try:
-        return _remove(name, folder_fd)
+        return _remove(name, folder_fd, kept)
     finally:
         os.close(fd)
 
@@ -119,9 +131,10 @@ def _open_and_lock(name: str, folder_fd: int) -> int:
     return fd
 
 
-def _remove(name: str, folder_fd: int) -> bool:
+def _remove(name: str, folder_fd: int, kept: AbstractSet[int]) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+        status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode) or (status.st_nlink == 1 and status.st_ino in kept):
             return False
         os.unlink(name, dir_fd=folder_fd)
     except OSError:
