@@ -10,8 +10,9 @@ own log.
 from __future__ import annotations
 
 import errno
-from typing import Final
+from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.words.protocols.jabber.error import StanzaError, exceptionFromStanza
 from twisted.words.xish import domish
 
@@ -203,6 +204,24 @@ class FetchFailed(NotFound):
 
 class NoRoom(ResourceConstraint):
     """There is no room for the file: the disk or the quota is full, or file descriptors ran out."""
+
+
+class CommitPending(NoRoom):
+    """The disk is slow: the file is whole, and has not got its name in time.
+
+    It may get its name yet. So nobody knows whether this failed.
+
+    Args:
+        later: Fires with the FetchedFile if it gets its name after all, and fails if it does not.
+        detail: What our log reads.
+
+    Attributes:
+        later: The same.
+    """
+
+    def __init__(self, later: Deferred[Any], *, detail: str | None = None) -> None:
+        super().__init__("the disk is slow; offer it again later", detail=detail)
+        self.later = later
 
 
 class TryLater(ResourceConstraint):

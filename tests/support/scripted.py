@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from tests.support.streams import URL, ClientWire, query, stanza
@@ -18,10 +19,12 @@ class ScriptedFetcher:
     """In the place of a Fetcher: ``transfers`` has the Deferred of each, in order.
 
     ``infos`` and ``on_progress`` have what was given with each. ``outcome``: what each fetch fails
-    with at once, if anything.
+    with at once, if anything. ``stubborn``: whether it goes on when it is cancelled, and ends as the
+    test says all the same.
     """
 
     outcome = None
+    stubborn = False
 
     def __init__(self):
         self.transfers = []
@@ -39,7 +42,20 @@ class ScriptedFetcher:
         if self.outcome is not None:
             raise self.outcome
         self.transfers.append(Deferred())
+        if self.stubborn:
+            return ensureDeferred(_stubborn(self.transfers[-1]))
         return self.transfers[-1]
+
+
+async def _stubborn(transfer):
+    ended = Deferred()
+    transfer.addBoth(lambda result: ended.callback(result))
+    while not ended.called:
+        waiter = Deferred()
+        transfer.addBoth(lambda _, waiter=waiter: waiter.called or waiter.callback(None))
+        with suppress(CancelledError):
+            await waiter
+    return await ended
 
 
 def fetched():
@@ -54,6 +70,7 @@ class Served:
         self, *, allow_from=_FRIENDS, wire=ClientWire, start=True, direct=False, **options
     ):
         self.clock = Clock()
+        self._offered = 0
         self.fetcher = ScriptedFetcher()
         self.responder = OOBResponder(
             self.fetcher, allow_from=allow_from, reactor=self.clock, **options
@@ -66,8 +83,19 @@ class Served:
         self.end.sent()
 
     def offer(self, sender=FRIEND, count=1, payload=None):
-        """Let so many offers come; gives how each was answered at once."""
-        return self.ask(query() if payload is None else payload, sender, count, kind="set")
+        """Let so many offers come, each of another file; gives how each was answered at once.
+
+        With a payload, all have that one.
+        """
+        if payload is not None:
+            return self.ask(payload, sender, count, kind="set")
+        self.end.receive("".join(self._stanza(self._another(), sender) for _ in range(count)))
+        return self.answers()
+
+    def _another(self):
+        """Give an offer of a file that nobody has offered: the first one's URL is URL."""
+        self._offered += 1
+        return query(URL if self._offered == 1 else f"{URL}?{self._offered}")
 
     def ask(self, payload, sender=FRIEND, count=1, kind="get"):
         """Let so many requests come in one piece; gives what is answered at once."""
@@ -76,8 +104,10 @@ class Served:
 
     def receive(self, payload, sender=FRIEND, count=1, *, kind="set"):
         """Let so many requests come in one piece."""
-        one = stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
-        self.end.receive(one * count)
+        self.end.receive(self._stanza(payload, sender, kind) * count)
+
+    def _stanza(self, payload, sender, kind="set"):
+        return stanza("iq", payload, type=kind, id="q", from_=sender, to=self.end.me)
 
     def answers(self):
         """Give each answer since the last look: its type, or the condition of its error."""

@@ -19,7 +19,7 @@ from twisted_oob.xmpp.gate import Limits, Sender, Verdict
 class Fair:
     """A FairFetcher that was started; ``failures`` has what each fetch failed with, in order."""
 
-    def __init__(self, concurrency=8, grace=0.0):
+    def __init__(self, concurrency=8, grace=0.0, **options):
         self.clock = Clock()
         self.fetcher = ScriptedFetcher()
         self.limits = Limits(self.clock)
@@ -29,14 +29,18 @@ class Fair:
             reactor=self.clock,
             concurrency=concurrency,
             grace=grace,
+            **options,
         )
         self.fetches.start()
         self.failures = []
+        self._wanted = 0
 
-    def want(self, name="friend@home.example", *, patient=True, **more):
-        """Want a file; gives the Deferred of it."""
+    def want(self, name="friend@home.example", *, url=None, patient=True, **more):
+        """Want a file, another one each time unless its URL is given; gives the Deferred of it."""
         what = "Message" if patient else "Offer"
-        wanted = Wanted(what, JID(f"{name}/phone"), name, URL, patient=patient, **more)
+        self._wanted += 1
+        url = f"{URL}?{self._wanted}" if url is None else url
+        wanted = Wanted(what, JID(f"{name}/phone"), name, url, patient=patient, **more)
         done = ensureDeferred(self.fetches.fetch(wanted))
         return done.addErrback(self._failed)
 
@@ -46,7 +50,12 @@ class Fair:
 
     def finish(self):
         """Let every transfer end that runs now; gives how many there were."""
-        running, self.fetcher.transfers = self.fetcher.transfers, []
+        return self.finish_of(self.fetcher)
+
+    @staticmethod
+    def finish_of(fetcher):
+        """Let every transfer of a fetcher end that runs now; gives how many there were."""
+        running, fetcher.transfers = fetcher.transfers, []
         for transfer in running:
             transfer.callback(fetched())
         return len(running)
@@ -54,7 +63,13 @@ class Fair:
     @property
     def kept(self):
         """Whatever is kept of anybody, which is nothing in the end."""
-        return [*self.fetches._open, *self.fetches._turns._senders, *self.clock.getDelayedCalls()]
+        kept = self.fetches
+        return [
+            *kept._open,
+            *kept._transfers,
+            *kept._turns._senders,
+            *self.clock.getDelayedCalls(),
+        ]
 
 
 def test_a_thousand_messages_are_all_fetched_and_offers_of_others_have_turns_meanwhile():
@@ -260,7 +275,7 @@ def test_a_wanted_file_can_have_a_fetcher_of_its_own():
     fair = Fair()
     room = ScriptedFetcher()
     info = FileInfo(name="a.png")
-    one = fair.want(fetcher=room, info=info)
+    one = fair.want(url=URL, fetcher=room, info=info)
     assert (room.urls, room.infos, fair.fetcher.urls) == ([URL], [info], [])
     room.transfers.pop().callback(fetched())
     assert outcome(one).size == 4

@@ -27,6 +27,13 @@ from twisted_oob import OOBResponder, ServedStream
         ("grace", -1, ValueError),
         ("grace", float("nan"), ValueError),
         ("grace", float("inf"), ValueError),
+        ("queue_timeout", None, TypeError),
+        ("queue_timeout", "60", TypeError),
+        ("queue_timeout", True, TypeError),
+        ("queue_timeout", 0, ValueError),
+        ("queue_timeout", -1, ValueError),
+        ("queue_timeout", float("nan"), ValueError),
+        ("queue_timeout", float("inf"), ValueError),
         ("fetcher", None, TypeError),
         ("fetcher", "downloads", TypeError),
         ("reactor", None, TypeError),
@@ -69,6 +76,8 @@ def test_what_is_no_service_cannot_be_served(name, place):
         ServedStream(*services)
 
 
-@pytest.mark.parametrize("given", [{"grace": 0}, {"grace": 2.5}, {"concurrency": 1}, {}])
+@pytest.mark.parametrize(
+    "given", [{"grace": 0}, {"grace": 2.5}, {"concurrency": 1}, {"queue_timeout": 0.5}, {}]
+)
 def test_right_arguments_are_taken(given):
     OOBResponder(ScriptedFetcher(), allow_from=["*"], reactor=Clock(), **given)

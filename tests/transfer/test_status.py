@@ -29,7 +29,7 @@ def test_it_is_ready_then_busy_then_ready_again():
     busy = Busy()
     assert busy.statuses() == ["ready"]
     busy.clock.advance(60)
-    busy.receive(query(), count=3)
+    busy.offer(count=3)
     busy.clock.advance(60)
     while busy.fetcher.transfers:
         busy.fetcher.transfers.pop().callback(fetched())

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from twisted.internet.defer import CancelledError
 
 from twisted_oob.errors import ResourceConstraint
 from twisted_oob.transfer.turns import Turns
@@ -30,7 +29,7 @@ class Runs:
             if at_once is not None:
                 at_once(place)
 
-        place.turn.addCallbacks(ran, lambda failure: failure.trap(CancelledError))
+        place.turn.addCallback(ran)
         return place
 
     def fill(self, name):
@@ -102,17 +101,15 @@ def test_one_sender_alone_is_served_in_the_order_it_came():
     assert started == list(range(9))
 
 
-def test_who_is_cancelled_or_leaves_while_waiting_has_no_turn():
+def test_who_leaves_while_waiting_has_no_turn():
     runs = Runs(1)
     first, *rest = [runs.enter("a") for _ in range(5)]
-    rest[0].turn.cancel()
+    rest[0].leave()
     rest[2].leave()
     other = runs.enter("b")
-    other.turn.cancel()
+    other.leave()
     first.leave()
     assert [place.running for place in rest] == [False, True, False, False]
-    # Cancelled too late, it changes nothing.
-    rest[1].turn.cancel()
     assert runs.fill("a") == (0, 3)
 
 
@@ -273,13 +270,39 @@ class ManySenders(RuleBasedStateMachine):
         data.draw(st.sampled_from(list(self.open))).step_aside()
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), cancel=st.booleans())
-    def leave(self, data, cancel):
-        place = data.draw(st.sampled_from(list(self.open)))
-        if cancel and not (place.running or place.aside):
-            place.turn.cancel()
+    @rule(data=st.data(), patient=st.booleans())
+    def join(self, data, patient):
+        other = data.draw(st.sampled_from(list(self.open)))
+        name = self.open[other]
+        try:
+            place = self.runs.turns.join(other, patient)
+        except ResourceConstraint:
+            assert not patient
+            assert len(self.open_in(False)) >= 40 or len(self.of(name, running=False)) >= 20
         else:
-            place.leave()
+            assert place.joined
+            self.open[place] = name
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def hand_over(self, data):
+        place = data.draw(st.sampled_from(list(self.open)))
+        heirs = [
+            one
+            for one, name in self.open.items()
+            if one.joined and name == self.open[place] and one.patient is place.patient
+        ]
+        if heirs and not (place.aside or place.joined):
+            heir, ran, turn = data.draw(st.sampled_from(heirs)), place.running, place.turn
+            place.hand_over(heir)
+            assert (place.joined, heir.joined, heir.running) == (True, False, ran)
+            assert heir.turn is turn
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def leave(self, data):
+        place = data.draw(st.sampled_from(list(self.open)))
+        place.leave()
         del self.open[place]
 
     @invariant()
@@ -291,7 +314,11 @@ class ManySenders(RuleBasedStateMachine):
             own, waiting = (len(self.of(name, running=state)) for state in (True, False))
             assert own <= self.CONCURRENCY // 2
             assert waiting <= 8 * self.CONCURRENCY // 2
-            waiting += sum(not (one.running or one.aside) for one in self.patient(name))
+            waiting = sum(
+                not (one.running or one.aside or one.joined)
+                for one, owner in self.open.items()
+                if owner == name
+            )
             # A turn that somebody may have is not kept back.
             assert not waiting or own == self.CONCURRENCY // 2 or len(running) == self.CONCURRENCY
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 
 from twisted_oob._file_info import FileInfo
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.landing import Landing, commit_all
 
 # More threads hinder the reactor more than they help the disk.
@@ -29,11 +30,13 @@ class Committer:
     Args:
         reactor: Has the thread pool.
         directory: The folder in which the files land.
+        mode: As for a Landing.
     """
 
-    def __init__(self, reactor: Any, directory: Path) -> None:
+    def __init__(self, reactor: Any, directory: Path, mode: int = FILE_MODE) -> None:
         self._reactor = reactor
         self._directory = directory
+        self._mode = mode
         # Guards the next two. The reactor adds files, the threads take them.
         self._lock = threading.Lock()
         self._threads = 0
@@ -41,7 +44,7 @@ class Committer:
 
     def landing(self, info: FileInfo | None = None) -> Landing:
         """Give a new Landing for this folder; ``info``: what was offered, as for a Landing."""
-        return Landing(self._directory, info)
+        return Landing(self._directory, info, mode=self._mode)
 
     def commit(self, landing: Landing, name: str, rest: bytearray) -> Deferred[Path]:
         """Commit a file.

@@ -105,6 +105,7 @@ from twisted_oob.files.commit import Committer
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.hops import Hops
 from twisted_oob.files.landing import remove_leftovers
 from twisted_oob.files.limits import Limits
@@ -133,6 +134,7 @@ class Fetcher:
             policy's ``ca_file``.
         clock: An IReactorTime for the limits and the waits of a transfer. The default is the
             reactor.
+        file_mode: The permission bits that a file has with its final name, whatever the umask.
 
     Raises:
         WrongType: The policy is no FetchPolicy, or the directory no path. It is a TypeError.
@@ -153,6 +155,7 @@ class Fetcher:
         *,
         tls_policy: Any = None,
         clock: Any = None,
+        file_mode: int = FILE_MODE,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
             raise wrong_type("policy", "a FetchPolicy", policy)
@@ -173,7 +176,7 @@ class Fetcher:
             tls_policy.warn()
         self._tls_policy = tls_policy
         self._clock = reactor if clock is None else clock
-        self._committer = Committer(reactor, self._directory)
+        self._committer = Committer(reactor, self._directory, file_mode)
 
     def fetch(
         self, url: str, *, info: FileInfo | None = None, on_progress: OnProgress | None = None

@@ -47,6 +47,7 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import NO_ROOM, NoRoom
 from twisted_oob.files.expected import check_whole
 from twisted_oob.files.fitting import easier_name, fitting_name
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.names import numbered_names
 
 # What link(2) says if the file system has no hard links, or no more for this file. Linux gives
@@ -71,15 +72,19 @@ class Landing:
         directory: The folder in which the file lands. It must exist.
         info: What was offered. A file of another size or SHA-256 gets no name. None if nobody said
             anything.
+        mode: The permission bits of the whole file, whatever the umask. Until then, it is private.
 
     Attributes:
         size: The number of bytes that were written.
     """
 
-    def __init__(self, directory: Path, info: FileInfo | None = None) -> None:
+    def __init__(
+        self, directory: Path, info: FileInfo | None = None, *, mode: int = FILE_MODE
+    ) -> None:
         self.size = 0
         self._directory = directory
         self._info = info
+        self._mode = mode
         self._hash = hashlib.sha256()
         # The next three are set while the part file is open; _fd is -1 before and after.
         self._fd = -1
@@ -118,13 +123,14 @@ class Landing:
         # Here, as every file passes this on the way to its name, and a wrong one needs no disk.
         check_whole(self._info, self.size, self.sha256)
         with _no_room_told():
+            if self._mode != FILE_MODE:
+                os.fchmod(self._fd, self._mode)
             os.fsync(self._fd)
 
     def commit(self, name: str) -> Path:
         """Give a synced file its final name, or a numbered one if that name is taken.
 
-        The name is on the disk for good only when its folder is synced, too. The file keeps the
-        mode 0600.
+        The name is on the disk for good only when its folder is synced, too.
 
         Args:
             name: One safe path segment. The file gets a similar name if the file system or the

@@ -39,10 +39,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.folders import FILE_MODE, Folders
 from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
 from twisted_oob.transfer.chat_texts import ChatTexts
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT
 from twisted_oob.transfer.giver import FileGiver
 from twisted_oob.transfer.own_server import OwnServer
 from twisted_oob.transfer.responder import CONCURRENCY, OOBResponder
@@ -92,10 +94,13 @@ class FileBot(Service):
         reactor: The reactor.
         concurrency: As for OOBResponder.
         grace: As for OOBResponder.
+        queue_timeout: As for OOBResponder.
         messages: Whether messages are answered, and their files fetched.
         serving: Which files are given away; None to give nothing. It needs ``messages``.
         rooms: Each room's bare JID, and the nick that we want there.
         talk_in_rooms: Whether rooms are told, too, which of their files were stored.
+        file_mode: As for Fetcher.
+        folders: Makes the folders of rooms; None for private ones.
         on_server: Whether the stream leads to a real server, where there are contacts and, maybe,
             an upload service. False for the embedded router.
 
@@ -114,13 +119,17 @@ class FileBot(Service):
         reactor: Any,
         concurrency: int = CONCURRENCY,
         grace: float = 0.0,
+        queue_timeout: float = QUEUE_TIMEOUT,
         messages: bool = True,
         serving: Serving | None = None,
         rooms: Iterable[tuple[JID, str]] = (),
         talk_in_rooms: bool = False,
+        file_mode: int = FILE_MODE,
+        folders: Folders | None = None,
         on_server: bool = True,
     ) -> None:
         self._policy = policy
+        self._file_mode = file_mode
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -132,6 +141,7 @@ class FileBot(Service):
             allow_from=allow_from,
             concurrency=concurrency,
             grace=grace,
+            queue_timeout=queue_timeout,
             reactor=reactor,
             messages=False,
         )
@@ -149,8 +159,18 @@ class FileBot(Service):
                 make_fetcher=self._make_fetcher,
                 talk=talk_in_rooms,
                 texts=self._texts,
+                folders=folders,
             )
         self._giver: FileGiver | None = None
+
+    def allow_from(self, entries: Iterable[str]) -> None:
+        """Allow others from now on, instead of those before: the next stanza is judged by it.
+
+        Raises:
+            TypeError: As for an AllowList; whoever was allowed before still is.
+            ValueError: Likewise.
+        """
+        self._responder.allowed.replace(entries)
 
     async def listen(self) -> None:
         """Begin to listen for readers of files, if files may be shared.
@@ -232,7 +252,7 @@ class FileBot(Service):
             await self._share.stopService()
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
-        return Fetcher(self._reactor, self._policy, folder)
+        return Fetcher(self._reactor, self._policy, folder, file_mode=self._file_mode)
 
     def _make_giver(self, serving: Serving, handler: OOBHandler, manager: Any) -> FileGiver:
         uploads: UploadHandler | None = None

@@ -42,7 +42,7 @@ from twisted_oob.files.urls import path_of
 from twisted_oob.protocol.chat_message import MAX_FILES
 from twisted_oob.protocol.same_file import file_key
 from twisted_oob.transfer.chat_texts import BROKEN_OFF, UNEXPECTED, ChatTexts
-from twisted_oob.transfer.fair_fetcher import Wanted
+from twisted_oob.transfer.wanted import Wanted
 from twisted_oob.xmpp.buckets import Buckets
 from twisted_oob.xmpp.jid import shown
 

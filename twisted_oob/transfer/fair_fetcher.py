@@ -13,76 +13,66 @@ step       what happens                                 the error, if it ends he
 accepted   unless the fetcher is being stopped          ResourceConstraint
 counted    unless its sender has its share already      ResourceConstraint
            (see turns.py)
-waiting    until its sender has a turn                  ResourceConstraint, when the fetcher stops
-running    the Fetcher fetches the file, which must     the fetch's error
-           be the one that was announced
+joined     to the transfer of the same file for the     as that transfer
+           same sender, if there is one (see
+           joined.py); it goes on with *failing*
+known      if it is there already, as it was late       CommitPending, if it is late still
+           before (see late_files.py)
+waiting    until its sender has a turn, an offer for    ResourceConstraint, after that time or
+           ``queue_timeout`` at the most                when the fetcher stops
+running    the Fetcher fetches the file, which must     the fetch's error; NoRoom if its folder
+           be the one that was announced                can't be used (see folder_trouble.py)
 failing    waits if its sender has had many failures    the fetch's error, at once when the fetcher
            (see gate.py)                                stops
 =========  ===========================================  ==========================================
 
 Two kinds differ in how they wait:
 
-- An offer is an IQ request, and its sender's client waits for the answer. So few offers wait, and
-  more of them are told at once to try again later. A failing offer keeps its turn while its answer
-  waits. So whoever makes many that fail fills its own share with them, and is then told so.
-- For a message nobody waits, and no client sends it again. So messages are patient: many wait. A
-  failing one gives its turn back, so that the next file of its sender is fetched, but it counts
-  until it is answered: that bounds what is kept.
+- An offer is an IQ request, and its sender's client waits for the answer. So few offers wait, not
+  for long, and more of them are told at once to try again later. A failing offer keeps its turn
+  while its answer waits. So whoever makes many that fail fills its own share with them, and is then
+  told so.
+- For a message nobody waits, and no client sends it again. So messages are patient: many wait, for
+  as long as it takes. A failing one gives its turn back, so that the next file of its sender is
+  fetched, but it counts until it is answered: that bounds what is kept.
+
+How it stops is in stopping.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._urls import shown_url
-from twisted_oob.errors import ResourceConstraint
-from twisted_oob.transfer.turns import WAITING_PER_TRANSFER, Place, Turns
+from twisted_oob.errors import CommitPending, ResourceConstraint
+from twisted_oob.transfer.folder_trouble import FolderTrouble
+from twisted_oob.transfer.joined import Member, Transfer
+from twisted_oob.transfer.late_files import LateFiles
+from twisted_oob.transfer.stopping import Stopping, stopping
+from twisted_oob.transfer.turns import WAITING_PER_TRANSFER, Turns
+from twisted_oob.transfer.wanted import Wanted
 from twisted_oob.xmpp.jid import shown
 
 if TYPE_CHECKING:
-    from twisted.words.protocols.jabber.jid import JID
-
-    from twisted_oob._file_info import FileInfo
     from twisted_oob.files.fetched import FetchedFile
     from twisted_oob.xmpp.access import AllowList
-    from twisted_oob.xmpp.deadlines import Clock, Timer
+    from twisted_oob.xmpp.deadlines import Clock
     from twisted_oob.xmpp.gate import Limits
 
-_STOPPING: Final = "the responder is stopping; try again later"
+QUEUE_TIMEOUT: Final = 60.0
+"""Seconds for which an offer waits for its turn, by default."""
+
 _MOST_REASON: Final = 300
+
+__all__ = ["QUEUE_TIMEOUT", "FairFetcher", "FetchHost", "Wanted", "remove_leftovers"]
 
 # Not by the name of this module: these lines are the responder's, and operators filter by it.
 _log = Logger("twisted_oob.transfer.responder.OOBResponder")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody wants us to fetch.
-
-    Attributes:
-        what: What it came in, which its log lines begin with: ``'Offer'``, ``'Message'`` or
-            ``'Room message'``.
-        sender: Who wants it, for the log; None if nothing tells.
-        name: To whose share it counts: a bare JID, ``''`` if nothing tells.
-        url: Where the file is.
-        info: What is said of the file; None for nothing.
-        patient: Whether it waits in the longer line, as nobody waits for the answer to an IQ.
-        fetcher: Fetches it, instead of the responder's own: one with another folder. None for that.
-    """
-
-    what: str
-    sender: JID | None
-    name: str
-    url: str = field(repr=False)
-    info: FileInfo | None = None
-    patient: bool = False
-    fetcher: Any = None
 
 
 class FetchHost(Protocol):
@@ -101,32 +91,19 @@ class FetchHost(Protocol):
     clock: Clock
 
 
-class _Work:
-    """What is done for a Wanted: it waits for its turn, fetches, and may wait to fail.
-
-    ``done`` fires at its end. To cancel it is to end what it does: then it fails, or, if it has
-    failed already, it does not wait any more. ``fetching``: whether a transfer runs.
-    """
-
-    __slots__ = ("done", "fetching", "place")
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.fetching = False
-        self.done: Deferred[FetchedFile]
-
-
 class FairFetcher:
     """Fetches files, some at once, in turns that go round among those who want them.
 
     It fetches before ``start``, too.
 
     Args:
-        fetcher: Fetches the files, as for OOBResponder.
+        fetcher: Fetches the files, as for OOBResponder. It is stopped and started here, if it can
+            be.
         limits: Tells how long a failure waits. Its tally is started and stopped here.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once.
         grace: Seconds that running transfers get to finish when it is stopped.
+        queue_timeout: Seconds for which an offer waits for its turn.
 
     Attributes:
         most_open: How many offers can be open at once; more are refused.
@@ -136,7 +113,14 @@ class FairFetcher:
     """
 
     def __init__(
-        self, fetcher: Any, *, limits: Limits, reactor: Clock, concurrency: int, grace: float
+        self,
+        fetcher: Any,
+        *,
+        limits: Limits,
+        reactor: Clock,
+        concurrency: int,
+        grace: float,
+        queue_timeout: float = QUEUE_TIMEOUT,
     ) -> None:
         self.most_open = concurrency * (1 + WAITING_PER_TRANSFER)
         self.max_size: int | None = getattr(getattr(fetcher, "policy", None), "max_size", None)
@@ -146,12 +130,14 @@ class FairFetcher:
         self._limits = limits
         self._clock = reactor
         self._turns = Turns(concurrency)
-        self._grace = grace
-        # In order of arrival: at a stop, whoever came first is told first.
-        self._open: dict[_Work, None] = {}
-        self._closed = False
-        self._on_idle: Deferred[None] | None = None
-        self._end_of_grace: Timer | None = None
+        self._queue_timeout = queue_timeout
+        # By the key of what they fetch.
+        self._transfers: dict[bytes, Transfer] = {}
+        self._late = LateFiles(reactor)
+        self._trouble = FolderTrouble(reactor)
+        self._open: dict[Member, None] = {}
+        self._stopping = Stopping(reactor, grace, self._open, lambda: self.running)
+        self._stopping.add_fetcher(fetcher)
 
     def has_room(self, name: str) -> bool:
         """Tell whether another offer of a sender would be accepted now.
@@ -159,7 +145,7 @@ class FairFetcher:
         Args:
             name: Who it is, as in ``Wanted.name``.
         """
-        return not self._closed and self._turns.has_room(name)
+        return not self._stopping.closed and self._turns.has_room(name)
 
     def has_patience(self, name: str) -> bool:
         """Tell whether there is a place for another file of a sender that may wait longer.
@@ -215,107 +201,126 @@ class FairFetcher:
         ended(_log.info, "success: {size} bytes in {file}", size=fetched.size, file=fetched.path)
         return fetched
 
+    def add_fetcher(self, fetcher: Any) -> None:
+        """Stop and start another Fetcher, too: one that a Wanted names.
+
+        Args:
+            fetcher: The Fetcher. One without ``stop`` is left alone.
+        """
+        self._stopping.add_fetcher(fetcher)
+
     def start(self) -> None:
-        """Remove what a killed process left unfinished, and accept what comes."""
+        """Remove what a killed process left unfinished, and accept what comes.
+
+        Within the grace of a stop, what still runs goes on.
+
+        Raises:
+            OSError: The folder can't be read.
+        """
+        self._stopping.start_fetchers()
         removed = remove_leftovers(self._fetcher)
         if removed:
             _log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
-        self._closed = False
-        # Started again within the grace: what still runs may go on.
-        self._cancel_end_of_grace()
+        self._stopping.start()
         self._limits.tally.start()
 
     def stop(self) -> Deferred[None]:
         """Accept nothing more, and let running transfers finish within the grace.
 
         What waits for its turn gets ResourceConstraint at once, what does not finish in time gets
-        it then.
+        it then. At last the Fetchers stop. Another call meanwhile changes nothing.
 
         Returns:
-            A Deferred that fires when nothing is left, and whoever wanted it has been told.
+            A Deferred that fires when nothing is left, and whoever wanted it has been told: after
+            the grace and LAST seconds at the latest, whatever hangs. A ``start`` ends it, too.
         """
-        self._closed = True
         self._limits.tally.stop()
-        for work in list(self._open):
-            if not work.fetching:
-                work.done.cancel()
-        if not self._open:
-            return succeed(None)
-        idle = self._on_idle = self._on_idle or Deferred()
-        if self._grace:
-            _log.info(
-                "Stopping; {count} transfers have {grace:g} s to finish",
-                count=len(self._open),
-                grace=self._grace,
-            )
-            self._cancel_end_of_grace()
-            self._end_of_grace = self._clock.callLater(self._grace, self._cancel_all)
-        else:
-            self._cancel_all()
-        return idle
-
-    def _cancel_end_of_grace(self) -> None:
-        if self._end_of_grace is not None and self._end_of_grace.active():
-            self._end_of_grace.cancel()
-        self._end_of_grace = None
-
-    def _cancel_all(self) -> None:
-        # A copy: each one leaves the set as it is cancelled.
-        for work in list(self._open):
-            work.done.cancel()
+        return self._stopping.stop()
 
     async def _retrieve(self, wanted: Wanted) -> FetchedFile:
-        if self._closed:
-            raise ResourceConstraint(_STOPPING)
-        work = _Work(self._turns.enter(wanted.name, wanted.patient))
+        if self._stopping.closed:
+            raise stopping()
+        member, begin = self._join_or_enter(wanted)
         if not wanted.patient:
             # OfferGate has counted it as malformed until now.
             self._limits.well_formed(wanted.name)
-        self._open[work] = None
-        work.done = ensureDeferred(self._in_turn(work, wanted))
+            member.limit(self._clock, self._queue_timeout, self._waited_too_long)
+        member.done = ensureDeferred(self._outcome(member, wanted))
+        self._stopping.begun(member)
+        begin()
         try:
-            return await work.done
+            return await member.done
         except CancelledError:
             # Ours, as we stop; or that of OOBHandler, as the stream was lost.
-            if self._closed:
-                raise ResourceConstraint(_STOPPING) from None
+            if member.stopped:
+                raise stopping() from None
             raise
         finally:
-            work.place.leave()
-            self._open.pop(work, None)
-            if not self._open and self._on_idle is not None:
-                # The answer is sent when this coroutine's caller has ended; idle comes after that.
-                idle, self._on_idle = self._on_idle, None
-                self._cancel_end_of_grace()
-                self._clock.callLater(0, idle.callback, None)
+            member.place.leave()
+            self._stopping.ended(member)
 
-    async def _in_turn(self, work: _Work, wanted: Wanted) -> FetchedFile:
-        await work.place.turn
-        if self._closed:
-            # The turn of one that has just been told that it failed.
-            raise ResourceConstraint(_STOPPING)
+    def _join_or_enter(self, wanted: Wanted) -> tuple[Member, Callable[[], None]]:
+        """Give whoever wants a file its place, and what begins the transfer for it."""
+        key = wanted.key
+        running = self._transfers.get(key)
+        if running is not None:
+            return running.add(self._turns.join(running.holder, wanted.patient)), _nothing
+
+        def closed() -> None:
+            if self._transfers.get(key) is transfer:
+                del self._transfers[key]
+
+        transfer = Transfer(self._turns.enter(wanted.name, wanted.patient), closed)
+        member = transfer.add(transfer.holder)
+        self._transfers[key] = transfer
+        return member, lambda: transfer.start(self._transfer(transfer, key, wanted))
+
+    def _waited_too_long(self) -> ResourceConstraint:
+        return ResourceConstraint(
+            f"too many transfers at once: the offer has waited {self._queue_timeout:g} s for its "
+            "turn; offer it again later"
+        )
+
+    async def _outcome(self, member: Member, wanted: Wanted) -> FetchedFile:
         try:
-            return await self._transfer(work, wanted)
+            return await member.wait()
         except CancelledError:
             raise
         except Exception:
-            if wanted.patient:
-                work.place.step_aside()
-            await self._until_it_may_fail(wanted.name)
+            if not member.gave_up:
+                if wanted.patient:
+                    member.place.step_aside()
+                await self._until_it_may_fail(wanted.name)
             raise
 
-    async def _transfer(self, work: _Work, wanted: Wanted) -> FetchedFile:
+    async def _transfer(self, transfer: Transfer, key: bytes, wanted: Wanted) -> FetchedFile:
+        if key in self._late:
+            known = await self._late.find(key)
+            if known is not None:
+                return known
+        await transfer.turn
+        if self._stopping.closed:
+            # The turn of one that has just been told that it failed.
+            raise stopping()
+        transfer.begin_to_fetch()
         fetcher = self._fetcher if wanted.fetcher is None else wanted.fetcher
-        self._note_running(work, fetching=True)
+        self._note_running(1)
         try:
             fetched: FetchedFile = await fetcher.fetch(wanted.url, info=wanted.info)
             return fetched
+        except CommitPending as error:
+            self._late.expect(wanted, key, error)
+            raise
+        except Exception as error:
+            told = self._trouble.explained(error, fetcher)
+            if told is error:
+                raise
+            raise told from error
         finally:
-            self._note_running(work, fetching=False)
+            self._note_running(-1)
 
-    def _note_running(self, work: _Work, *, fetching: bool) -> None:
-        work.fetching = fetching
-        self.running += 1 if fetching else -1
+    def _note_running(self, change: int) -> None:
+        self.running += change
         for callback in list(self.on_running):
             self._tell(callback)
 
@@ -328,7 +333,7 @@ class FairFetcher:
 
     async def _until_it_may_fail(self, name: str) -> None:
         wait = self._limits.wait_for_failure(name)
-        if not wait or self._closed:
+        if not wait or self._stopping.closed:
             return
         # Cancelled as we stop, the answer is given at once; as the stream is lost, nobody hears it.
         waited: Deferred[None] = Deferred(lambda waited: waited.callback(None))
@@ -336,6 +341,10 @@ class FairFetcher:
         await waited
         if timer.active():
             timer.cancel()
+
+
+def _nothing() -> None:
+    """Begin nothing: the transfer that was joined has begun."""
 
 
 def remove_leftovers(fetcher: Any) -> int:

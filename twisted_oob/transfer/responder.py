@@ -31,7 +31,8 @@ from twisted_oob.files.fetch import Fetcher
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.protocol.handler import OOBHandler
 from twisted_oob.transfer.chat import ChatFrontend
-from twisted_oob.transfer.fair_fetcher import FairFetcher, Wanted
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT, FairFetcher
+from twisted_oob.transfer.wanted import Wanted
 from twisted_oob.xmpp.access import AllowList
 from twisted_oob.xmpp.basics import attach_basics, check_stream
 from twisted_oob.xmpp.gate import Limits, OfferGate, RequestGate, Senders
@@ -57,21 +58,26 @@ class OOBResponder(Service):
         fetcher: Fetches the files: a Fetcher, or anything else that has
             ``fetch(url, *, info=None)``, which gives an awaitable of a FetchedFile. ``info`` is
             what the offer or message says of its file, or None. If it has ``remove_leftovers()``,
-            that is called at the start.
+            that is called at the start; if it has ``start()`` and ``stop()``, which may give
+            Deferreds, they are called as the responder starts again and stops. An OSError of it
+            means that its folder can't be used.
         allow_from: Whose offers and messages are taken: the entries of an AllowList.
         reactor: Tells the time and delays calls, IReactorTime.
         concurrency: How many transfers run at once. Eight times as many offers wait for their turn.
             A sender (a bare JID) has at most half of both, and turns go round among senders. Offers
             beyond that get resource-constraint, type wait; many of them get no answer. Besides,
             2,000 files of messages wait, at most half of them of one sender, whose offers go first.
+            The same file, offered again by the same sender while it is fetched, is fetched once.
         grace: Seconds that running transfers get to finish when the responder is stopped.
+        queue_timeout: Seconds for which an offer waits for its turn; then it gets
+            resource-constraint, type wait. Files of messages wait as long as it takes.
         messages: Whether files are taken from messages, too, by a ChatFrontend. An application that
             gives False can add one of its own to the stream: ``ChatFrontend(responder, ...)``.
 
     Raises:
         TypeError: An argument is of the wrong kind; the message names it.
         ValueError: An entry of ``allow_from`` is not a JID, a domain or ``*``, ``concurrency`` is
-            below 1, or ``grace`` is below 0 or endless.
+            below 1, ``grace`` is below 0 or endless, or ``queue_timeout`` is not above 0.
 
     Attributes:
         fetches: Fetches the files, those of offers and all others.
@@ -88,15 +94,24 @@ class OOBResponder(Service):
         reactor: Clock,
         concurrency: int = CONCURRENCY,
         grace: float = 0.0,
+        queue_timeout: float = QUEUE_TIMEOUT,
         messages: bool = True,
     ) -> None:
         _check_arguments(fetcher, reactor, concurrency, grace)
+        _check_seconds("queue_timeout", queue_timeout)
+        if not queue_timeout > 0:
+            raise ValueError(f"queue_timeout must be above 0 seconds, not {queue_timeout}")
         self._messages = check_flag("messages", messages)
         self.clock = reactor
         self.allowed = AllowList(allow_from)
         self.limits = Limits(reactor)
         self.fetches = FairFetcher(
-            fetcher, limits=self.limits, reactor=reactor, concurrency=concurrency, grace=grace
+            fetcher,
+            limits=self.limits,
+            reactor=reactor,
+            concurrency=concurrency,
+            grace=grace,
+            queue_timeout=queue_timeout,
         )
 
     def attach(
@@ -155,10 +170,12 @@ class OOBResponder(Service):
         """Accept nothing more, let running transfers finish within the grace, answer everything.
 
         Transfers that did not finish are cancelled. Their offers, and those that were still waiting
-        for their turn, get resource-constraint, type wait.
+        for their turn, get resource-constraint, type wait. At last the Fetcher stops. Another call
+        meanwhile neither begins the grace anew nor ends it.
 
         Returns:
-            A Deferred that fires when no offer is left and every answer was sent.
+            A Deferred that fires when no offer is left and every answer was sent: after the grace
+            and five seconds at the latest, even if a disk hangs.
         """
         Service.stopService(self)
         return self.fetches.stop()
@@ -238,7 +255,11 @@ def _check_arguments(fetcher: object, reactor: object, concurrency: object, grac
         raise wrong_type("fetcher", "a Fetcher", fetcher)
     check_clock("reactor", reactor)
     checked_count("concurrency", concurrency)
-    if isinstance(grace, bool) or not isinstance(grace, (int, float)):
-        raise wrong_type("grace", "a number of seconds", grace)
-    if not 0 <= grace < math.inf:
-        raise ValueError(f"grace must be a number of seconds from 0, not {grace}")
+    _check_seconds("grace", grace)
+
+
+def _check_seconds(name: str, given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise wrong_type(name, "a number of seconds", given)
+    if not 0 <= given < math.inf:
+        raise ValueError(f"{name} must be a number of seconds from 0, not {given}")

@@ -4,17 +4,22 @@ Theory of operation
 ===================
 
 What comes in: a sender's name with each file. What goes out: a Place, whose ``turn`` fires when the
-file's transfer may run. Whoever entered must leave. A place is patient if nobody waits for it.
+file's transfer may run. Whoever entered or joined must leave. A place is patient if nobody waits
+for it.
 
 =======  =====================  ==================================================================
 state    counts as              leads to
 =======  =====================  ==================================================================
-waiting  waiting, of its        running, when its sender's turn has come; left, if ``turn`` is
-         sender and of all      cancelled or the place is left
-running  running, likewise      left; aside, if it is patient and steps aside
+waiting  waiting, of its        running, when its sender's turn has come; joined, if it hands its
+         sender and of all      turn over; left
+running  running, likewise      joined, likewise; aside, if it is patient and steps aside; left
+joined   waiting, as above      waiting or running, if another hands its turn over to it; left
 aside                           left
 left     nothing
 =======  =====================  ==================================================================
+
+Whoever wants what another place of the same sender is there for joins it: that place's turn is for
+both. It counts as one that waits, or a flood of them would have no bound.
 
 At most ``concurrency`` places run and WAITING_PER_TRANSFER times as many wait. One sender has at
 most half of each, also while nobody wants the other half: it will be wanted at once when somebody
@@ -22,7 +27,7 @@ comes, and a transfer can't be taken back.
 
 Patient places run like all others, but don't count as waiting. They have a bound of their own,
 MOST_PATIENT, and one sender has at most half of it. All of them count there until they are left,
-also those that run and those that have stepped aside.
+also those that run, those that have joined and those that have stepped aside.
 
 Senders stand in a line while they have a waiting place and may run one more. Whenever a place ends,
 the first in the line gets a turn for its oldest waiting place, a patient one only if it has no
@@ -53,19 +58,30 @@ class Place:
 
     Attributes:
         patient: Whether nobody waits for it.
-        turn: Fires with None when the transfer may run. To cancel it is to leave.
+        turn: Fires with None when the transfer may run.
         running: Whether it has its turn.
+        joined: Whether it has no turn of its own, as another place's is for both.
         aside: Whether it has given its turn back and is still there.
     """
 
-    __slots__ = ("_turns", "aside", "patient", "running", "sender", "turn")
+    __slots__ = ("_turns", "aside", "joined", "patient", "running", "sender", "turn")
 
-    def __init__(self, turns: Turns, sender: _Sender, patient: bool) -> None:
+    def __init__(self, turns: Turns, sender: _Sender, *, patient: bool, joined: bool) -> None:
         self._turns: Turns | None = turns
         self.sender = sender
         self.patient = patient
+        self.joined = joined
         self.running = self.aside = False
-        self.turn: Deferred[None] = Deferred(lambda _: self.leave())
+        self.turn: Deferred[None] = Deferred()
+
+    def hand_over(self, heir: Place) -> None:
+        """Swap the turn, had or awaited, with a joined place of the same sender.
+
+        ``turn`` goes with it. What waits goes to the end of its sender's line, which is another
+        one if one of the two is patient and the other is not.
+        """
+        if self._turns is not None:
+            self._turns.handed_over(self, heir)
 
     def step_aside(self) -> None:
         """Give the turn of a patient place back, and keep the place."""
@@ -82,14 +98,15 @@ class Place:
 class _Sender:
     """What one sender has: ``waiting`` and ``patient``, which wait in the order they came.
 
-    ``kept_patient`` counts all its patient places, whatever their state.
+    ``kept_patient`` counts all its patient places, whatever their state; ``joined`` those that have
+    joined and are not patient.
     """
 
-    __slots__ = ("kept_patient", "name", "patient", "running", "waiting")
+    __slots__ = ("joined", "kept_patient", "name", "patient", "running", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.running = self.kept_patient = 0
+        self.running = self.kept_patient = self.joined = 0
         self.waiting: OrderedDict[Place, None] = OrderedDict()
         self.patient: OrderedDict[Place, None] = OrderedDict()
 
@@ -97,6 +114,10 @@ class _Sender:
     def waits(self) -> bool:
         """Whether a place of it waits for a turn."""
         return bool(self.waiting or self.patient)
+
+    def line_of(self, place: Place) -> OrderedDict[Place, None]:
+        """Where a place of it waits."""
+        return self.patient if place.patient else self.waiting
 
 
 class Turns:
@@ -127,9 +148,7 @@ class Turns:
         ):
             # It would not have to wait.
             return True
-        if self._waiting >= self._most_waiting:
-            return False
-        return sender is None or len(sender.waiting) < self._share_waiting
+        return self._may_wait(sender)
 
     def has_patience(self, name: str) -> bool:
         """Tell whether a sender may have another patient place now."""
@@ -149,23 +168,50 @@ class Turns:
             ResourceConstraint: It has its share already, or all places are taken.
         """
         if not (self.has_patience(name) if patient else self.has_room(name)):
-            raise ResourceConstraint("too many transfers at once; try again later")
+            raise _too_many()
         sender = self._senders.get(name)
         if sender is None:
             sender = self._senders[name] = _Sender(name)
-        place = Place(self, sender, patient)
-        if patient:
-            sender.patient[place] = None
-            sender.kept_patient += 1
-            self._kept_patient += 1
-        else:
-            sender.waiting[place] = None
-            self._waiting += 1
+        place = Place(self, sender, patient=patient, joined=False)
+        sender.line_of(place)[place] = None
+        self._count(place, 1)
         if self._may_run(sender):
             # If it stands in the line already, it stays where it is.
             self._line[sender] = None
             self._deal()
         return place
+
+    def join(self, other: Place, patient: bool = False) -> Place:
+        """Give the sender of a place another one, which needs no turn.
+
+        Args:
+            other: The place, which is not left.
+            patient: As for ``enter``.
+
+        Raises:
+            ResourceConstraint: It has its share already, or all places are taken.
+        """
+        sender = other.sender
+        if not (self.has_patience(sender.name) if patient else self._may_wait(sender)):
+            raise _too_many()
+        place = Place(self, sender, patient=patient, joined=True)
+        sender.joined += not patient
+        self._count(place, 1)
+        return place
+
+    def handed_over(self, place: Place, heir: Place) -> None:
+        """Swap a turn; only the place itself calls it."""
+        sender = place.sender
+        if place.running:
+            place.running, heir.running = False, True
+            # What runs does not count as waiting.
+            self._waiting += (not place.patient) - (not heir.patient)
+        else:
+            del sender.line_of(place)[place]
+            sender.line_of(heir)[heir] = None
+        place.joined, heir.joined = True, False
+        sender.joined += (not place.patient) - (not heir.patient)
+        place.turn, heir.turn = heir.turn, place.turn
 
     def stepped_aside(self, place: Place) -> None:
         """Take a turn back; only the place itself calls it."""
@@ -175,23 +221,32 @@ class Turns:
 
     def left(self, place: Place) -> None:
         """Take a place back; only the place itself calls it."""
-        sender = place.sender
-        if place.running:
+        sender, ran = place.sender, place.running
+        if ran:
             self._end_turn(place)
+        elif place.joined:
+            sender.joined -= not place.patient
         elif not place.aside:
-            if place.patient:
-                del sender.patient[place]
-            else:
-                del sender.waiting[place]
-                self._waiting -= 1
+            del sender.line_of(place)[place]
             if not sender.waits:
                 self._line.pop(sender, None)
-        if place.patient:
-            sender.kept_patient -= 1
-            self._kept_patient -= 1
-        if not (sender.running or sender.waiting or sender.kept_patient):
+        if place.patient or not ran:
+            self._count(place, -1)
+        if not (sender.running or sender.waiting or sender.joined or sender.kept_patient):
             del self._senders[sender.name]
         self._deal()
+
+    def _may_wait(self, sender: _Sender | None) -> bool:
+        if self._waiting >= self._most_waiting:
+            return False
+        return sender is None or len(sender.waiting) + sender.joined < self._share_waiting
+
+    def _count(self, place: Place, by: int) -> None:
+        if place.patient:
+            place.sender.kept_patient += by
+            self._kept_patient += by
+        else:
+            self._waiting += by
 
     def _end_turn(self, place: Place) -> None:
         sender = place.sender
@@ -227,3 +282,7 @@ class Turns:
                 place.turn.callback(None)
         finally:
             self._dealing = False
+
+
+def _too_many() -> ResourceConstraint:
+    return ResourceConstraint("too many transfers at once; try again later")
