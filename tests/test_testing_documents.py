@@ -1,4 +1,4 @@
-"""What ``docs/testing.rst`` and README say about tests is run as it stands there."""
+"""What ``docs/testing.rst`` says about tests is run as it stands there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "testing.rst"
-README = ROOT / "README.rst"
 _BLOCK = re.compile(r"^\.\. code-block:: python\n   :name: (.+)\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
@@ -40,6 +39,7 @@ def test_the_one_that_fails():
 
 def test_all_that_the_document_promises_is_there():
     expected = {
+        "test_only_pictures",
         "test_a_picture_is_fetched",
         "test_the_answer_comes_after_the_fetch",
         "test_the_fetch_ends_with_the_stream",
@@ -51,9 +51,3 @@ def test_all_that_the_document_promises_is_there():
         "MessageTests",
     }
     assert expected <= globals().keys()
-
-
-def test_readme():
-    names = {}
-    exec(code(README, "testing"), names)
-    names["test_only_pictures"]()

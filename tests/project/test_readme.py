@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import string
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -16,100 +18,168 @@ from twisted.words.protocols.jabber.xmlstream import STREAM_END_EVENT
 
 import twisted_oob
 from tests.support.hostile_http import answer
-from tests.support.network import DOMAIN, LOOPBACK, SECRET
+from tests.support.network import DOMAIN, SECRET
 from tests.support.options import NAMES, VALUED
-from twisted_oob import AccountStream, ComponentStream, FetchPolicy
+from twisted_oob import AccountStream, ComponentStream
 from twisted_oob.commands.options import DEFAULTS, Options
+
+pytest_plugins = ["tests.support.commands", "tests.support.python_process"]
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.rst").read_text()
+RECEIVER = "receiver.localhost"
+TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
-def example(name, folder, monkeypatch, port, domain):
-    """Run an example of README, and give the names that it defines.
+async def router(network):
+    """Start the network, and leave the name of its sender to the examples."""
+    sender = await network.start()
+    network.senders.remove(sender)
+    await sender.stop()
 
-    Its account is a component on the test's own router, which has no accounts.
+
+def example(name, folder, monkeypatch, port):
+    """Run an example of README as it stands there, and give the names that it defines.
+
+    Only the router's port is another one.
     """
 
-    def account(_jid, password):
-        return ComponentStream(domain, password, port=port)
+    def component(domain, secret):
+        return ComponentStream(domain, secret, port=port)
 
-    monkeypatch.setattr(twisted_oob, "AccountStream", account)
+    monkeypatch.setattr(twisted_oob, "ComponentStream", component)
     monkeypatch.chdir(folder)
-    (folder / "password").write_text(SECRET + "\n")
-    block = re.search(rf"^   :name: {name}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE)
+    (folder / "oob-responder.secret").write_text(SECRET + "\n")
     names = {"__name__": name}
-    exec(compile(textwrap.dedent(block[1]), name, "exec"), names)
+    exec(compile(block(name), name, "exec"), names)
     return names
 
 
-@pytest_twisted.ensureDeferred
-async def test_sending(network, tmp_path, monkeypatch, capsys):
-    await network.start()
-    names = example("sending", tmp_path, monkeypatch, network.port, "example.org")
-    network.web.answers += [answer(b"file"), answer(b"", status="404 Not Found")]
-
-    await names["main"](network.reactor, DOMAIN, network.web.url())
-    assert capsys.readouterr().out == "the peer has the whole file\n"
-    assert network.files() == {"file.bin": b"file"}
-
-    # As a status, such a line is printed to stderr, and the process exits with 1.
-    with pytest.raises(SystemExit, match=r"^not received: not-found, HTTP status 404$"):
-        await names["main"](network.reactor, DOMAIN, network.web.url())
-
-    (tmp_path / "password").write_text("another secret\n")
-    with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, "):
-        await names["main"](network.reactor, DOMAIN, network.web.url())
-    assert capsys.readouterr().out == ""
+def block(name):
+    """Give the block of README that has this name."""
+    found = re.search(rf"^   :name: {re.escape(name)}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE)
+    return textwrap.dedent(found[1])
 
 
-@pytest_twisted.ensureDeferred
-async def test_handing(network, tmp_path, monkeypatch, capsys):
-    await network.start()
-    names = example("handing", tmp_path, monkeypatch, network.port, "sender.example.org")
-    (tmp_path / "report.pdf").write_bytes(b"file")
-    await names["main"](network.reactor, DOMAIN, "report.pdf")
-    sha256 = hashlib.sha256(b"file").hexdigest()
-    assert capsys.readouterr().out == f"received {sha256}\n"
-    assert network.files() == {"report.pdf": b"file"}
-
-
-@pytest_twisted.ensureDeferred
-async def test_receiving(network, tmp_path, monkeypatch, capsys):
-    stranger = await network.start()
-    member = await network.sender("example.org")
-    receiver = "receiver.localhost"
-    names = example("receiving", tmp_path, monkeypatch, network.port, receiver)
-    names["FetchPolicy"] = lambda **options: FetchPolicy(allow_networks=(LOOPBACK,), **options)
-    (tmp_path / "downloads").mkdir()
+async def receiving(network, folder, monkeypatch):
+    """Run the example that receives, until it waits for offers; give what ends it."""
+    names = example("receiving", folder, monkeypatch, network.port)
     running = ensureDeferred(names["main"](network.reactor))
-    network.web.answers.append(answer(b"file"))
-
+    asking = (await network.sender("asking.localhost")).oob
     # The receiver's stream opens a moment after ours: until then there is no route to it.
-    while (fired := await member.oob.send_url(receiver, network.web.url())) is not None:
+    while (await asking.send_url(RECEIVER, network.web.url())).error.text != "members only":
         assert not running.called
-        assert fired.error.condition == "remote-server-not-found"
-    landed = tmp_path / "downloads" / "file.bin"
-    assert landed.read_bytes() == b"file"
-    told = capsys.readouterr().out
-    assert told == f"waiting for offers to {receiver}\nexample.org gave us {landed}\n"
+    return running
 
-    fired = await stranger.oob.send_url(receiver, network.web.url())
-    assert (fired, fired.error.text) == ("reject", "members only")
 
+async def cancelled(running):
     running.cancel()
     with pytest.raises(CancelledError):
         await running
 
 
 @pytest_twisted.ensureDeferred
-async def test_receiving_says_why_it_can_not(network, tmp_path, monkeypatch):
-    await network.start()
-    names = example("receiving", tmp_path, monkeypatch, network.port, "receiver.localhost")
-    (tmp_path / "downloads").mkdir()
-    (tmp_path / "password").write_text("another secret\n")
+async def test_the_examples_talk_to_each_other(network, tmp_path, monkeypatch, capsys):
+    await router(network)
+    running = await receiving(network, tmp_path, monkeypatch)
+    landed = tmp_path / "downloads"
+
+    names = example("sending", tmp_path, monkeypatch, network.port)
+    network.web.answers += [answer(b"file"), answer(b"", status="404 Not Found")]
+    await names["main"](network.reactor, RECEIVER, network.web.url())
+    assert (landed / "file.bin").read_bytes() == b"file"
+    assert capsys.readouterr().out.splitlines() == [
+        f"waiting for offers to {RECEIVER}",
+        f"sender.localhost gave us {landed / 'file.bin'}",
+        "the peer has the whole file",
+    ]
+
+    # As a status, such a line is printed to stderr, and the process exits with 1.
+    with pytest.raises(SystemExit, match=r"^not received: not-found, HTTP status 404$"):
+        await names["main"](network.reactor, RECEIVER, network.web.url())
+
+    names = example("handing", tmp_path, monkeypatch, network.port)
+    (tmp_path / "report.pdf").write_bytes(b"report")
+    await names["main"](network.reactor, RECEIVER, "report.pdf")
+    assert (landed / "report.pdf").read_bytes() == b"report"
+    sha256 = hashlib.sha256(b"report").hexdigest()
+    assert capsys.readouterr().out.splitlines() == [
+        f"sender.localhost gave us {landed / 'report.pdf'}",
+        f"received {sha256}",
+    ]
+    await cancelled(running)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_examples_that_send_work_with_the_responder(
+    network, tmp_path, monkeypatch, capsys
+):
+    await router(network)
+    names = example("sending", tmp_path, monkeypatch, network.port)
+    network.web.answers.append(answer(b"file"))
+    await names["main"](network.reactor, DOMAIN, network.web.url())
+    names = example("handing", tmp_path, monkeypatch, network.port)
+    (tmp_path / "report.pdf").write_bytes(b"report")
+    await names["main"](network.reactor, DOMAIN, "report.pdf")
+    assert network.files() == {"file.bin": b"file", "report.pdf": b"report"}
+    assert capsys.readouterr().out.startswith("the peer has the whole file\nreceived ")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_examples_say_why_they_can_not(network, tmp_path, monkeypatch, capsys):
+    await router(network)
+    receiver = example("receiving", tmp_path, monkeypatch, network.port)
+    sender = example("sending", tmp_path, monkeypatch, network.port)
+    (tmp_path / "oob-responder.secret").write_text("another secret\n")
     with pytest.raises(SystemExit, match=r"^the secret is wrong, "):
-        await names["main"](network.reactor)
+        await receiver["main"](network.reactor)
+    with pytest.raises(SystemExit, match=r"^not received: the secret is wrong, "):
+        await sender["main"](network.reactor, DOMAIN, network.web.url())
+    assert capsys.readouterr().out == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_three_commands(python, oob, tmp_path):
+    section = README.partition("Your own file in three commands")[2].partition("oob receive")[0]
+    start, send, compare = re.findall(r"^    (\S.*)$", section, re.MULTILINE)
+    words = [*shlex.split(start), "--listen", "tcp:0:interface=127.0.0.1"]
+    responder = python(f"import sys; sys.argv = {words}; {TWISTD}")
+    port = (await responder.printed(r"components connect to 127\.0\.0\.1:(\d+)"))[1]
+    (tmp_path / "report.pdf").write_bytes(b"report")
+
+    name, *rest = shlex.split(send)
+    assert name == "oob"
+    sending = oob(*rest, "--port", port)
+    assert await sending.finished() == 0
+    assert "report.pdf: oob.localhost has it" in sending.output + sending.errors
+    assert subprocess.check_output(compare, shell=True, cwd=tmp_path) == b"the same\n"
+
+
+def test_the_unit_needs_no_working_directory(tmp_path, monkeypatch):
+    unit = block("oob-responder.service").replace("\\\n", " ")
+    assert "WorkingDirectory" not in unit
+    [line] = re.findall(r"^ExecStart=(/srv/files/.venv/bin/twistd .*)", unit, re.MULTILINE)
+    words = [word.replace("/srv/files", str(tmp_path)) for word in line.split()]
+    (tmp_path / "password").touch(mode=0o600)
+    monkeypatch.chdir("/")
+    assert words[1:4] == ["-n", "--pidfile=", "oob-responder"]
+    options = Options()
+    options.parseOptions(words[4:])
+    assert options["download-dir"] == tmp_path / "kept"
+
+
+def test_it_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= 360
+    assert max(map(len, lines)) <= 100
+
+
+def test_each_page_that_it_names_is_there():
+    pages = set(re.findall(r"``((?:docs/)?\w+\.rst)``", README))
+    assert pages >= {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.rst")} - {
+        "docs/releasing.rst"
+    }
+    assert all((ROOT / page).is_file() for page in pages)
 
 
 def test_both_commands_are_there():
