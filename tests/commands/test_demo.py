@@ -158,13 +158,13 @@ async def test_a_file_that_differs_is_not_as_expected(run, monkeypatch):
 
 @pytest_twisted.ensureDeferred
 async def test_a_connection_to_the_forbidden_address_is_not_as_expected(run, monkeypatch):
-    monkeypatch.setattr(demo, "FORBIDDEN", "127.0.0.1:1")
+    monkeypatch.setattr(demo, "FORBIDDEN", "127.0.0.1:2")
     monkeypatch.setattr(demo, "REJECT", "not-found")
 
     class Watched(demo._WatchedReactor):
         def __init__(self, reactor, connected_to):
             super().__init__(reactor, connected_to)
-            connected_to.add("127.0.0.1:1")
+            connected_to.add("127.0.0.1:2")
 
     monkeypatch.setattr(demo, "_WatchedReactor", Watched)
     assert await run.status() == 1

@@ -98,7 +98,7 @@ async def test_who_wants_only_errors_reads_of_those_that_failed(errands, network
 @pytest.mark.parametrize(
     ("url", "to", "outcome", "status"),
     [
-        ("http://127.0.0.1:1/x", DOMAIN, "not-found", 1),
+        ("http://127.0.0.1:2/x", DOMAIN, "not-found", 1),
         ("http://10.0.0.1/x", DOMAIN, "reject", 1),
         ("http://10.0.0.1/x", "nobody.localhost", "unavailable", 4),
     ],

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -20,13 +21,14 @@ from benchmarks import (
     targets,
     uploading,
 )
+from benchmarks.certificate import make_certificate
 from benchmarks.contenders import BASE, CONTENDERS, DIRECT, OURS, Contender, choose
 from benchmarks.driver import Offering
 from benchmarks.exchange import Column, Session, measure
 from benchmarks.nginx import served
 from benchmarks.process import BenchmarkError, Process, cpu_seconds, one_processor
 from benchmarks.table import table
-from tests.support.processes import IN_CI, missing
+from tests.support.processes import IN_CI, free_port, missing
 
 pytestmark = IN_CI  # they take long, and are not what people use
 
@@ -283,8 +285,28 @@ def test_an_nginx_that_does_not_start_is_quoted(tmp_path, monkeypatch):
         pass
 
 
+def test_both_sides_verify_the_web_server(tmp_path):
+    file = tmp_path / "certificate"
+    make_certificate(file)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "one").write_bytes(b"x")
+    other = tmp_path / "other"
+    make_certificate(other)
+    with served(tmp_path, tmp_path / "root", certificate=file) as url:
+        place = fetching.Place(url, file, tmp_path, *fetching.QUICK)
+        script = f"{fetching._curl(place)} $2/one"
+        assert fetching._fetched(place, "one")[0] > 0
+        assert fetching._shell(place, script) > 0
+        unknown = replace(place, ca_file=other)
+        with pytest.raises(BenchmarkError, match="certificate"):
+            fetching._shell(unknown, script)
+        with pytest.raises(BenchmarkError, match=r"certificate verify failed"):
+            fetching._fetched(unknown, "one")
+
+
 def test_a_program_that_fails_is_quoted(tmp_path):
-    place = fetching.Place("http://127.0.0.1:1", tmp_path, *fetching.QUICK)
+    url = f"http://127.0.0.1:{free_port()}"
+    place = fetching.Place(url, None, tmp_path, *fetching.QUICK)
     with pytest.raises(BenchmarkError, match=r"exit 7.*: what it said"):
         fetching._shell(place, "echo what it said >&2; exit 7")
     with pytest.raises(BenchmarkError, match=r"it ended, or .*refused"):
@@ -341,8 +363,10 @@ def test_targets_are_judged_if_there_are_figures():
             "KiB per 1,000 open offers": {DIRECT: {"kib": 1500.6}, BASE: {"kib": 1.0}},
         },
         "fetching": {
-            "large / curl, sha256sum, sync": {"ratio": [1.3, 0.5, 9.0]},
             "small / curl": {"ratio": [3.5, 0.5, 9.0]},
+            "small / curl, https": {"ratio": [2.99, 0.5, 9.0]},
+            "large / curl, sha256sum, sync": {"ratio": [0.81, 0.5, 9.0]},
+            "large / curl, sha256sum, sync, https": {"ratio": [0.804, 0.5, 9.0]},
             "peak memory, MB more": {"ratio": [5.004]},
             "99th percentile / without a fetch": {"ratio": [2.01, 0.5, 9.0]},
         },
@@ -359,8 +383,10 @@ def test_targets_are_judged_if_there_are_figures():
         "ours-direct, 10,000 pending / asking, W=64": ["1.22", "missed"],
         "ours-direct, KiB per 1,000 pending requests": ["1,250", "met"],
         "ours-direct, KiB per 1,000 open offers": ["1,501", "missed"],
-        "large / curl, sha256sum, sync": ["1.30", "missed"],
         "small / curl": ["3.50", "met"],
+        "small / curl, https": ["2.99", "missed"],
+        "large / curl, sha256sum, sync": ["0.81", "missed"],
+        "large / curl, sha256sum, sync, https": ["0.80", "met"],
         "peak memory, MB more": ["5.00", "met"],
         "99th percentile / without a fetch": ["2.01", "missed"],
     }
@@ -426,7 +452,7 @@ def test_uploading_measures_what_it_says(monkeypatch, tmp_path):
 
 def test_an_upload_that_fails_has_no_figures(tmp_path):
     (tmp_path / "large").touch()
-    place = uploading.Place("http://127.0.0.1:1", tmp_path, tmp_path, *uploading.QUICK)
+    place = uploading.Place(f"http://127.0.0.1:{free_port()}", tmp_path, tmp_path, *uploading.QUICK)
     with pytest.raises(BenchmarkError, match=r"curl .*-T .*onnect"):
         uploading._curl(place)
     with pytest.raises(BenchmarkError, match=r"it ended, or .*could not be reached"):

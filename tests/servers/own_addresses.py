@@ -66,22 +66,28 @@ def spellings_of_v6(text):
     return [f"[{each}]" for each in (text, full, full.upper(), f"{full[:30]}{tail}")]
 
 
-HOSTS = (
-    *spellings_of_v4(FIRST),
-    *(SECOND, ON_LOOPBACK, ROUTED_HERE),
-    *spellings_of_v6(FIRST_V6),
-    *(f"[{SECOND_V6}]", f"[{ROUTED_HERE_V6}]"),
+PLAIN = (
+    *(FIRST, SECOND, ON_LOOPBACK, ROUTED_HERE),
+    *(f"[{address}]" for address in (FIRST_V6, SECOND_V6, ROUTED_HERE_V6)),
     *NAMES,
 )
+EVERY_SPELLING = (*spellings_of_v4(FIRST), *spellings_of_v6(FIRST_V6), *PLAIN)
 EVERY = ("--allow-network", "0.0.0.0/0", "--allow-network", "::/0")
+# The options of the responder, and the hosts that are offered.
 RUNS = {
-    "default": (),
-    "another network": ("--allow-network", "127.0.0.0/8", "--allow-network", "93.184.216.0/24"),
-    "allowed": EVERY,
+    "default": ((), EVERY_SPELLING),
+    "another network": (
+        ("--allow-network", "127.0.0.0/8", "--allow-network", "93.184.216.0/24"),
+        EVERY_SPELLING,
+    ),
+    "allowed": (EVERY, PLAIN),
     "allowed and denied": (
-        *EVERY,
-        *("--deny-network", "93.184.215.0/24", "--deny-network", "2a00:1450::/31"),
-        *("--deny-network", "8.8.0.0/16", "--deny-network", "9.9.9.9"),
+        (
+            *EVERY,
+            *("--deny-network", "93.184.215.0/24", "--deny-network", "2a00:1450::/31"),
+            *("--deny-network", "8.8.0.0/16", "--deny-network", "9.9.9.9"),
+        ),
+        EVERY_SPELLING,
     ),
 }
 
@@ -89,14 +95,14 @@ RUNS = {
 async def main(reactor, folder):
     web = HostileServer(reactor, interface="::")
     told = {}
-    for name, words in RUNS.items():
+    for name, (words, hosts) in RUNS.items():
         (folder / name).mkdir()
-        told[name] = await _run(reactor, folder / name, web, words)
+        told[name] = await _run(reactor, folder / name, web, words, hosts)
     await web.stop()
     sys.stdout.write(json.dumps(told))
 
 
-async def _run(reactor, folder, web, words):
+async def _run(reactor, folder, web, words, hosts):
     responder = Responder(
         *(reactor, folder, "--listen", "tcp:0:interface=127.0.0.1", "--secret-file", "secret"),
         *("--download-dir", "landed", *words),
@@ -115,7 +121,7 @@ async def _run(reactor, folder, web, words):
         return to
 
     # The last one leads to an address of ours from one that may be allowed.
-    for host in (*HOSTS, "127.0.0.1"):
+    for host in (*hosts, "127.0.0.1"):
         first = redirect(web.url(host=FIRST)) if host == "127.0.0.1" else answer(b"secret")
         web.answers = [replying(first), replying(answer(b"secret"))]
         condition = await sender.oob.send_url("oob.localhost", web.url(host=host), timeout=15)
