@@ -72,7 +72,7 @@ def try_send(bin_: Path, folder: Path) -> str | None:
     impatient = threading.Timer(PATIENCE, responder.kill)
     impatient.start()
     try:
-        ports = (re.search(r"connect to .*\bport=(\d+)", line) for line in responder.stdout)
+        ports = (re.search(r"connect to \S+:(\d+)", line) for line in responder.stdout)
         port = next((match[1] for match in ports if match), None)
         if port is None:
             return "the responder ended"
