@@ -48,7 +48,8 @@ from twisted_oob.files.leftovers import remove_leftovers
 from twisted_oob.files.monotonic import MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.progress import OnProgress
-from twisted_oob.files.transfer import Tools, Transfer
+from twisted_oob.files.tools import Tools
+from twisted_oob.files.transfer import Transfer
 from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.files.workers import Workers
 
