@@ -221,7 +221,6 @@ class FairFetcher:
         Raises:
             OSError: The folder can't be read.
         """
-        self._stopping.start_fetchers()
         removed = remove_leftovers(self._fetcher)
         if removed:
             _log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
@@ -315,6 +314,11 @@ class FairFetcher:
         except CommitPending as error:
             self._late.expect(wanted, key, error)
             raise
+        except CancelledError:
+            if transfer.closed:
+                raise
+            # Nobody here has cancelled it, so somebody else has stopped the Fetcher.
+            raise stopping() from None
         except Exception as error:
             told = self._trouble.explained(error, fetcher)
             if told is error:
