@@ -21,7 +21,9 @@ known      if it is there already, as it was late       CommitPending, if it is 
 waiting    until its sender has a turn, an offer for    ResourceConstraint, after that time or
            ``queue_timeout`` at the most                when the fetcher stops
 running    the Fetcher fetches the file, which must     the fetch's error; NoRoom if its folder
-           be the one that was announced                can't be used (see folder_trouble.py)
+           be the one that was announced                can't be used (see folder_trouble.py);
+                                                        ResourceConstraint if somebody else stops
+                                                        the Fetcher
 failing    waits if its sender has had many failures    the fetch's error, at once when the fetcher
            (see gate.py)                                stops
 =========  ===========================================  ==========================================

@@ -94,7 +94,7 @@ class LateFiles:
         self._clock = reactor
         self._look: Callable[[Path], Deferred[Identity | None]]
         if callable(getattr(reactor, "callFromThread", None)):
-            workers = Workers(reactor, 1, "oob-late-files")
+            workers = Workers(reactor, 1, "twisted_oob late files")
             self._look = lambda path: workers.run(_identify, path)
         else:
             self._look = lambda path: maybeDeferred(_identify, path)
