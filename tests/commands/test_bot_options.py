@@ -10,7 +10,7 @@ from twisted.logger import Logger, formatEvent
 from tests.support.options import be_there, parsed
 from twisted_oob import FetchPolicy
 from twisted_oob.commands.bot_options import make_bot, tell_at_start
-from twisted_oob.files.folders import Folders
+from twisted_oob.files.made_folders import MadeFolders
 
 ACCOUNT = ("--jid", "me@home.example", "--password-file", "file")
 SERVE = ("--serve", "served")
@@ -83,5 +83,5 @@ def test_a_share_listens_where_the_server_may_see_us(words, ipv6, endpoint, tmp_
         lambda endpoint, **_options: made.append(endpoint),
     )
     options = parsed(*words, *SERVE, "--download-dir", str(tmp_path))
-    make_bot(options, FetchPolicy(), Folders(), reactor)
+    make_bot(options, FetchPolicy(), MadeFolders(), reactor)
     assert made == [endpoint]

@@ -234,7 +234,9 @@ def test_it_is_opened_without_following_waiting_or_inheriting(tmp_path, monkeypa
 def test_a_file_whose_part_a_power_cut_left_is_not_freed(tmp_path, monkeypatch):
     private = dead(tmp_path)
     part = private / f"{1:032x}-0.part"
+    old = leftover(tmp_path)
     (tmp_path / "kept.bin").hardlink_to(part)
+    (tmp_path / "old.bin").hardlink_to(old)
     real = os.stat
 
     def stat(path, **where):
@@ -246,6 +248,7 @@ def test_a_file_whose_part_a_power_cut_left_is_not_freed(tmp_path, monkeypatch):
     assert remove_leftovers(tmp_path) == 1
     monkeypatch.undo()
     assert names(private) == [part.name]
+    assert old.exists()
     # Two names of a proper count are the end of link and unlink.
-    assert remove_leftovers(tmp_path) == 1
-    assert names(tmp_path) == ["kept.bin"]
+    assert remove_leftovers(tmp_path) == 2
+    assert names(tmp_path) == ["kept.bin", "old.bin"]

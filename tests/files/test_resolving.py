@@ -158,6 +158,7 @@ async def test_a_resolver_that_somebody_installed_answers_after_a_cancellation()
         (socket.gaierror(socket.EAI_AGAIN, "later"), FetchFailed, "the host was not found"),
         (UnicodeError("label too long"), FetchFailed, "the host was not found"),
         (OSError(errno.EIO, "broken"), FetchFailed, "the host was not found"),
+        (SystemExit(), FetchFailed, "the host was not found"),
         ([], FetchFailed, "the host was not found"),
         (["nonsense"], FetchFailed, "the host was not found"),
         (socket.gaierror(socket.EAI_MEMORY, "memory"), NoRoom, "no room for the file now"),

@@ -126,12 +126,22 @@ async def test_a_call_that_runs_cannot_be_taken_back_and_its_result_is_dropped(w
     assert await second == "held"
 
 
+@pytest.mark.parametrize(
+    ("why", "detail"),
+    [
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (MemoryError(), "MemoryError()"),
+    ],
+)
 @step
-async def test_no_thread_is_to_be_had(workers, monkeypatch):
+async def test_no_thread_is_to_be_had(*, workers, monkeypatch, why, detail):
+    def no_thread(_self):
+        raise why
+
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
         error = await failure_of(workers.run(int), NoRoom)
-        assert error.detail == "can't start new thread"
+        assert error.detail == detail
     assert await workers.run(int) == 0
 
 

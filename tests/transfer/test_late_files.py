@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 
 import pytest
 import pytest_twisted
@@ -99,6 +101,26 @@ def test_nothing_is_left_of_a_wait_that_is_cancelled(late):
     outcome(ending)
     late.later.callback(late.file)
     assert not late.clock.getDelayedCalls()
+
+
+def test_a_look_at_the_disk_that_is_cancelled_ends_all(late, monkeypatch):
+    late.later.callback(late.file)
+    monkeypatch.setattr(late.fetches._late, "_look", lambda _path: Deferred())
+    ending = late.want(url=URL, patient=False)
+    ending.cancel()
+    outcome(ending)
+    assert late.fetcher.urls == [URL]
+    assert not late.kept
+
+
+def test_what_is_expected_keeps_nothing_of_its_transfer():
+    files = LateFiles(Clock())
+    wanted = Wanted("Offer", None, "", URL)
+    error = CommitPending(Deferred())
+    files.expect(wanted, wanted.key, error)
+    error = weakref.ref(error)
+    gc.collect()
+    assert error() is None
 
 
 def test_what_failed_later_is_fetched_again(late, log):

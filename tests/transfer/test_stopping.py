@@ -87,6 +87,27 @@ def test_a_fetcher_that_does_not_stop_is_left(fair):
     assert not fair.kept
 
 
+def test_a_fetcher_whose_stop_ends_with_the_next_start_ends_no_other(fair):
+    stopped = fair.fetches.stop()
+    fair.fetcher.start = lambda: fair.fetcher.stopped.callback(None)
+    fair.fetches.start()
+    # Whoever starts us may have more to start, before those who wait go on.
+    assert not stopped.called
+    fair.clock.advance(0)
+    assert stopped.called
+    assert not fair.kept
+
+
+def test_a_fetcher_that_somebody_else_stops_is_no_fault_of_ours(fair, log):
+    both = [fair.want(url=URL, patient=patient) for patient in (False, True)]
+    for transfer in list(fair.fetcher.transfers):
+        transfer.cancel()
+    assert {(one.condition, one.type) for one in map(outcome, both)} == {
+        ("resource-constraint", "wait")
+    }
+    assert log.failures() == []
+
+
 def test_a_fetcher_that_fails_to_stop_is_told_in_the_log(fair, log):
     fair.fetcher.stopped = fail(RuntimeError("no"))
     assert fair.fetches.stop().called

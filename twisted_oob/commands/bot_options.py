@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from twisted_oob.commands.options import Options
-    from twisted_oob.files.folders import Folders
+    from twisted_oob.files.made_folders import MadeFolders
     from twisted_oob.files.policy import FetchPolicy
 
 
-def make_bot(options: Options, policy: FetchPolicy, folders: Folders, reactor: Any) -> FileBot:
+def make_bot(options: Options, policy: FetchPolicy, folders: MadeFolders, reactor: Any) -> FileBot:
     """Make the FileBot that the options describe.
 
     Args:

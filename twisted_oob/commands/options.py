@@ -53,7 +53,8 @@ from twisted_oob.commands.values import (
     parse_user_agent,
     parsed,
 )
-from twisted_oob.files.folders import DIR_MODE, FILE_MODE
+from twisted_oob.files.landing import FILE_MODE
+from twisted_oob.files.made_folders import DIR_MODE
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT

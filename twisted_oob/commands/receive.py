@@ -28,7 +28,8 @@ from twisted_oob.commands.values import (
     parse_size,
     parse_user_agent,
 )
-from twisted_oob.files.folders import DIR_MODE, FILE_MODE
+from twisted_oob.files.landing import FILE_MODE
+from twisted_oob.files.made_folders import DIR_MODE
 from twisted_oob.files.policy import FetchPolicy
 
 MAX_SIZE: Final = "10G"

@@ -49,7 +49,7 @@ from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
 from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.folders import Folders
+from twisted_oob.files.made_folders import MadeFolders
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
@@ -384,7 +384,7 @@ def _folder(path: Path, mode: int) -> Iterator[None]:
     Raises:
         UsageError: It can't be created.
     """
-    folders = Folders(mode)
+    folders = MadeFolders(mode)
     try:
         try:
             folders.make(path, parents=True)

@@ -32,7 +32,7 @@ from twisted_oob.commands.secret_file import find_secret, read_or_create_secret,
 from twisted_oob.commands.signals import ServiceSignals
 from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
-from twisted_oob.files.folders import Folders
+from twisted_oob.files.made_folders import MadeFolders
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
 from twisted_oob.transfer.bot import FileBot
@@ -116,7 +116,7 @@ class ResponderService(Service):
         self._was_up = False
         self._starting = False
         self._reason: str | None = None
-        self._folders = Folders(options["dir-mode"])
+        self._folders = MadeFolders(options["dir-mode"])
         self._log_file = service_log(options.parent)
         self._rereading = self._make_rereading()
         self._policy = FetchPolicy(

@@ -43,7 +43,7 @@ from twisted_oob.errors import NoRoom, ResourceConstraint, WrongType
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.folder import Folder
-from twisted_oob.files.folders import FILE_MODE
+from twisted_oob.files.landing import FILE_MODE
 from twisted_oob.files.leftovers import remove_leftovers
 from twisted_oob.files.monotonic import MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy

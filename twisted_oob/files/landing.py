@@ -33,9 +33,11 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.files.expected import check_whole
 from twisted_oob.files.fitting import fitted
 from twisted_oob.files.folder import Folder, Place, unusable
-from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.naming import Part
 from twisted_oob.files.workers import as_error
+
+FILE_MODE: Final = 0o600
+"""The permissions of a file that nobody else may read."""
 
 # What fchmod(2) says on a file system whose files have no modes of their own.
 _NO_MODES: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})

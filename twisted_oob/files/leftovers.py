@@ -18,6 +18,7 @@ import fcntl
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
@@ -45,13 +46,15 @@ def remove_leftovers(directory: Path) -> int:
         try:
             fd = _open_folder(directory, None)
             opened.callback(os.close, fd)
-            removed = _remove_old(fd)
+            inodes = _inodes(fd)
+            # One of them is the part itself.
+            removed = _remove_old(fd, {inode for inode, names in inodes.items() if names > 1})
         except OSError:
             return 0
         with contextlib.suppress(OSError):
             parts = _open_folder(PARTS, fd)
             opened.callback(os.close, parts)
-            removed += _remove_of_the_dead(parts, _inodes(fd))
+            removed += _remove_of_the_dead(parts, inodes.keys())
             os.rmdir(PARTS, dir_fd=fd)
         return removed
 
@@ -63,14 +66,15 @@ def _open_folder(path: Path | str, folder_fd: int | None) -> int:
     return os.open(path, flags, dir_fd=folder_fd)
 
 
-def _remove_old(fd: int) -> int:
-    return sum(_remove_abandoned(name, fd) for name in os.listdir(fd) if _OLD_PART.fullmatch(name))
-
-
-def _inodes(fd: int) -> frozenset[int]:
-    """Give the inodes of what is in a folder."""
+def _inodes(fd: int) -> Counter[int]:
+    """Give the inodes of what is in a folder, and how many names each has in there."""
     with os.scandir(fd) as entries:
-        return frozenset(entry.inode() for entry in entries)
+        return Counter(entry.inode() for entry in entries)
+
+
+def _remove_old(fd: int, kept: AbstractSet[int]) -> int:
+    names = [name for name in os.listdir(fd) if _OLD_PART.fullmatch(name)]
+    return sum(_remove_abandoned(name, fd, kept) for name in names)
 
 
 def _remove_of_the_dead(parts: int, kept: AbstractSet[int]) -> int:
@@ -106,7 +110,7 @@ def _remove_with_lock(lock: str, names: list[str], parts: int, kept: AbstractSet
     return removed
 
 
-def _remove_abandoned(name: str, folder_fd: int, kept: AbstractSet[int] = frozenset()) -> bool:
+def _remove_abandoned(name: str, folder_fd: int, kept: AbstractSet[int]) -> bool:
     """Remove a part that nobody has locked."""
     try:
         fd = _open_and_lock(name, folder_fd)

@@ -142,7 +142,7 @@ def _look_up(host: str, port: int) -> _Addresses | Exception:
         return error
     except MemoryError as error:
         return no_room(repr(error))
-    except Exception as error:  # in a thread, where nobody else would see it
+    except BaseException as error:  # in a thread, where nobody else would see it
         if getattr(error, "errno", None) in (*NO_ROOM, errno.ENOMEM, socket.EAI_MEMORY):
             return no_room(str(error))
         return _used_up() or _not_found(f"{host!r}: {type(error).__name__}: {error}")

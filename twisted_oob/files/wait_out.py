@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,12 +10,11 @@ from twisted.python.failure import Failure
 _T = TypeVar("_T")
 
 
-async def wait_out(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: None) -> _T:
+async def wait_out(job: Deferred[_T]) -> _T:
     """Wait for a job that can't be stopped, however often the waiting coroutine is cancelled.
 
     Args:
         job: Fires or fails when the job has ended. It is never cancelled itself.
-        on_cancel: Called at each cancellation, while the job still runs.
 
     Returns:
         The job's result.
@@ -43,7 +41,6 @@ async def wait_out(job: Deferred[_T], on_cancel: Callable[[], object] = lambda: 
             await waiter
         except CancelledError:
             cancelled = True
-            on_cancel()
     if cancelled:
         raise CancelledError
     [result] = outcome

@@ -82,7 +82,7 @@ class Threads:
             Whether it need not wait for others.
 
         Raises:
-            NoRoom: There is no thread, and the system gives us no further one.
+            NoRoom: No thread is free, and the system gives us no further one.
         """
         with self._changed:
             self._waiting[job] = None
@@ -93,9 +93,11 @@ class Threads:
             else:
                 try:
                     self._start_thread()
-                except RuntimeError as error:
+                except (RuntimeError, MemoryError) as error:
                     del self._waiting[job]
-                    raise NoRoom("no room for the file now", detail=str(error)) from None
+                    raise NoRoom(
+                        "no room for the file now", detail=str(error) or repr(error)
+                    ) from None
             return True
 
     def take_back(self, job: Job) -> bool:
@@ -149,7 +151,7 @@ class Threads:
             if len(self._waiting) > self._idle and self._count < self._most:
                 try:
                     self._start_thread()
-                except RuntimeError:
+                except (RuntimeError, MemoryError):
                     # The next job that comes tries again, and is told if that fails, too.
                     return
 

@@ -39,7 +39,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.folders import FILE_MODE, Folders
+from twisted_oob.files.landing import FILE_MODE
+from twisted_oob.files.made_folders import MadeFolders
 from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
@@ -126,7 +127,7 @@ class FileBot(Service):
         rooms: Iterable[tuple[JID, str]] = (),
         talk_in_rooms: bool = False,
         file_mode: int = FILE_MODE,
-        folders: Folders | None = None,
+        folders: MadeFolders | None = None,
         on_server: bool = True,
     ) -> None:
         self._policy = policy

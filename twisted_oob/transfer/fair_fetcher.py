@@ -21,7 +21,9 @@ known      if it is there already, as it was late       CommitPending, if it is 
 waiting    until its sender has a turn, an offer for    ResourceConstraint, after that time or
            ``queue_timeout`` at the most                when the fetcher stops
 running    the Fetcher fetches the file, which must     the fetch's error; NoRoom if its folder
-           be the one that was announced                can't be used (see folder_trouble.py)
+           be the one that was announced                can't be used (see folder_trouble.py);
+                                                        ResourceConstraint if somebody else stops
+                                                        the Fetcher
 failing    waits if its sender has had many failures    the fetch's error, at once when the fetcher
            (see gate.py)                                stops
 =========  ===========================================  ==========================================
@@ -221,7 +223,6 @@ class FairFetcher:
         Raises:
             OSError: The folder can't be read.
         """
-        self._stopping.start_fetchers()
         removed = remove_leftovers(self._fetcher)
         if removed:
             _log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
@@ -315,6 +316,11 @@ class FairFetcher:
         except CommitPending as error:
             self._late.expect(wanted, key, error)
             raise
+        except CancelledError:
+            if transfer.closed:
+                raise
+            # Nobody here has cancelled it, so somebody else has stopped the Fetcher.
+            raise stopping() from None
         except Exception as error:
             told = self._trouble.explained(error, fetcher)
             if told is error:

@@ -65,6 +65,11 @@ class Transfer:
         self._task: Deferred[FetchedFile] | None = None
 
     @property
+    def closed(self) -> bool:
+        """Whether it has ended or is cancelled, so that nobody may join."""
+        return self._on_closed is None
+
+    @property
     def holder(self) -> Place:
         """The place that has the turn, or waits for it."""
         return self._holder
@@ -80,7 +85,7 @@ class Transfer:
     def start(self, work: Coroutine[Deferred[Any], Any, FetchedFile]) -> None:
         """Begin what gives the file. It waits for ``turn``, and calls ``begin_to_fetch`` then."""
         task = self._task = Deferred.fromCoroutine(work)
-        if self._on_closed is None:
+        if self.closed:
             # What its first steps caused has cancelled it.
             task.cancel()
         task.addBoth(self._ended)

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -63,10 +63,11 @@ class _Late:
     ``waiters``: each fires when it is known how it ended.
     """
 
-    __slots__ = ("error", "fetcher", "file", "identity", "since", "waiters")
+    __slots__ = ("detail", "fetcher", "file", "identity", "later", "since", "waiters")
 
     def __init__(self, error: CommitPending, fetcher: Any, since: float) -> None:
-        self.error = error
+        # Not the error itself: its traceback has all that the transfer had.
+        self.later, self.detail = error.later, error.detail
         # Kept, as the key holds its identity.
         self.fetcher = fetcher
         self.since = since
@@ -93,7 +94,7 @@ class LateFiles:
         self._clock = reactor
         self._look: Callable[[Path], Deferred[Identity | None]]
         if callable(getattr(reactor, "callFromThread", None)):
-            workers = Workers(reactor, 1, "oob-late-files")
+            workers = Workers(reactor, 1, "twisted_oob late files")
             self._look = lambda path: workers.run(_identify, path)
         else:
             self._look = lambda path: maybeDeferred(_identify, path)
@@ -164,7 +165,7 @@ class LateFiles:
         if late.file is None:
             if self._known.get(key) is not late:
                 return None
-            raise late.error.with_traceback(None)  # or it would grow each time
+            raise CommitPending(late.later, detail=late.detail)
         if await self._identity(late.file) == late.identity:
             return late.file
         self._forget(key, late)
@@ -197,8 +198,12 @@ class LateFiles:
         timer = self._clock.callLater(LONGEST_LOOK, look.cancel)
         try:
             return await look
+        except CancelledError:
+            if timer.active():  # not by the timer: nobody wants the file any more
+                raise
+            return None
         except Exception as error:
-            # No file, no folder, no thread, no answer from the disk: nobody can tell.
+            # No file, no folder, no thread: nobody can tell.
             _log.debug("A file that was late can't be seen: {error!r}", error=error)
             return None
         finally:

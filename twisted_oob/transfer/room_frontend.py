@@ -39,7 +39,7 @@ from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.fitting import fitting_name
-from twisted_oob.files.folders import Folders
+from twisted_oob.files.made_folders import MadeFolders
 from twisted_oob.files.names import safe_folder_name
 from twisted_oob.protocol.chat_answer import answerable, build_answer
 from twisted_oob.protocol.chat_message import read_chat_message
@@ -100,7 +100,7 @@ class RoomFrontend(RoomHandler):
         make_fetcher: Callable[[Path], Any],
         talk: bool = False,
         texts: ChatTexts | None = None,
-        folders: Folders | None = None,
+        folders: MadeFolders | None = None,
         pause: float = PAUSE,
     ) -> None:
         if not hasattr(responder, "fetches"):
@@ -115,7 +115,7 @@ class RoomFrontend(RoomHandler):
         # A daemon changes its working directory.
         self._folder = folder.absolute()
         self._make_fetcher = make_fetcher
-        self._folders = Folders() if folders is None else folders
+        self._folders = MadeFolders() if folders is None else folders
         self._texts = CheckedTexts(texts)
         self._seen = Seen(responder.clock)
         # By the room's bare JID. Without one, nothing is taken.

@@ -94,21 +94,19 @@ class Stopping:
             self._answering = True
             self._clock.callLater(0, self._answered)
 
-    def start_fetchers(self) -> None:
-        """Start the Fetchers that were stopped."""
-        stopped, self._stopped = self._stopped, []
-        for fetcher in stopped:
-            start = getattr(fetcher, "start", None)
-            if start is not None:
-                start()
-
     def start(self) -> None:
         """Let everything begin again, and what runs go on.
 
         Whoever waits for a stop hears that it is over.
         """
+        # First, as a Fetcher that starts may end its own stop, and that must not be the end of all.
         self._state = _State.OPEN
         self._stop_timer()
+        fetchers, self._stopped = self._stopped, []
+        for fetcher in fetchers:
+            start = getattr(fetcher, "start", None)
+            if start is not None:
+                start()
         waiting, self._on_stopped = self._on_stopped, []
         for stopped in waiting:
             # Not at once: whoever starts us may not have started everything yet.

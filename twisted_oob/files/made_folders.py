@@ -1,4 +1,4 @@
-"""Folders: makes folders with a mode, and takes back those that nothing landed in."""
+"""MadeFolders: makes folders with a mode, and takes back those that nothing landed in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Final
 
 DIR_MODE: Final = 0o700
 """The mode of a folder that nobody else may look into."""
-FILE_MODE: Final = 0o600
-"""The permission bits of a file that nobody else may read."""
 
 
-class Folders:
+class MadeFolders:
     """Makes folders, and remembers which of them it made.
 
     Args:
