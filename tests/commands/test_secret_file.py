@@ -182,6 +182,49 @@ def test_an_empty_file_of_our_own_is_filled(path, tmp_path, content):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o660])
+def test_one_that_others_may_have_opened_is_replaced(path, tmp_path, mode):
+    write(path, b"", mode)
+    with path.open("rb") as opened_before:
+        secret = created_in(path)
+        assert opened_before.read() == b""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_secret(path) == secret
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_that_somebody_else_has_just_replaced_stays(path, monkeypatch):
+    write(path, b"", 0o644)
+    lock, of_the_first = fcntl.flock, []
+
+    def slow_lock(fd, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        of_the_first.append(created_in(path))
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow_lock)
+    assert [read_or_create_secret(path)] == [(of_the_first[0], False)]
+
+
+def test_one_of_the_user_that_root_will_be_is_filled_later(path):
+    write(path, b"")
+    give_to(path, owner=12345)
+    assert find_secret(path, User(12345, None)) is None
+    with pytest.raises(ValueError, match="another user"):
+        find_secret(path, User(12346, None))
+
+
+# Whoever reads it again must not take zeros, which everybody knows, for the secret.
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(bytes(44), "is empty"), (b"\0\n", "is empty"), (b"a\0b\n", "NUL"), (b"ab\0\0", "NUL")],
+)
+def test_zeros_are_no_secret(path, content, reason):
+    write(path, content)
+    with pytest.raises(ValueError, match=f"first line .*{reason}"):
+        read_secret(path)
+
+
 def test_an_empty_file_is_not_filled_for_a_server(path):
     write(path, b"")
     with pytest.raises(ValueError, match="its first line is empty"):

@@ -64,3 +64,22 @@ def test_a_working_directory_that_is_gone_is_not_used(tmp_path, monkeypatch, run
     gone.rmdir()
     twistd = settled(rundir=rundir)
     assert (twistd["rundir"], twistd["pidfile"]) == (then, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nowhere", "No such file or directory"), ("file", "Not a directory")],
+)
+def test_a_directory_that_twistd_can_not_change_to_is_told(tmp_path, name, reason):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=f"^twistd's --rundir .*{name}' can't be used: {reason}$"):
+        settled(rundir=str(tmp_path / name))
+
+
+def test_a_log_that_can_not_be_written_is_told(tmp_path):
+    log = str(tmp_path / "nowhere/log")
+    with pytest.raises(ValueError, match=f"^twistd's --logfile '{log}' can't be used: No such"):
+        settled(logfile=log)
+    for elsewhere in ({"syslog": True}, {"logger": "a.b"}):
+        assert settled(logfile=log, **elsewhere)["logfile"] == log
+    assert settled(logfile="-")["logfile"] == "-"

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _LONGEST: Final = 65536  # bytes of a secret; a larger file is not one
+_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 # What flock(2) says if the file system has no locks.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
@@ -51,8 +52,7 @@ def read_secret(path: Path, user: User | None = None) -> str:
 
     Raises:
         OSError: The file can't be read.
-        ValueError: Other users have access to it, or its first line is empty, too long or not
-            UTF-8.
+        ValueError: Other users have access to it, or its first line is no secret (``secret_in``).
     """
     with path.open("rb") as file:
         _check_private(path, os.fstat(file.fileno()), user)
@@ -64,7 +64,7 @@ def secret_in(line: bytes) -> str:
     """Read a password or secret from a line.
 
     Raises:
-        ValueError: It is empty, over 64 KiB or not UTF-8.
+        ValueError: It is empty, over 64 KiB or not UTF-8, or has a NUL character.
     """
     if len(line) > _LONGEST:
         raise ValueError("its first line is over 64 KiB; the secret must be there alone")
@@ -72,8 +72,11 @@ def secret_in(line: bytes) -> str:
         secret = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError("its first line is not UTF-8 text") from None
-    if not secret.strip():
+    if not secret.strip("\0").strip():
         raise ValueError("its first line is empty; the secret must be there")
+    if "\0" in secret:
+        # What a power cut leaves of a file, and no password (RFC 4616 2).
+        raise ValueError("its first line has a NUL character; the secret must be there alone")
     return secret
 
 
@@ -85,14 +88,14 @@ def find_secret(path: Path, user: User | None = None) -> str | None:
         user: As for ``read_secret``.
 
     Returns:
-        The secret; None if there is no file, or one of our own that is empty.
+        The secret; None if there is no file, or an empty one of our own or of that user.
 
     Raises:
         OSError: The file can't be read or created.
         ValueError: As for ``read_secret``.
     """
     try:
-        if not _is_unfinished(path):
+        if not _is_unfinished(path, user):
             return read_secret(path, user)
     except FileNotFoundError:
         if path.is_symlink() or not path.parent.is_dir():
@@ -106,8 +109,8 @@ def read_or_create_secret(path: Path) -> tuple[str, bool]:
     """Read a secret, or create the file with a random one, mode 0600, if it does not exist.
 
     An empty file of our own is filled: a power cut in an earlier start leaves one, or one of zeros.
-    Processes that do this at the same time all get the same secret. It is on the disk for good when
-    this returns.
+    If others may have opened it, another file takes its place. Processes that do this at the same
+    time all get the same secret. It is on the disk for good when this returns.
 
     Args:
         path: The file, in an existing directory.
@@ -119,16 +122,10 @@ def read_or_create_secret(path: Path) -> tuple[str, bool]:
         OSError: The file can't be read or created.
         ValueError: As ``read_secret`` raises it.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        # Exclusively: a symbolic link to nowhere is the operator's mistake, to be reported.
-        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        created = True
-    except FileExistsError:
-        if not _is_unfinished(path):
-            return read_secret(path), False
-        fd = os.open(path, flags)
-        created = False
+    opened = _open_empty(path)
+    if opened is None:
+        return read_secret(path), False
+    fd, created = opened
     try:
         with os.fdopen(fd, "rb+") as file, _locked(fd):
             # Somebody else may have been faster, and filled it.
@@ -161,12 +158,17 @@ def _check_private(path: Path, status: os.stat_result, user: User | None = None)
         raise ValueError(
             f"it belongs to another user, and root takes only its own; run: chown root {path}"
         )
+    if not _is_private(status, user):
+        raise ValueError(f"other users have access to it; run: chmod 600 {path}")
+
+
+def _is_private(status: os.stat_result, user: User | None = None) -> bool:
+    """Whether the mode of a file keeps others out."""
     groups = {0, os.getegid(), None if user is None else user.gid}
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o040 and status.st_gid in groups:
         mode &= ~0o040
-    if mode & 0o077:
-        raise ValueError(f"other users have access to it; run: chmod 600 {path}")
+    return not mode & 0o077
 
 
 def _is_credential(path: Path) -> bool:
@@ -175,15 +177,41 @@ def _is_credential(path: Path) -> bool:
     return bool(folder) and path.parent == Path(str(folder))
 
 
-def _is_unfinished(path: Path) -> bool:
+def _is_unfinished(path: Path, user: User | None = None) -> bool:
     """Whether it is a file of ours without a secret, as a power cut leaves it."""
     status = path.lstat()
     return (
         stat.S_ISREG(status.st_mode)
-        and status.st_uid == os.geteuid()
+        and status.st_uid in {os.geteuid(), None if user is None else user.uid}
         and status.st_size <= _LONGEST
         and not path.read_bytes().strip(b"\0")
     )
+
+
+def _open_empty(path: Path) -> tuple[int, bool] | None:
+    """Open a private file of ours without a secret, and tell whether it is a new one.
+
+    Returns:
+        The descriptor and that; None if something else is there.
+    """
+    while True:
+        with suppress(FileExistsError):
+            # Exclusively: a symbolic link to nowhere is the operator's mistake, to be reported.
+            return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600), True
+        with suppress(FileNotFoundError):  # somebody else has just removed it
+            if not _is_unfinished(path):
+                return None
+            fd = os.open(path, _FLAGS)
+            if _is_private(os.fstat(fd)):
+                return fd, False
+            _remove_empty(path, fd)
+
+
+def _remove_empty(path: Path, fd: int) -> None:
+    """Remove an empty file, of which this is a descriptor, unless somebody else has done that."""
+    with os.fdopen(fd, "rb") as file, _locked(fd):
+        if os.path.samestat(os.fstat(fd), path.lstat()) and not file.read().strip(b"\0"):
+            path.unlink()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import MutableMapping
+import stat
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from twisted_oob.commands.values import not_usable
 
 _PIDFILE: Final = "twistd.pid"
 _RUNDIR: Final = "."
+_STANDARD_OUTPUT: Final = "-"
 
 
 def settle(twistd: MutableMapping[str, Any]) -> None:
@@ -24,24 +26,51 @@ def settle(twistd: MutableMapping[str, Any]) -> None:
         twistd: The options of twistd, which this changes.
 
     Raises:
-        ValueError: A pidfile that is needed can't be written.
+        ValueError: A log or a pidfile that is needed can't be written, or there is no directory to
+            change to.
     """
+    rundir = str(twistd.get("rundir") or _RUNDIR)
     try:
         Path.cwd()
     except OSError:
         # It is gone, and much of what libraries do fails without one.
-        if twistd.get("rundir") == _RUNDIR:
+        if rundir == _RUNDIR:
             twistd["rundir"] = "/"
-    _settle_pidfile(twistd)
+    _check_log_file(twistd)
+    if not twistd.get("chroot"):
+        # Where a path leads in another root shows only there.
+        if rundir != _RUNDIR:
+            _check_rundir(rundir)
+        _settle_pidfile(twistd)
+
+
+def _check_log_file(twistd: Mapping[str, Any]) -> None:
+    name = twistd.get("logfile")
+    if not name or name == _STANDARD_OUTPUT or twistd.get("logger") or twistd.get("syslog"):
+        return
+    try:
+        _check_writable(Path(name).absolute())
+    except OSError as error:
+        raise ValueError(not_usable("twistd's --logfile", name, error)) from None
+
+
+def _check_rundir(rundir: str) -> None:
+    try:
+        if not stat.S_ISDIR(Path(rundir).stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(rundir, os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ValueError(not_usable("twistd's --rundir", rundir, error)) from None
 
 
 def _settle_pidfile(twistd: MutableMapping[str, Any]) -> None:
     # In the foreground, nobody needs it: whoever started the process knows it.
     name = twistd.get("pidfile")
-    if not name or twistd.get("chroot"):
-        # Where a path leads in another root shows only there.
+    if not name:
         return
     try:
+        # twistd makes it absolute before it changes its directory.
         _check_writable(Path(name).absolute())
     except OSError as error:
         if name == _PIDFILE and (twistd.get("nodaemon") or twistd.get("debug")):
