@@ -17,8 +17,9 @@ import pytest
 from tests.support.processes import ROOT, missing
 
 _PATIENCE = 100  # seconds for a scenario
-# A user namespace, so that nobody needs to be root; of mounts, for files below /etc.
-_UNSHARE = ("unshare", "--map-root-user", "--net", "--mount")
+# A user namespace, so that nobody needs to be root; of mounts, for files below /etc; of processes,
+# which all end with the first one.
+_UNSHARE = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
 
 
 def run_in_namespace(module, folder, *, setup=()):
