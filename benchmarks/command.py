@@ -66,7 +66,7 @@ def _responder() -> Iterator[tuple[Path, str]]:
                 found = None
                 while found is None:
                     line = process.line(_PATIENCE)
-                    found = re.search(r"components connect to .*port=(\d+)", line)
+                    found = re.search(r"components connect to \S+:(\d+)", line)
             except BenchmarkError as error:
                 raise BenchmarkError(f"{error}: {process.last_words()}") from None
             yield folder, found[1]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted_oob._file_info import FileInfo
     from twisted_oob.errors import (
         AlreadyAnswered,
+        CommitPending,
         ErrorCondition,
         FetchFailed,
         FileTooLarge,
@@ -78,6 +79,7 @@ __all__ = [
     "AlreadyAnswered",
     "ChatFrontend",
     "ChatTexts",
+    "CommitPending",
     "ComponentStream",
     "Delivery",
     "ErrorCondition",
@@ -125,6 +127,7 @@ _HOMES: Final = {
     "_file_info": ("FileInfo",),
     "errors": (
         "AlreadyAnswered",
+        "CommitPending",
         "ErrorCondition",
         "FetchFailed",
         "FileTooLarge",

@@ -10,6 +10,7 @@ from twisted.logger import Logger, formatEvent
 from tests.support.options import be_there, parsed
 from twisted_oob import FetchPolicy
 from twisted_oob.commands.bot_options import make_bot, tell_at_start
+from twisted_oob.files.folders import Folders
 
 ACCOUNT = ("--jid", "me@home.example", "--password-file", "file")
 SERVE = ("--serve", "served")
@@ -81,5 +82,6 @@ def test_a_share_listens_where_the_server_may_see_us(words, ipv6, endpoint, tmp_
         "twisted_oob.transfer.bot.FileShare",
         lambda endpoint, **_options: made.append(endpoint),
     )
-    make_bot(parsed(*words, *SERVE, "--download-dir", str(tmp_path)), FetchPolicy(), reactor)
+    options = parsed(*words, *SERVE, "--download-dir", str(tmp_path))
+    make_bot(options, FetchPolicy(), Folders(), reactor)
     assert made == [endpoint]

@@ -34,7 +34,7 @@ class Place:
         self.responder = self._operator.run(
             "--listen", "tcp:0:interface=127.0.0.1", *ALLOWED, *words
         )
-        match = await self.responder.printed(r"components connect to .*port=(\d+)")
+        match = await self.responder.printed(r"components connect to \S+:(\d+)")
         self._port = match[1]
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_twisted
 
+from twisted_oob.commands.exit_status import CanNotStart
+
 pytest_plugins = ["tests.support.python_process"]
 
 
@@ -66,48 +68,8 @@ async def test_a_daemon_has_no_output_to_write(run):
     assert program.output == ""
 
 
-SLOW_STOP = """
-from twisted.internet.defer import Deferred
-def stop():
-    print('stopping', flush=True)
-    return Deferred()
-reactor.addSystemEventTrigger('before', 'shutdown', stop)
-"""
-RUN = "reactor.callWhenRunning(print, 'running', flush=True); reactor.run(); print('end')"
-
-
-@pytest_twisted.ensureDeferred
-async def test_sigterm_is_an_end_like_any_other(run):
-    program = run(f"exit_status.exit_cleanly_on_sigterm(reactor); {RUN}")
-    await program.printed("running")
-    program.kill("TERM")
-    assert await program.finished() == 0
-    assert program.output == "running\nend\n"
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_second_sigterm_ends_it_at_once(run):
-    program = run(f"{SLOW_STOP}exit_status.exit_cleanly_on_sigterm(reactor); {RUN}")
-    await program.printed("running")
-    program.kill("TERM")
-    await program.printed("stopping")
-    program.kill("TERM")
-    assert await program.finished() is None
-    assert program.signal == 15
-    assert "end" not in program.output
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_sigterm_while_it_stops_already_is_no_error(run):
-    program = run(
-        "import os, signal\n"
-        "from twisted.internet.task import deferLater\n"
-        "def stop():\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    return deferLater(reactor, 0.01)\n"
-        "reactor.addSystemEventTrigger('before', 'shutdown', stop)\n"
-        "exit_status.exit_cleanly_on_sigterm(reactor)\n"
-        f"reactor.callWhenRunning(reactor.callLater, 0, reactor.stop); {RUN}"
-    )
-    assert await program.finished() == 0
-    assert program.output == "running\nend\n"
+def test_a_daemon_that_can_not_start_is_an_exit_that_twistd_hears_of():
+    with pytest.raises(SystemExit) as raised:
+        raise CanNotStart("the port is taken")
+    assert isinstance(raised.value, Exception)
+    assert (raised.value.code, str(raised.value)) == (1, "the port is taken")

@@ -45,7 +45,10 @@ def test_defaults(tmp_path, monkeypatch):
         "listen": "tcp:5347:interface=127.0.0.1",
         "domain": "oob.localhost",
         "secret-file": tmp_path / "oob-responder.secret",
+        "file-mode": 0o600,
+        "dir-mode": 0o700,
         "allow-from": ["*"],
+        "allow-file": [],
         "allow-network": [],
         "deny-network": [],
         "max-size": 1_000_000_000,
@@ -54,6 +57,7 @@ def test_defaults(tmp_path, monkeypatch):
         "min-rate": 1000,
         "user-agent": FetchPolicy().user_agent,
         "concurrency": 8,
+        "queue-timeout": 60.0,
         "grace": 0.0,
         "serve-listen": "tcp:0:interface=127.0.0.1",
         "via": "auto",
@@ -93,6 +97,7 @@ def test_an_options_value_is_set(option, tmp_path, monkeypatch):
     text, value, others = VALUED[option]
     value = tmp_path / value if option.endswith(("-file", "-dir", "serve")) else value
     made = parsed(f"--{option}", text, *others)[option]
+    made = [one.path for one in made] if option == "allow-file" else made
     assert made == ([value] if option in REPEATABLE else value)
 
 
@@ -140,7 +145,10 @@ def test_what_the_system_says_of_a_path_is_the_reason(option):
         (["file"], "unexpected argument 'file'"),
         (["--jid", "a@b"], "--password-file must be given with --jid"),
         (["--component", "a.b"], "--secret-file must be given with --component"),
-        (["--component", "a.b", "--secret-file", "s"], "--allow-from must be given with --comp"),
+        (
+            ["--component", "a.b", "--secret-file", "s"],
+            "--allow-from or --allow-file must be given",
+        ),
         (["--component", "a.b", "--jid", "a@b"], "--jid and --component exclude each other"),
         (["--jid", "a@b", "--listen", "tcp:0"], "--listen goes with the embedded router, not"),
         (["--jid", "a@b", "--secret-file", "s"], "--secret-file goes with the embedded router or"),
@@ -213,12 +221,15 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "listen": "tcp:5347:interface=127.0.0.1",
         "domain": "oob.localhost",
         "secret-file": "./oob-responder.secret",
+        "file-mode": "0600",
+        "dir-mode": "0700",
         "max-size": "1G",
         "timeout": "600",
         "stall-timeout": "30",
         "min-rate": "1000",
         "user-agent": "this program's name, version and page",
         "concurrency": "8",
+        "queue-timeout": "60",
         "grace": "30; 0 on the embedded router",
         "ca-file": "the platform's; for https, beside the platform's",
         "host": "found by SRV lookup with --jid, 127.0.0.1 with --component",
@@ -230,7 +241,7 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "via": "auto",
         "join": "no rooms",
         "allow-from": "* on the embedded router, the account's domain with --jid;"
-        " required with --component",
+        " with --component, this or --allow-file is required",
     }
     assert "8 times as many wait" in usage
     assert "{" not in usage
@@ -247,6 +258,9 @@ def test_the_help_tells_each_options_default(monkeypatch):
         "max-size",
         "timeout",
         "min-rate",
+        "queue-timeout",
+        "file-mode",
+        "dir-mode",
         "grace",
         "via",
     ],

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import started
-from twisted_oob.commands.secret_file import read_or_create_secret, read_secret
+from twisted_oob.commands.secret_file import User, find_secret, read_or_create_secret, read_secret
 
 
 @pytest.fixture
@@ -83,6 +83,39 @@ def test_root_takes_no_secret_of_another_user(path, read):
     give_to(path, owner=12345)
     with pytest.raises(ValueError, match=f"another user.*chown root {path}$"):
         read(path)
+
+
+@pytest.mark.parametrize("read", [read_secret, find_secret])
+def test_root_takes_that_of_the_user_that_it_will_be(path, read):
+    write(path, b"the secret\n")
+    give_to(path, owner=12345)
+    assert read(path, User(12345, None)) == "the secret"
+    with pytest.raises(ValueError, match="another user"):
+        read(path, User(12346, None))
+
+
+def test_the_group_of_that_user_may_read_it(path):
+    group = os.getegid() + 12345
+    write(path, b"the secret\n", 0o640)
+    give_to(path, group=group)
+    assert read_secret(path, User(12345, group)) == "the secret"
+    with pytest.raises(ValueError, match="chmod 600"):
+        read_secret(path, User(12345, None))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0\0"])
+def test_a_secret_that_would_be_created_is_not_found_and_not_created(path, content):
+    if content is not None:
+        write(path, content)
+    assert find_secret(path) is None
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_a_secret_that_could_not_be_created_is_told_at_once(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("link", "missing/secret"):
+        with pytest.raises(FileNotFoundError):
+            find_secret(tmp_path / name)
 
 
 def test_root_fills_no_empty_file_of_another_user(path):

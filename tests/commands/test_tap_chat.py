@@ -45,7 +45,7 @@ async def test_people_write_to_it_and_get_files_of_it(operator, oob):
 
     # The other end of our own: its share was read, so the message is known to have served.
     (operator.folder / "report.pdf").write_bytes(b"report")
-    port = re.search(r"components connect to .*port=(\d+)", process.output)[1]
+    port = re.search(r"components connect to \S+:(\d+)", process.output)[1]
     sending = oob(
         *("send", "--port", port, "--secret-file", "secret"),
         *("--as", "message", "--listen", "tcp:0:interface=127.0.0.1", "report.pdf", DOMAIN),

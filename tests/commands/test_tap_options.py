@@ -66,6 +66,32 @@ async def _(services):
     assert (folder / "a.bin").read_bytes() == b"file"
 
 
+@effect_of("file-mode")
+async def _(services):
+    umask = os.umask(0o077)
+    try:
+        for number, mode in enumerate(["600", "0640"]):
+            _, sender = await services.start(file_mode=mode)
+            services.web.answers.append(answer(b"file"))
+            url = services.web.url(f"/{number}.bin")
+            assert await services.soon(sender.oob.send_url(DOMAIN, url)) is None
+            landed = services.folder / "landed" / f"{number}.bin"
+            assert stat.S_IMODE(landed.stat().st_mode) == int(mode, 8)
+    finally:
+        os.umask(umask)
+
+
+@effect_of("dir-mode")
+async def _(services):
+    umask = os.umask(0o077)
+    try:
+        await in_room(services, dir_mode="2750")
+    finally:
+        os.umask(umask)
+    for folder in ("more", "more/plans@rooms.localhost"):
+        assert stat.S_IMODE((services.folder / folder).stat().st_mode) == 0o2750
+
+
 @effect_of("allow-network")
 async def _(services):
     _, sender = await services.start(allow_network="127.0.0.2/32")
@@ -153,6 +179,22 @@ async def _(services):
     assert await services.soon(friend.oob.send_url(DOMAIN, services.web.url())) is None
 
 
+@effect_of("allow-file")
+async def _(services):
+    services.write("list", "friend.localhost  # of ours")
+    service, stranger = await services.start(allow_file="list")
+    assert await services.soon(stranger.oob.send_url(DOMAIN, services.web.url())) == "reject"
+    friend = await services.sender(service, "friend.localhost")
+    services.web.answers.append(answer(b"file"))
+    assert await services.soon(friend.oob.send_url(DOMAIN, services.web.url())) is None
+    # Beside those of --allow-from.
+    service, _ = await services.start(allow_file="list", allow_from="other.localhost")
+    for domain in ("friend.localhost", "other.localhost"):
+        sender = await services.sender(service, domain)
+        services.web.answers.append(answer(b"file"))
+        assert await services.soon(sender.oob.send_url(DOMAIN, services.web.url())) is None
+
+
 @effect_of("concurrency")
 async def _(services):
     _, sender = await services.start(concurrency="1")
@@ -164,6 +206,17 @@ async def _(services):
         assert len(services.web.connections) == number + 1
         connection.write(answer(b"file"))
     assert await services.soon(gatherResults(offers[:5])) == [None] * 5
+
+
+@effect_of("queue-timeout")
+async def _(services):
+    _, sender = await services.start(concurrency="1", queue_timeout="0.1")
+    runs, waits = (sender.oob.send_url(DOMAIN, services.web.url(f"/{n}")) for n in range(2))
+    connection = await services.soon(services.web.arrivals.get())
+    told = await services.soon(waits)
+    assert (told.error.condition, told.error.type) == ("resource-constraint", "wait")
+    connection.write(answer(b"file"))
+    assert await services.soon(runs) is None
 
 
 @effect_of("grace")
@@ -284,12 +337,12 @@ async def _(services):
             assert (await talk.hear()).startswith("could not send a.txt: ")
 
 
-async def in_room(services, *flags):
+async def in_room(services, *flags, **options):
     """Join a room; gives it."""
     router, _ = await services.start()
     room = Room(await services.sender(router, "rooms.localhost"))
     port = router._embedded._port.getHost().port
-    options = {"join": "plans@rooms.localhost/Our Files"}
+    options = {"join": "plans@rooms.localhost/Our Files", **options}
     component(services, port, *flags, **options).startService()
     entered = ("plans@rooms.localhost/Our Files", "files.localhost")
     assert await services.soon(room.joined.get()) == entered

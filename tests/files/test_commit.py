@@ -249,7 +249,7 @@ async def test_what_waits_for_the_thread_shares_a_sync(fetcher, web, monkeypatch
     fetching = [ours.fetch(web.url()) for _ in contents]
     for connection in [await web.arrivals.get() for _ in contents]:
         await connection.lost  # the client has what it wants
-    await until(lambda: gated.calls and len(ours._committer._waiting) < 20)
+    await until(lambda: gated.calls and len(ours._tools.committer._waiting) < 20)
     gated.open()
     got = [await each for each in fetching]
     assert sorted(file.path.read_bytes() for file in got) == contents
@@ -269,7 +269,7 @@ async def test_a_share_is_bounded_as_all_of_it_is_open_at_once(
         lambda files: (shares.append(len(files)), commit_all(files))[1],
     )
     gated = gate(Landing, "commit")
-    ours = fetcher()
+    ours = fetcher(options={"concurrency": 140})
     web.answers = [answer(b"x")] * 140
     fetching = [ours.fetch(web.url(f"/{number}")) for number in range(140)]
     for connection in [await web.arrivals.get() for _ in fetching]:

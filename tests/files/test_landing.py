@@ -186,6 +186,27 @@ def test_several_take_each_step_together_and_share_the_sync_of_their_folder(tmp_
     ]
 
 
+def test_several_are_all_on_their_way_to_the_disk_before_the_first_one_is_waited_for(
+    tmp_path, monkeypatch
+):
+    steps = spy_on_steps(monkeypatch)
+    fadvise = os.posix_fadvise
+    monkeypatch.setattr(os, "posix_fadvise", lambda *a: (steps.append("begin"), fadvise(*a)))
+    folder = Folder(tmp_path)
+    commit_all([(Landing(folder), f"{number}", b"data") for number in range(2)])
+    commit_all([(Landing(folder), "alone", b"data")])
+    assert steps[:4] == ["begin", "begin", "sync", "sync"]
+    assert steps[-3:] == ["sync", "name", "sync folder"]
+    assert (tmp_path / "0").read_bytes() == b"data"
+
+
+def test_a_file_system_that_takes_no_advice_will_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "posix_fadvise", fail("EINVAL"))
+    folder = Folder(tmp_path)
+    paths = commit_all([(Landing(folder), f"{number}", b"data") for number in range(2)])
+    assert [path.name for path in paths] == ["0", "1"]
+
+
 @pytest.mark.parametrize(
     ("owner", "name"),
     [(Place, "create"), (os, "write"), (os, "fsync"), (naming, "rename_without_replacing")],

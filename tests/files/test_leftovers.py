@@ -50,6 +50,18 @@ def test_those_whose_lock_is_gone_are_removed(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_those_of_a_process_that_began_while_the_names_were_read_are_left_alone(
+    tmp_path, monkeypatch
+):
+    file = opened(tmp_path)
+    listdir = os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda fd: [name for name in listdir(fd) if not name.endswith(".lock")]
+    )
+    assert remove_leftovers(tmp_path) == 0
+    assert commit(file).exists()
+
+
 def test_those_of_the_living_are_left_alone(tmp_path):
     file = opened(tmp_path)
     dead(tmp_path)

@@ -228,7 +228,7 @@ reactor.run()
 async def test_a_forked_child_has_threads_of_its_own(python):
     program = python(FORKED)
     assert await program.finished() == 0
-    assert program.output == "child: 0\n"
+    assert program.output.endswith("child: 0\n")  # newer versions of Python warn of it before
 
 
 HANGING = """

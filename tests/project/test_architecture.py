@@ -24,7 +24,11 @@ WINGS = {
 # The hall: what every wing may import, and what stands above them all.
 BELOW = {"_checks", "_compat", "_file_info", "_shown", "_tls", "_urls", "_version", "errors"}
 WITHIN = {"_checks": {"errors"}, "_file_info": {"_checks"}}  # of these; the others import none
-ABOVE = {"__init__": {"xmpp", "files", "protocol", "transfer"}, "testing": {"xmpp", "protocol"}}
+ABOVE = {
+    "__init__": {"xmpp", "files", "protocol", "transfer"},
+    "__main__": set(),
+    "testing": {"xmpp", "protocol"},
+}
 HALL = BELOW | set(ABOVE)
 
 # Values and decisions, which know neither a reactor nor a stream.

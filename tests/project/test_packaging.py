@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.processes import IN_CI
 from twisted import plugin
+from twisted_oob import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "twisted/plugins/twisted_oob_plugin.py"
@@ -217,6 +218,12 @@ def test_installed_plugin_is_found_outside_the_tree(installed):
     names = installed.service_names()
     assert names.count("oob-responder") == 1
     assert {"web", "wokkel-component-server"} & set(names)
+
+
+def test_the_installed_command_is_there_and_tells_how_the_service_is_started(installed):
+    oob = installed.folder / "bin" / "oob"
+    assert run(oob, "--version", cwd=installed.outside) == f"oob {__version__}\n"
+    assert "twistd -n oob-responder" in run(oob, "--help", cwd=installed.outside)
 
 
 @IN_CI

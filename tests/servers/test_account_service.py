@@ -91,7 +91,7 @@ async def test_an_account_serves_and_stops_gracefully(run, sender, web, tmp_path
     runs = sender.handler.send_url(f"{ACCOUNT}/{RESOURCE}", web.url("/a.bin"))
     connection = await web.arrivals.get()
     process.kill("TERM")
-    await process.printed("1 transfers have 20 s to finish")
+    await process.printed("1 transfer has 20 s to finish")
     late = await sender.handler.send_url(f"{ACCOUNT}/{RESOURCE}", web.url("/b.bin"))
     assert (late.error.condition, late.error.type) == ("resource-constraint", "wait")
     connection.write(answer(b"file"))

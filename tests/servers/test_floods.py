@@ -173,7 +173,7 @@ async def test_a_component_that_sends_and_never_reads_is_bounded(
         *("--listen", "tcp:0:interface=127.0.0.1", "--secret-file", secret_file(secret)),
         *("--allow-from", "friend.localhost"),
     )
-    match = await process.printed(r"components connect to .*port=(\d+)")
+    match = await process.printed(r"components connect to \S+:(\d+)")
     port = int(match[1])
     friend = await component(web.reactor, port, "friend.localhost", secret)
     peers.append(friend)

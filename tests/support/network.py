@@ -105,7 +105,8 @@ class Network:
         return sender
 
     def files(self):
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        there = (path for path in self.folder.iterdir() if path.is_file())
+        return {path.name: path.read_bytes() for path in there}
 
     async def stop(self):
         for sender in self.senders:

@@ -13,14 +13,17 @@ NAMES = sorted(name.rstrip("=") for name in Options().longOpt if name not in {"h
 
 _COMPONENT = ("--component", "a.b", "--secret-file", "file", "--allow-from", "c")
 VALUED = {
+    "allow-file": ("file", "file", ()),
     "allow-from": ("a@b.c", "a@b.c", ()),
     "allow-network": ("10.0.0.0/8", ip_network("10.0.0.0/8"), ()),
     "ca-file": ("file", "file", ()),
     "component": ("x.y", "x.y", _COMPONENT[2:]),
     "concurrency": ("3", 3, ()),
     "deny-network": ("10.0.0.0/8", ip_network("10.0.0.0/8"), ()),
+    "dir-mode": ("2750", 0o2750, ()),
     "domain": ("x.y", "x.y", ()),
     "download-dir": ("folder", "folder", ()),
+    "file-mode": ("640", 0o640, ()),
     "grace": ("2.5", 2.5, ()),
     "host": ("x.y", "x.y", _COMPONENT),
     "jid": ("a@b.c", JID("a@b.c"), ("--password-file", "file")),
@@ -35,6 +38,7 @@ VALUED = {
     "password-file": ("file", "file", ("--jid", "a@b.c")),
     "port": ("77", 77, _COMPONENT),
     "public-url": ("https://x.y/f", "https://x.y/f", ("--serve", "served")),
+    "queue-timeout": ("7.5", 7.5, ()),
     "secret-file": ("file", "file", ()),
     "serve": ("served", "served", ()),
     "serve-listen": ("tcp:7", "tcp:7", ("--serve", "served")),
@@ -49,7 +53,7 @@ A relative path becomes absolute. ``file`` and the folder ``served`` are there: 
 """
 
 
-REPEATABLE = {"allow-from", "allow-network", "deny-network", "join"}
+REPEATABLE = {"allow-file", "allow-from", "allow-network", "deny-network", "join"}
 """The options that add up."""
 
 

@@ -32,6 +32,8 @@ USUAL = {
     "timeout": 20.0,
     "min_rate": 0,
     "user_agent": "tests",
+    "file_mode": 0o600,
+    "dir_mode": 0o700,
 }
 
 

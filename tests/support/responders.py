@@ -17,11 +17,11 @@ TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import
 class Responder(Program):
     """A ``twistd -n oob-responder`` process, as an operator runs it.
 
-    ``before``: Python that it runs first, to make something go wrong.
+    ``before``: Python that it runs first, to make something go wrong. ``twistd``: its own options.
     """
 
-    def __init__(self, reactor, folder, *words, before="", environment=None):
-        command = [sys.executable, "-c", before + TWISTD, "-n", "oob-responder", *words]
+    def __init__(self, reactor, folder, *words, before="", environment=None, twistd=("-n",)):
+        command = [sys.executable, "-c", before + TWISTD, *twistd, "oob-responder", *words]
         environment = {"PYTHONPATH": str(ROOT), **(environment or {})}
         super().__init__(reactor, command, folder, environment=environment)
 
@@ -52,6 +52,10 @@ class Operator:
         self._processes.append(process)
         return process
 
+    def daemon(self, log, pid, *words):
+        """Start a responder that leaves the terminal; gives the process that it begins as."""
+        return self.run(*words, twistd=("--logfile", str(log), "--pidfile", str(pid)))
+
     async def start(self, *words, **options):
         """Start a responder on an embedded router; gives its process and a sender there."""
         process = self.run(
@@ -59,7 +63,7 @@ class Operator:
             *("--secret-file", "secret", "--allow-network", "127.0.0.0/8", *words),
             **options,
         )
-        match = await process.printed(r"components connect to .*port=(\d+)")
+        match = await process.printed(r"components connect to \S+:(\d+)")
         secret = (self.folder / "secret").read_text().strip()
         sender = Sender(int(match[1]), secret=secret)
         self._senders.append(sender)

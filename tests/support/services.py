@@ -14,6 +14,7 @@ from tests.support.options import parsed
 from twisted_oob.commands import tap
 
 PATIENCE = 10
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 EMBEDDED = {
     "listen": "tcp:0:interface=127.0.0.1",
     "secret-file": "secret",
@@ -96,9 +97,10 @@ async def services(tmp_path, monkeypatch, certificates):
     from twisted.internet import reactor
 
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     made = Services(reactor, tmp_path, certificates.issue("home.example"), certificates.file)
     yield made
     await made.stop()
-    # A service that starts makes it stop the reactor.
-    signal.signal(signal.SIGTERM, handler)
+    # A service takes them over as it is made.
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

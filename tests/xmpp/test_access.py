@@ -132,3 +132,24 @@ def test_an_entry_that_is_no_address_is_a_type_error_that_names_it(entry):
         with pytest.raises(TypeError, match="must be a str or a JID") as told:
             AllowList(entries)
         assert repr(entry) in str(told.value)
+
+
+def test_a_list_that_is_replaced_allows_others_and_no_more():
+    allowed = AllowList(["me@home.example", "far.example"])
+    allowed.replace(["you@home.example"])
+    assert parse_jid("you@home.example/desk") in allowed
+    assert parse_jid("me@home.example/desk") not in allowed
+    assert parse_jid("anybody@far.example") not in allowed
+    allowed.replace([EVERYBODY])
+    assert parse_jid("anybody@any.example") in allowed
+    allowed.replace([])
+    assert parse_jid("anybody@any.example") not in allowed
+
+
+@pytest.mark.parametrize("entries", ["home.example", ["you@home.example", "a..b"], [None], None])
+def test_a_list_with_a_mistake_replaces_nothing(entries):
+    allowed = AllowList(["me@home.example"])
+    with pytest.raises((TypeError, ValueError)):
+        allowed.replace(entries)
+    assert parse_jid("me@home.example/desk") in allowed
+    assert parse_jid("you@home.example/desk") not in allowed

@@ -124,6 +124,23 @@ async def test_ready_fires_with_the_jid_that_was_bound(server, streams, certific
 
 
 @pytest_twisted.ensureDeferred
+async def test_another_password_is_for_the_next_login(server, streams):
+    stream = streams()
+    stream.startService()
+    await in_time(stream.ready)
+    server.password = "another one"
+    stream.change_secret("another one")
+    # The stream that is up stays.
+    assert stream.xmlstream is not None
+    await in_time(stream.stopService())
+    stream.startService()
+    assert await in_time(stream.ready) == ME
+    for wrong, error in ((b"x", TypeError), ("", ValueError)):
+        with pytest.raises(error, match=r"^password must"):
+            stream.change_secret(wrong)
+
+
+@pytest_twisted.ensureDeferred
 async def test_ready_fails_with_the_reason_that_a_person_reads(streams):
     stream = streams("not the password")
     stream.startService()

@@ -355,3 +355,18 @@ async def test_stop_aborts_who_does_not_take_leave(components):
 def test_components_need_a_secret():
     with pytest.raises(ValueError, match="must not be empty"):
         ComponentServerFactory(Router(), "", Clock())
+    with pytest.raises(ValueError, match="must not be empty"):
+        ComponentServerFactory(Router(), SECRET, Clock()).change_secret("")
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_secret_is_for_who_comes_next(components):
+    inside = await components.join("a.example")
+    components.factory.change_secret("another one")
+    await (await components.connect()).join("b.example", "another one")
+    late = await components.connect()
+    sid = await late.open("c.example")
+    late.send(f"<handshake>{sha1((sid + SECRET).encode()).hexdigest()}</handshake>")
+    assert await late.error() == "not-authorized"
+    assert set(components.router.routes) == {"a.example", "b.example"}
+    assert not inside.closed.called

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha1
+
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
@@ -35,6 +37,7 @@ class Connection(Protocol):
         if b"<stream:stream" in data and self.factory.alive:
             self.transport.write(HEADER.encode())
         elif b"<handshake" in data:
+            self.handshake = data.partition(b">")[2].partition(b"<")[0]
             self.transport.write(self.factory.answer)
 
     def connectionLost(self, reason=None):
@@ -121,6 +124,26 @@ def test_it_shows_no_secret():
 async def test_ready_fires_with_the_domain(server, stream):
     stream.startService()
     assert await in_time(stream.ready) == JID(COMPONENT)
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_secret_is_for_the_next_stream(server, stream):
+    stream.startService()
+    await in_time(stream.ready)
+    stream.change_secret("another one")
+    [connection] = server.connections
+    stopped = stream.stopService()
+    connection.transport.abortConnection()
+    await in_time(stopped)
+    stream.startService()
+    await in_time(stream.ready)
+    digests = [
+        sha1(b"s1" + secret).hexdigest().encode() for secret in (b"a secret", b"another one")
+    ]
+    assert [one.handshake for one in server.connections] == digests
+    for wrong, error in ((b"x", TypeError), ("", ValueError)):
+        with pytest.raises(error, match=r"^secret must"):
+            stream.change_secret(wrong)
 
 
 @pytest_twisted.ensureDeferred

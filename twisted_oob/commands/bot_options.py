@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from twisted_oob.commands.options import Options
+    from twisted_oob.files.folders import Folders
     from twisted_oob.files.policy import FetchPolicy
 
 
-def make_bot(options: Options, policy: FetchPolicy, reactor: Any) -> FileBot:
+def make_bot(options: Options, policy: FetchPolicy, folders: Folders, reactor: Any) -> FileBot:
     """Make the FileBot that the options describe.
 
     Args:
         options: The parsed options. The folder of ``--download-dir`` is there.
         policy: What may be fetched.
+        folders: Makes the folders of rooms.
         reactor: The reactor of the process.
 
     Raises:
@@ -31,16 +33,27 @@ def make_bot(options: Options, policy: FetchPolicy, reactor: Any) -> FileBot:
     return FileBot(
         options["download-dir"],
         policy,
-        allow_from=options["allow-from"],
+        allow_from=allowed(options),
         reactor=reactor,
         concurrency=options["concurrency"],
         grace=options["grace"],
+        queue_timeout=options["queue-timeout"],
         messages=not options["no-messages"],
         serving=_serving(options),
         rooms=[(parse_jid(jid.userhost()), jid.resource) for jid in options["join"]],
         talk_in_rooms=bool(options["talk-in-rooms"]),
+        file_mode=options["file-mode"],
+        folders=folders,
         on_server=options.mode != EMBEDDED,
     )
+
+
+def allowed(options: Options) -> list[str]:
+    """Give the entries of ``--allow-from``, and those that the files of ``--allow-file`` have."""
+    entries: list[str] = list(options["allow-from"])
+    for file in options["allow-file"]:
+        entries += file.entries
+    return entries
 
 
 def _serving(options: Options) -> Serving | None:

@@ -1,6 +1,8 @@
 """The exit status of a twistd process, which a plugin can't choose in any other way.
 
-``twistd`` exits with 0 whatever its services ran into, and it catches what they raise.
+``twistd`` exits with 0 whatever its services run into. What they raise as they start ends a daemon
+before whoever started it has gone: that process then exits with 1 (CanNotStart). In the foreground,
+twistd would show a traceback.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -27,29 +28,23 @@ def stop_with_status(reactor: Any, status: int) -> None:
     # twistd returns from its run as if all were well; an atexit handler has the last word.
     atexit.register(end_at_once, status)
     # reactor.stop() fails before the reactor runs, when services are started.
-    reactor.callWhenRunning(_stop, reactor)
+    reactor.callWhenRunning(stop, reactor)
 
 
-def exit_cleanly_on_sigterm(reactor: Any) -> None:
-    """Let SIGTERM stop the reactor and the process exit with 0: it did what it was told.
+class CanNotStart(SystemExit, Exception):
+    """A daemon can't start, and the log says why.
 
-    By itself, twistd ends with the signal that stopped it, which service managers may take for a
-    failure. A second SIGTERM ends the process at once.
-
-    Args:
-        reactor: The reactor of the process; it may not be running yet.
+    To twistd it is an Exception, which it tells the process that waits for the start. To Python it
+    is an exit with status 1, which needs no traceback.
     """
 
-    def stop(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Python runs this between any two instructions, also in the middle of the reactor's own.
-        reactor.callFromThread(_stop, reactor)
-
-    # The reactor installs its own handler when it begins to run; this must come after it.
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.code = 1
 
 
-def _stop(reactor: Any) -> None:
+def stop(reactor: Any) -> None:
+    """Stop the reactor, unless it stops already."""
     with contextlib.suppress(ReactorNotRunning):  # something else has stopped it already
         reactor.stop()
 

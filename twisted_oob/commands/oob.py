@@ -112,7 +112,13 @@ def fail(error: click.ClickException) -> int:
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> int | None:
-    """Hand files to people over XMPP, and know whether they arrived."""
+    """Hand files to people over XMPP, and know whether they arrived.
+
+    \b
+    The service that takes files day and night is started by
+        twistd -n oob-responder
+    With pipx, twistd is there after: pipx install --include-deps twisted_oob
+    """
     if ctx.invoked_subcommand is not None:
         return None
     click.echo(ctx.get_help(), err=True)

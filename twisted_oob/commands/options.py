@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pwd
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, ClassVar, Final, NoReturn
 
 from twisted.python import usage
 
 from twisted_oob._version import __version__
+from twisted_oob.commands.allow_file import parse_allow_file
 from twisted_oob.commands.chat_options import DEFAULTS as CHAT_DEFAULTS
 from twisted_oob.commands.chat_options import FLAGS as CHAT_FLAGS
 from twisted_oob.commands.chat_options import MODES as CHAT_MODES
@@ -25,16 +29,20 @@ from twisted_oob.commands.modes import (
     require,
 )
 from twisted_oob.commands.report import REPORT_OBSERVER
+from twisted_oob.commands.secret_file import User
+from twisted_oob.commands.twistd_options import settle
 from twisted_oob.commands.values import (
     format_size,
     parse_account,
     parse_allowed,
     parse_count,
+    parse_dir_mode,
     parse_directory,
     parse_domain,
     parse_endpoint,
     parse_existing_file,
     parse_file,
+    parse_file_mode,
     parse_grace,
     parse_host,
     parse_network,
@@ -43,9 +51,12 @@ from twisted_oob.commands.values import (
     parse_seconds,
     parse_size,
     parse_user_agent,
+    parsed,
 )
+from twisted_oob.files.folders import DIR_MODE, FILE_MODE
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.protocol.data import RESOURCE
+from twisted_oob.transfer.fair_fetcher import QUEUE_TIMEOUT
 from twisted_oob.transfer.responder import CONCURRENCY
 from twisted_oob.transfer.turns import WAITING_PER_TRANSFER
 from twisted_oob.xmpp.access import EVERYBODY
@@ -81,6 +92,9 @@ DEFAULTS: Final = {
     "min_rate": str(_POLICY.min_rate),
     "concurrency": str(CONCURRENCY),
     "waiting": str(WAITING_PER_TRANSFER),
+    "queue_timeout": f"{QUEUE_TIMEOUT:g}",
+    "file_mode": f"{FILE_MODE:04o}",
+    "dir_mode": f"{DIR_MODE:04o}",
     "grace": f"{_GRACE[ACCOUNT]:g}",
     "grace_embedded": f"{_GRACE[EMBEDDED]:g}",
     "everybody": EVERYBODY,
@@ -114,13 +128,16 @@ class Options(ChatOptions):
 
     def __init__(self) -> None:
         ChatOptions.__init__(self)
-        self["download-dir"] = parse_directory(DEFAULTS["download_dir"])
         self["listen"] = DEFAULTS["listen"]
         self["domain"] = DEFAULTS["domain"]
-        self["secret-file"] = parse_file(DEFAULTS["secret_file"])
+        self["file-mode"] = FILE_MODE
+        self["dir-mode"] = DIR_MODE
+        for name in ("download-dir", "secret-file"):
+            self[name] = None
         for name in ("jid", "password-file", "ca-file", "component", "host", "port", "grace"):
             self[name] = None
         self["allow-from"] = []
+        self["allow-file"] = []
         self["allow-network"] = []
         self["deny-network"] = []
         self["max-size"] = _POLICY.max_size
@@ -129,9 +146,22 @@ class Options(ChatOptions):
         self["min-rate"] = _POLICY.min_rate
         self["user-agent"] = _POLICY.user_agent
         self["concurrency"] = CONCURRENCY
+        self["queue-timeout"] = QUEUE_TIMEOUT
         for name, text in self.docs.items():
             # The lines of a docstring are indented; Twisted would print the spaces.
             self.docs[name] = " ".join(text.split()).format(**DEFAULTS)
+
+    @property
+    def user(self) -> User | None:
+        """Who twistd will be once the service is made; None if it stays who it is."""
+        twistd: Any = self.parent or {}
+        uid, gid = twistd.get("uid"), twistd.get("gid")
+        if uid is None:
+            return None
+        if gid is None:
+            with suppress(KeyError):  # as twistd finds out, too
+                gid = pwd.getpwuid(uid).pw_gid
+        return User(uid, gid)
 
     @property
     def mode(self) -> str:
@@ -141,6 +171,15 @@ class Options(ChatOptions):
     def opt_download_dir(self, value: str) -> None:
         """Directory for the files; created if missing. [default: {download_dir}]"""
         self.set_value("download-dir", value, parse_directory)
+
+    def opt_file_mode(self, value: str) -> None:
+        """Permission bits of each file (octal). [default: {file_mode}]"""
+        self.set_value("file-mode", value, parse_file_mode)
+
+    def opt_dir_mode(self, value: str) -> None:
+        """Permission bits of each folder that is created (octal); 2750 lets a group read what lands
+        there. [default: {dir_mode}]"""
+        self.set_value("dir-mode", value, parse_dir_mode)
 
     def opt_listen(self, value: str) -> None:
         """Server endpoint of the embedded router, for external components (XEP-0114).
@@ -186,9 +225,14 @@ class Options(ChatOptions):
 
     def opt_allow_from(self, value: str) -> None:
         """Who may hand over files, and ask for those of --serve: a JID, a domain or * (repeatable).
-        [default: {everybody} on the embedded router, the account's domain with --jid; required with
-        --component]"""
+        [default: {everybody} on the embedded router, the account's domain with --jid; with
+        --component, this or --allow-file is required]"""
         self.set_value("allow-from", value, parse_allowed, repeatable=True)
+
+    def opt_allow_file(self, value: str) -> None:
+        """File with more of those, one in each line, and comments after # (repeatable). It is read
+        again on SIGHUP."""
+        self.set_value("allow-file", value, parse_allow_file, repeatable=True)
 
     def opt_allow_network(self, value: str) -> None:
         """Network (CIDR) that files may be fetched from, besides public addresses of other machines
@@ -228,6 +272,11 @@ class Options(ChatOptions):
         [default: {concurrency}]"""
         self.set_value("concurrency", value, parse_count)
 
+    def opt_queue_timeout(self, value: str) -> None:
+        """Seconds that an offer may wait for its turn; then its sender is told to try again later.
+        [default: {queue_timeout}]"""
+        self.set_value("queue-timeout", value, parse_seconds)
+
     def opt_grace(self, value: str) -> None:
         """Seconds that running transfers get to finish when the responder stops.
         [default: {grace}; {grace_embedded} on the embedded router]"""
@@ -246,19 +295,37 @@ class Options(ChatOptions):
         if self["demo"]:
             self._prepare_demo()
         try:
+            if self.parent is not None:
+                settle(self.parent)
             mode = self._check_mode()
             self.check_chat(mode)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
-        if mode == ACCOUNT:
-            self["allow-from"] = self["allow-from"] or [self["jid"].host]
+        if not self["demo"]:
+            # Only now: a default that is not used need not be good.
+            self._set_default("download-dir", parse_directory)
+            if mode == EMBEDDED:
+                self._set_default("secret-file", parse_file)
+        listed = self["allow-from"] or self["allow-file"]
+        if mode == ACCOUNT and not listed:
+            self["allow-from"] = [self["jid"].host]
         elif mode == COMPONENT:
             self["host"] = self["host"] or COMPONENT_HOST
             self["port"] = self["port"] or COMPONENT_PORT
-        else:
-            self["allow-from"] = self["allow-from"] or [EVERYBODY]
+        elif mode == EMBEDDED and not listed:
+            self["allow-from"] = [EVERYBODY]
         if self["grace"] is None:
             self["grace"] = _GRACE[mode]
+
+    def _set_default(self, name: str, parse: Callable[[str], object]) -> None:
+        if self[name] is None:
+            option, text = f"--{name}", DEFAULTS[name.replace("-", "_")]
+            try:
+                self[name] = parsed(text, parse)
+            except ValueError as error:
+                raise usage.UsageError(
+                    f"{option} must be given, as its default {text!r} can't be used: {error}"
+                ) from None
 
     def _prepare_demo(self) -> None:
         if self.given:
@@ -281,5 +348,9 @@ class Options(ChatOptions):
         elif mode == COMPONENT:
             require("--secret-file", self.given, because_of=COMPONENT)
             # A server hands a component the stanzas of strangers, too.
-            require("--allow-from", self.given, because_of=COMPONENT)
+            if not self.given & {"--allow-from", "--allow-file"}:
+                raise ValueError(
+                    "--allow-from or --allow-file must be given with --component: who may hand "
+                    "over files"
+                )
         return mode

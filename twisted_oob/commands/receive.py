@@ -19,13 +19,16 @@ from twisted_oob.commands.values import (
     TIMEOUT,
     parse_allowed,
     parse_count,
+    parse_dir_mode,
     parse_directory,
+    parse_file_mode,
     parse_network,
     parse_rate,
     parse_seconds,
     parse_size,
     parse_user_agent,
 )
+from twisted_oob.files.folders import DIR_MODE, FILE_MODE
 from twisted_oob.files.policy import FetchPolicy
 
 MAX_SIZE: Final = "10G"
@@ -100,6 +103,18 @@ _POLICY: Final = FetchPolicy()
     show_default="this program's name, version and page",
     help="What web servers are told of who fetches: the User-Agent of HTTP.",
 )
+@click.option(
+    "--file-mode",
+    type=Value(parse_file_mode, "MODE"),
+    default=f"{FILE_MODE:04o}",
+    help="Permission bits of each file (octal).",
+)
+@click.option(
+    "--dir-mode",
+    type=Value(parse_dir_mode, "MODE"),
+    default=f"{DIR_MODE:04o}",
+    help="Permission bits of the folder, if it is created (octal).",
+)
 @shared_options
 def receive(
     *,
@@ -113,6 +128,8 @@ def receive(
     timeout: float,
     min_rate: int,
     user_agent: str,
+    file_mode: int,
+    dir_mode: int,
     connection: Connection,
     output: Output,
 ) -> None:
@@ -150,6 +167,8 @@ def receive(
         timeout=timeout,
         min_rate=min_rate,
         user_agent=user_agent,
+        file_mode=file_mode,
+        dir_mode=dir_mode,
     )
     start(
         lambda reactor: receive_all(terms, connection.at_known_resource(), secret, output, reactor),

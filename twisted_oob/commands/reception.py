@@ -22,7 +22,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -49,6 +49,7 @@ from twisted_oob.commands.values import not_usable
 from twisted_oob.errors import StreamRefused
 from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.folders import Folders
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.transfer.arrivals import Arrival, Failed, Received
 from twisted_oob.transfer.embedded import EmbeddedResponder
@@ -78,6 +79,8 @@ class Terms:
         timeout: Seconds for one transfer.
         min_rate: Bytes a second that a transfer must bring; 0 for no limit.
         user_agent: The User-Agent that web servers are told.
+        file_mode: The permission bits of each file.
+        dir_mode: Those of each folder that is created.
     """
 
     folder: Path
@@ -91,6 +94,8 @@ class Terms:
     timeout: float
     min_rate: int
     user_agent: str
+    file_mode: int
+    dir_mode: int
 
 
 async def receive_all(
@@ -114,7 +119,7 @@ async def receive_all(
         CancelledError: It was cancelled; everything is stopped.
         OutputClosed: Nobody reads the events any more.
     """
-    with _folder(terms.folder):
+    with _folder(terms.folder, terms.dir_mode):
         reception = Reception(terms, connection, output, reactor)
         waited = False
         try:
@@ -164,7 +169,7 @@ class Reception:
             ca_file=connection.ca_file,
         )
         try:
-            self._fetcher = Fetcher(reactor, policy, terms.folder)
+            self._fetcher = Fetcher(reactor, policy, terms.folder, file_mode=terms.file_mode)
         except (OSError, ValueError) as error:
             raise click.UsageError(
                 not_usable("--ca-file", connection.ca_file or terms.folder, error)
@@ -373,20 +378,18 @@ def _both(
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[None]:
+def _folder(path: Path, mode: int) -> Iterator[None]:
     """Create a folder, and remove it in the end if nothing landed there.
 
     Raises:
         UsageError: It can't be created.
     """
-    missing = [one for one in (path, *path.parents) if not one.exists()]
+    folders = Folders(mode)
     try:
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make(path, parents=True)
         except OSError as error:
             raise click.UsageError(not_usable("--download-dir", path, error)) from None
         yield
     finally:
-        for one in missing:
-            with suppress(OSError):  # not empty, or never created
-                one.rmdir()
+        folders.remove_empty()

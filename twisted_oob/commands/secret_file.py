@@ -1,7 +1,8 @@
 """Secrets in files: on a command line, every process of the machine could see them.
 
 Who may read a file is judged by its mode and its owner, of what was opened and not of the name. The
-owner is whoever could give us a secret that they know, too.
+owner is whoever could give us a secret that they know, too. Root takes only its own, and that
+of the user that it will be (twistd's ``--uid``).
 
 =========================  ========================================================================
 group and others           taken
@@ -27,18 +28,26 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _LONGEST: Final = 65536  # bytes of a secret; a larger file is not one
 # What flock(2) says if the file system has no locks.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
-def read_secret(path: Path) -> str:
+class User(NamedTuple):
+    """Who root will be once it has done what needs root, by the numbers of the system."""
+
+    uid: int
+    gid: int | None
+
+
+def read_secret(path: Path, user: User | None = None) -> str:
     """Read a password or secret from the first line of a file.
 
     Args:
         path: The file, which nobody else may read; the module says who that is.
+        user: Who we will be later, if that is another one than now.
 
     Raises:
         OSError: The file can't be read.
@@ -46,7 +55,7 @@ def read_secret(path: Path) -> str:
             UTF-8.
     """
     with path.open("rb") as file:
-        _check_private(path, os.fstat(file.fileno()))
+        _check_private(path, os.fstat(file.fileno()), user)
         line = file.readline(_LONGEST + 1)
     return secret_in(line)
 
@@ -66,6 +75,31 @@ def secret_in(line: bytes) -> str:
     if not secret.strip():
         raise ValueError("its first line is empty; the secret must be there")
     return secret
+
+
+def find_secret(path: Path, user: User | None = None) -> str | None:
+    """Read a secret, or tell that there is none yet and ``read_or_create_secret`` would create it.
+
+    Args:
+        path: The file.
+        user: As for ``read_secret``.
+
+    Returns:
+        The secret; None if there is no file, or one of our own that is empty.
+
+    Raises:
+        OSError: The file can't be read or created.
+        ValueError: As for ``read_secret``.
+    """
+    try:
+        if not _is_unfinished(path):
+            return read_secret(path, user)
+    except FileNotFoundError:
+        if path.is_symlink() or not path.parent.is_dir():
+            raise
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+    return None
 
 
 def read_or_create_secret(path: Path) -> tuple[str, bool]:
@@ -114,7 +148,7 @@ def read_or_create_secret(path: Path) -> tuple[str, bool]:
     return secret, True
 
 
-def _check_private(path: Path, status: os.stat_result) -> None:
+def _check_private(path: Path, status: os.stat_result, user: User | None = None) -> None:
     """Check that nobody else can read the secret, or chose it.
 
     Raises:
@@ -123,12 +157,13 @@ def _check_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or _is_credential(path):
         return
     ours = os.geteuid()
-    if ours == 0 and status.st_uid != 0:
+    if ours == 0 and status.st_uid not in ({0} if user is None else {0, user.uid}):
         raise ValueError(
             f"it belongs to another user, and root takes only its own; run: chown root {path}"
         )
+    groups = {0, os.getegid(), None if user is None else user.gid}
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o040 and status.st_gid in (0, os.getegid()):
+    if mode & 0o040 and status.st_gid in groups:
         mode &= ~0o040
     if mode & 0o077:
         raise ValueError(f"other users have access to it; run: chmod 600 {path}")

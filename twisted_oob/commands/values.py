@@ -43,6 +43,8 @@ _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 # The limit on the digits keeps the bytes of any time within what a float can hold.
 _RATE: Final = re.compile(r"([0-9]{1,15})([KMG]i?)?", re.ASCII)
+# Fewer digits are more likely a slip than a mode.
+_MODE: Final = re.compile(r"(?:0o)?0?([0-7]{3,4})", re.ASCII)
 
 
 _T = TypeVar("_T")
@@ -114,6 +116,24 @@ def parse_count(text: str) -> int:
     if re.fullmatch(r"[0-9]+", text) is None or not int(text):
         raise ValueError("expected a whole number above 0")
     return int(text)
+
+
+def parse_file_mode(text: str) -> int:
+    """Parse the permission bits of files, in octal; their owner may read and write them."""
+    return _mode(text, 0o600, 0o777, "read and write, such as 640")
+
+
+def parse_dir_mode(text: str) -> int:
+    """Parse the mode of folders, in octal; it may have the set-group-ID and the sticky bit."""
+    return _mode(text, 0o700, 0o3777, "do everything, such as 750 or 2750")
+
+
+def _mode(text: str, least: int, most: int, wanted: str) -> int:
+    match = _MODE.fullmatch(text)
+    mode = 0 if match is None else int(match[1], 8)
+    if mode | least != mode or mode & ~most:
+        raise ValueError(f"expected an octal mode in which the owner may {wanted}")
+    return mode
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:

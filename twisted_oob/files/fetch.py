@@ -43,11 +43,13 @@ from twisted_oob.errors import NoRoom, ResourceConstraint, WrongType
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.folder import Folder
+from twisted_oob.files.folders import FILE_MODE
 from twisted_oob.files.leftovers import remove_leftovers
 from twisted_oob.files.monotonic import MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.progress import OnProgress
-from twisted_oob.files.transfer import Tools, Transfer
+from twisted_oob.files.tools import Tools
+from twisted_oob.files.transfer import Transfer
 from twisted_oob.files.trust import HttpsTrust
 from twisted_oob.files.workers import Workers
 
@@ -58,7 +60,6 @@ WAITING: Final = 1000
 LAST: Final = 5.0
 """Seconds that a disk which hangs has, when the Fetcher stops."""
 
-_FILE_MODE: Final = 0o600
 _WRITERS: Final = 4
 
 
@@ -103,7 +104,7 @@ class Fetcher:
         clock: Any = None,
         concurrency: int = CONCURRENCY,
         waiting: int = WAITING,
-        file_mode: int = _FILE_MODE,
+        file_mode: int = FILE_MODE,
     ) -> None:
         if not isinstance(policy, FetchPolicy):
             raise wrong_type("policy", "a FetchPolicy", policy)
@@ -224,7 +225,7 @@ class Fetcher:
         if not self._transfers:
             return succeed(None)
         if not self._on_stopped:
-            self._last = self._tools.clock.callLater(LAST, self._tell_stopped)
+            self._last = self._tools.clock.callLater(LAST, lambda: _fire(self._end_stop()))
         stopped: Deferred[None] = Deferred()
         self._on_stopped.append(stopped)
         return stopped
@@ -234,7 +235,7 @@ class Fetcher:
         if self._stopped:
             self._stopped = False
             self._tools = dataclasses.replace(self._tools, folder=Folder(self.directory))
-            self._tell_stopped()
+            _fire(self._end_stop())
 
     async def _fetch(
         self,
@@ -268,23 +269,28 @@ class Fetcher:
 
     def _over(self, transfer: Transfer) -> None:
         del self._transfers[transfer]
-        if self._on_stopped and not self._transfers:
+        if not self._transfers and (told := self._end_stop()):
             # Its caller is told before those who wait for the stop.
-            self._tools.reactor.callLater(0, self._tell_stopped)
+            self._tools.reactor.callLater(0, _fire, told)
 
-    def _tell_stopped(self) -> None:
+    def _end_stop(self) -> list[Deferred[None]]:
+        """Give the Deferreds of those who wait for the stop, which is over."""
         last, self._last = self._last, None
         if last is not None and last.active():
             last.cancel()
         told, self._on_stopped = self._on_stopped, []
-        for stopped in told:
-            stopped.callback(None)
+        return told
 
     def _too_many(self) -> NoRoom:
         return NoRoom(
             "too many transfers at once; try again later",
             detail=f"{self._running} transfers run, and {len(self._waiting)} wait",
         )
+
+
+def _fire(waiting: list[Deferred[None]]) -> None:
+    for each in waiting:
+        each.callback(None)
 
 
 def _stopped() -> ResourceConstraint:

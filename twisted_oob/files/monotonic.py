@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from twisted.internet.error import AlreadyCalled
 
-SLICE: Final = 30.0
+SLICE: Final = 5.0
 """Seconds for which Twisted's timer is set at most."""
 
 

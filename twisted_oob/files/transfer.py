@@ -105,7 +105,6 @@ transfer that opened nothing needs no thread to discard it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -118,20 +117,18 @@ from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import CommitPending, NoRoom
 from twisted_oob.files.answer import Answer, read_answer
 from twisted_oob.files.body import Body
-from twisted_oob.files.commit import Committer
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
-from twisted_oob.files.folder import Folder
 from twisted_oob.files.get import Get
 from twisted_oob.files.hops import Hops
 from twisted_oob.files.landing import Landing
 from twisted_oob.files.limits import Limits
 from twisted_oob.files.pace import Pace
-from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.progress import OnProgress, ProgressObserver
+from twisted_oob.files.tools import Tools
 from twisted_oob.files.urls import read_url
-from twisted_oob.files.workers import Workers, as_error
+from twisted_oob.files.workers import as_error
 
 GRACE: Final = 0.5
 """Seconds that the disk has to answer, when a transfer ends early."""
@@ -143,31 +140,6 @@ _AGAIN: Final = 1.0
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What all transfers of a Fetcher share.
-
-    Attributes:
-        reactor: Makes connections and resolves names.
-        clock: An IReactorTime for limits and waits.
-        policy: What is accepted.
-        tls_policy: An IPolicyForHTTPS that verifies servers.
-        folder: Where files land.
-        file_mode: The permissions of a file.
-        writers: Threads that write pieces of large files, sync them, and remove parts.
-        committer: Has the thread that commits.
-    """
-
-    reactor: Any
-    clock: Any
-    policy: FetchPolicy
-    tls_policy: Any
-    folder: Folder
-    file_mode: int
-    writers: Workers
-    committer: Committer
 
 
 class Transfer:
@@ -294,7 +266,11 @@ class Transfer:
         self._end_grace()
         later, self._later = self._later, None
         if later is None:
-            self._tell(result if isinstance(result, FetchedFile) else as_error(result.value))
+            self._tell(
+                result
+                if isinstance(result, FetchedFile)
+                else as_error(result.value or CancelledError())
+            )
         elif isinstance(result, FetchedFile):
             later.callback(result)
         else:
@@ -430,3 +406,8 @@ class Transfer:
         except NoRoom:
             return False
         return True
+
+
+def _error(failure: Failure) -> Exception:
+    """Give the error of a Failure, which is typed as if it may have none."""
+    return as_error(failure.value or CancelledError())

@@ -39,6 +39,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from twisted_oob.files.fetch import Fetcher
+from twisted_oob.files.folders import FILE_MODE, Folders
 from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
@@ -99,6 +100,8 @@ class FileBot(Service):
         serving: Which files are given away; None to give nothing. It needs ``messages``.
         rooms: Each room's bare JID, and the nick that we want there.
         talk_in_rooms: Whether rooms are told, too, which of their files were stored.
+        file_mode: As for Fetcher.
+        folders: Makes the folders of rooms; None for private ones.
         on_server: Whether the stream leads to a real server, where there are contacts and, maybe,
             an upload service. False for the embedded router.
 
@@ -122,11 +125,14 @@ class FileBot(Service):
         serving: Serving | None = None,
         rooms: Iterable[tuple[JID, str]] = (),
         talk_in_rooms: bool = False,
+        file_mode: int = FILE_MODE,
+        folders: Folders | None = None,
         on_server: bool = True,
     ) -> None:
         self._policy = policy
-        self._grace = grace
         self._concurrency = concurrency
+        self._grace = grace
+        self._file_mode = file_mode
         self._reactor = reactor
         self._messages = messages
         self._serving = serving
@@ -156,8 +162,18 @@ class FileBot(Service):
                 make_fetcher=self._make_fetcher,
                 talk=talk_in_rooms,
                 texts=self._texts,
+                folders=folders,
             )
         self._giver: FileGiver | None = None
+
+    def allow_from(self, entries: Iterable[str]) -> None:
+        """Allow others from now on, instead of those before: the next stanza is judged by it.
+
+        Raises:
+            TypeError: As for an AllowList; whoever was allowed before still is.
+            ValueError: Likewise.
+        """
+        self._responder.allowed.replace(entries)
 
     async def listen(self) -> None:
         """Begin to listen for readers of files, if files may be shared.
@@ -243,7 +259,13 @@ class FileBot(Service):
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
         # The responder gives the turns.
-        return Fetcher(self._reactor, self._policy, folder, concurrency=self._concurrency)
+        return Fetcher(
+            self._reactor,
+            self._policy,
+            folder,
+            concurrency=self._concurrency,
+            file_mode=self._file_mode,
+        )
 
     def _make_giver(self, serving: Serving, handler: OOBHandler, manager: Any) -> FileGiver:
         uploads: UploadHandler | None = None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
 
 from twisted_oob.protocol.data import NS_IQ_OOB
 from twisted_oob.transfer.responder import Attachable
 from twisted_oob.xmpp.component_server import PROBES, ComponentServerFactory
 from twisted_oob.xmpp.router import Router
 from twisted_oob.xmpp.stanza import Payload
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+
+_log = Logger()
 
 
 class EmbeddedResponder:
@@ -51,10 +59,20 @@ class EmbeddedResponder:
         try:
             self._port = await self._endpoint.listen(self._factory)
         except Exception:
-            await self._responder.stopService()
+            # Nothing has come that it would have to answer first, and a daemon must learn at once
+            # that it can't start.
+            self._responder.stopService().addErrback(_tell_not_stopped)
             raise
         self._component.startService()
         return self._port
+
+    def change_secret(self, secret: str) -> None:
+        """Let components in by another secret from now on; those that are connected stay.
+
+        Raises:
+            ValueError: The secret is empty.
+        """
+        self._factory.change_secret(secret)
 
     async def stop(self) -> None:
         """Accept no more connections, answer all that came, then close each stream."""
@@ -66,3 +84,7 @@ class EmbeddedResponder:
         await self._responder.stopService()
         self._component.stopService()
         await self._factory.stop()
+
+
+def _tell_not_stopped(failure: Failure) -> None:
+    _log.failure("What could not begin to listen could not be stopped either", failure=failure)

@@ -39,6 +39,7 @@ from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
 from twisted_oob.files.fitting import fitting_name
+from twisted_oob.files.folders import Folders
 from twisted_oob.files.names import safe_folder_name
 from twisted_oob.protocol.chat_answer import answerable, build_answer
 from twisted_oob.protocol.chat_message import read_chat_message
@@ -80,6 +81,7 @@ class RoomFrontend(RoomHandler):
         make_fetcher: Makes the Fetcher for the folder of a room, which exists.
         talk: Whether the room is told, too, which files were stored.
         texts: What is said; None for ChatTexts.
+        folders: Makes the rooms' folders; None for private ones.
         pause: As for RoomHandler.
 
     Raises:
@@ -98,6 +100,7 @@ class RoomFrontend(RoomHandler):
         make_fetcher: Callable[[Path], Any],
         talk: bool = False,
         texts: ChatTexts | None = None,
+        folders: Folders | None = None,
         pause: float = PAUSE,
     ) -> None:
         if not hasattr(responder, "fetches"):
@@ -112,6 +115,7 @@ class RoomFrontend(RoomHandler):
         # A daemon changes its working directory.
         self._folder = folder.absolute()
         self._make_fetcher = make_fetcher
+        self._folders = Folders() if folders is None else folders
         self._texts = CheckedTexts(texts)
         self._seen = Seen(responder.clock)
         # By the room's bare JID. Without one, nothing is taken.
@@ -129,7 +133,7 @@ class RoomFrontend(RoomHandler):
         """
         for room in self.rooms:
             path = self._folder / folder_name(room, self._folder)
-            _make_folder(path, room)
+            self._make_folder(path, room)
             fetcher = self._fetcher_of(room, path)
             removed = remove_leftovers(fetcher)
             if removed:
@@ -141,6 +145,26 @@ class RoomFrontend(RoomHandler):
             self._kept[room.full()] = _Room(room, self._responder, self._seen, fetcher)
             self._log.info("Files of {room} land in {folder}", room=room.full(), folder=path)
         self.join()
+
+    def _make_folder(self, path: Path, room: JID) -> None:
+        """Make the folder of a room, unless it is there.
+
+        Raises:
+            NotADirectoryError: Something else is there; a link, too, as others may have put it
+                there.
+            OSError: It can't be made.
+        """
+        try:
+            self._folders.make(path)
+        except FileExistsError:
+            is_folder = False
+        else:
+            is_folder = stat.S_ISDIR(path.lstat().st_mode)
+        if not is_folder:
+            raise NotADirectoryError(
+                f"the files of the room {room.full()} go to the folder {path}, but that is no "
+                "folder: move it away"
+            )
 
     def _fetcher_of(self, room: JID, path: Path) -> Any:
         """Give the Fetcher of a room, which the responder stops and starts from now on."""
@@ -231,23 +255,6 @@ def folder_name(room: JID, within: Path) -> str:
     if name == bare:
         return name
     return f"{name} ({sha256(bare.encode()).hexdigest()[:_HASH_DIGITS]})"
-
-
-def _make_folder(path: Path, room: JID) -> None:
-    """Make the folder of a room, unless it is there.
-
-    Raises:
-        NotADirectoryError: Something else is there; a link, too, as others may have put it there.
-        OSError: It can't be made.
-    """
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        if not stat.S_ISDIR(path.lstat().st_mode):
-            raise NotADirectoryError(
-                f"the files of the room {room.full()} go to the folder {path}, but that is no "
-                "folder: move it away"
-            ) from None
 
 
 def _begin(fetching: Coroutine[Deferred[Any], Any, None]) -> None:

@@ -30,6 +30,20 @@ class AllowList:
     """
 
     def __init__(self, entries: Iterable[str | JID]) -> None:
+        self._everybody = False
+        self._names: frozenset[str] = frozenset()
+        self.replace(entries)
+
+    def replace(self, entries: Iterable[str | JID]) -> None:
+        """Allow other senders from now on, instead of those before.
+
+        Args:
+            entries: As for the class.
+
+        Raises:
+            TypeError: As for the class; whoever was allowed before still is.
+            ValueError: Likewise.
+        """
         # The letters of a str would be entries, each of them a domain.
         if isinstance(entries, str | bytes | JID) or not isinstance(entries, Iterable):
             example = f"[{entries!r}]" if isinstance(entries, str | JID) else "['home.example']"
@@ -37,19 +51,19 @@ class AllowList:
                 "the entries of an AllowList (allow_from) must be a list of addresses, such as "
                 f"{example}, not {_kind(entries)}"
             )
-        names = list(entries)
-        self._everybody = False
-        self._names: set[str] = set()
-        for name in names:
+        everybody = False
+        names = set()
+        for name in entries:
             if not isinstance(name, str | JID):
                 raise TypeError(
                     "an entry of an AllowList (allow_from) must be a str or a JID, "
                     f"not {_kind(name)}"
                 )
             if name == EVERYBODY:
-                self._everybody = True
+                everybody = True
             else:
-                self._names.add(_checked(name).full())
+                names.add(_checked(name).full())
+        self._everybody, self._names = everybody, frozenset(names)
 
     def __contains__(self, sender: JID | None) -> bool:
         if self._everybody:

@@ -110,6 +110,7 @@ class _AccountAuthenticator(ConnectAuthenticator):
 
     Attributes:
         jid: The configured JID; once a resource is bound, the full JID that the server chose.
+        password: What the next stream logs in with.
     """
 
     namespace = "jabber:client"
@@ -117,7 +118,7 @@ class _AccountAuthenticator(ConnectAuthenticator):
     def __init__(self, account: JID, password: str, tls: Any) -> None:
         ConnectAuthenticator.__init__(self, account.host)
         self.jid = self._account = account
-        self._password = password
+        self.password = password
         self._tls = tls
 
     def associateWithStream(self, xs: Any) -> None:
@@ -129,7 +130,7 @@ class _AccountAuthenticator(ConnectAuthenticator):
         xs.initializers = [
             client.CheckVersionInitializer(xs),
             _StartTLS(xs, required=True, configurationForTLS=self._tls),  # type: ignore[no-untyped-call]
-            SaslInitializer(xs, user, self._password),
+            SaslInitializer(xs, user, self.password),
             _Bind(xs, required=True),  # type: ignore[no-untyped-call]
             _Session(xs),  # type: ignore[no-untyped-call]
         ]

@@ -82,6 +82,15 @@ class AccountStream(StreamService):
             yields=True,
         )
 
+    def change_secret(self, password: str) -> None:
+        """Log in with another password from the next stream on; one that is up stays.
+
+        Raises:
+            TypeError: It is not a str.
+            ValueError: It is empty.
+        """
+        self.factory.authenticator.password = check_not_empty("password", password)
+
 
 def _account(jid: JID | str) -> JID:
     if not isinstance(jid, JID):

@@ -100,19 +100,29 @@ class ComponentServerFactory(_XmlStreamServerFactory):  # type: ignore[misc]
     """
 
     protocol: ClassVar[type[AcceptedStream]] = AcceptedStream
+    noisy = False  # as operators are told in words where we listen
 
     def __init__(
         self, router: Router, secret: str, reactor: Clock, *, probes: Sequence[Payload] = PROBES
     ) -> None:
-        if not secret:
-            raise ValueError("the secret of the components must not be empty")
-        super().__init__(lambda: _Authenticator(secret))
+        self.change_secret(secret)
+        super().__init__(lambda: _Authenticator(self._secret))
         self.router = router
         self.reactor = reactor
         self.probes = probes
         self.streams: set[AcceptedStream] = set()
         self._gone: list[Deferred[None]] = []
         self._stopped = False
+
+    def change_secret(self, secret: str) -> None:
+        """Let components in by another secret from the next connection on; others stay.
+
+        Raises:
+            ValueError: The secret is empty.
+        """
+        if not secret:
+            raise ValueError("the secret of the components must not be empty")
+        self._secret = secret
 
     def startFactory(self) -> None:
         """Accept connections, also after a ``stop``."""

@@ -59,6 +59,15 @@ class ComponentStream(StreamService):
             reactor=reactor,
         )
 
+    def change_secret(self, secret: str) -> None:
+        """Log in with another secret from the next stream on; one that is up stays.
+
+        Raises:
+            TypeError: It is not a str.
+            ValueError: It is empty.
+        """
+        self.factory.authenticator.password = check_not_empty("secret", secret)
+
 
 def _domain(domain: str) -> str:
     check_not_empty("domain", domain)

@@ -1,0 +1,109 @@
+"""The service's log: what it shows, and a file that is moved away."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from twisted.logger import Logger, LogPublisher
+
+from twisted_oob.commands.log_file import ServiceLog, service_log
+
+
+def logger(observer):
+    return Logger("test", observer=LogPublisher(observer))
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "service.log"
+
+
+@pytest.fixture
+def log(file):
+    return ServiceLog({"logfile": str(file), "nodaemon": True})
+
+
+def test_lines_for_developers_are_left_out(log, file):
+    out = logger(log.observer())
+    out.debug("for a developer")
+    out.info("for an operator")
+    out.warn("for an operator, too")
+    assert [line.rpartition("] ")[2] for line in file.read_text().splitlines()] == [
+        "for an operator",
+        "for an operator, too",
+    ]
+
+
+def test_a_file_that_was_moved_away_gets_no_more_lines(log, file, tmp_path):
+    out = logger(log.observer())
+    out.info("first")
+    file.rename(tmp_path / "old")
+    out.info("second")
+    log.reopen()
+    out.info("third")
+    assert [line.split()[-1] for line in (tmp_path / "old").read_text().splitlines()] == [
+        "first",
+        "second",
+    ]
+    assert file.read_text().split()[-1] == "third"
+
+
+def test_a_file_that_was_not_moved_goes_on(log, file):
+    out = logger(log.observer())
+    out.info("first")
+    log.reopen()
+    out.info("second")
+    assert len(file.read_text().splitlines()) == 2
+
+
+def test_the_log_goes_on_if_there_can_be_no_new_file(log, file, tmp_path):
+    out = logger(log.observer())
+    out.info("first")
+    file.rename(tmp_path / "old")
+    file.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        log.reopen()
+    out.info("second")
+    assert len((tmp_path / "old").read_text().splitlines()) == 2
+
+
+def test_it_rotates(log, file, tmp_path):
+    out = logger(log.observer())
+    out.info("first")
+    log.rotate()
+    out.info("second")
+    assert "first" in (tmp_path / "service.log.1").read_text()
+    assert "second" in file.read_text()
+
+
+@pytest.mark.parametrize("options", [{"nodaemon": True}, {"logfile": "-", "nodaemon": True}])
+def test_in_the_foreground_it_is_standard_output(options, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    log = ServiceLog(options)
+    logger(log.observer()).info("shown")
+    log.reopen()
+    log.rotate()
+    assert "shown" in sys.stdout.getvalue()
+
+
+def test_a_daemon_has_the_file_that_twistd_would_take(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    observer = ServiceLog({"logfile": None, "nodaemon": 0}).observer()
+    monkeypatch.chdir("/")
+    logger(observer).info("shown")
+    assert "shown" in (tmp_path / "twistd.log").read_text()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"twistd's --logfile .*nowhere\.log"):
+        ServiceLog({"logfile": str(tmp_path / "missing" / "nowhere.log")}).observer()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [None, {"logger": "some.factory"}, {"syslog": 1}, {"logfile": "-", "nodaemon": 0}],
+)
+def test_what_twistd_was_told_counts(options):
+    assert service_log(options) is None

@@ -1,0 +1,34 @@
+"""``python -m twisted_oob``: what a newcomer reads who tries it first."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import pytest
+
+from twisted_oob import __version__
+from twisted_oob.commands import oob
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["twisted_oob", *arguments])
+    with pytest.raises(SystemExit) as raised:
+        runpy.run_module("twisted_oob", run_name="__main__")
+    return raised.value.code
+
+
+def test_it_says_what_there_is(monkeypatch, capsys):
+    assert run(monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert __version__ in out
+    assert "oob-responder --demo" in out
+    assert all(f"oob {command} " in out for command in oob.main.list_commands(None))
+    assert err == ""
+
+
+def test_it_is_no_command_itself(monkeypatch, capsys):
+    assert run(monkeypatch, "send", "file", "jid") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "oob send FILE JID" in err
