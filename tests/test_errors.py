@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
 from twisted.words.protocols.jabber.error import NS_XMPP_STANZAS, StanzaError
 
 from twisted_oob import errors
@@ -207,3 +211,25 @@ def test_every_stanza_of_type_error_gives_an_error(xml, read):
 )
 def test_a_slot_that_was_refused_says_why_and_until_when(given, text):
     assert str(errors.SlotRefused(*given)) == f"the upload service gave no slot: {text}"
+
+
+@pytest.mark.parametrize("asked", ["before", "after", "never"])
+def test_only_who_asks_how_a_late_file_ends_is_told_that_it_failed(asked):
+    end, told = Deferred(), []
+    error = errors.CommitPending(end)
+    if asked == "before":
+        error.later.addErrback(told.append)
+    end.errback(OSError("broken"))
+    if asked == "after":
+        error.later.addErrback(told.append)
+    assert [str(failure.value) for failure in told] == ["broken"] * (asked != "never")
+    # An error that nobody has handled is in the log when its Deferred is collected.
+    unhandled = []
+    globalLogPublisher.addObserver(unhandled.append)
+    try:
+        del end, error
+        told.clear()
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(unhandled.append)
+    assert unhandled == []

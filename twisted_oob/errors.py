@@ -233,13 +233,30 @@ class CommitPending(NoRoom):
         later: Fires with the FetchedFile if it gets its name after all, and fails if it does not.
         detail: What our log reads.
 
-    Attributes:
-        later: The same.
     """
 
     def __init__(self, later: Deferred[Any], *, detail: str | None = None) -> None:
         super().__init__("the disk is slow; offer it again later", detail=detail)
-        self.later = later
+        self._ends: list[Any] = []
+        self._later: Deferred[Any] | None = None
+        later.addBoth(self._ended)
+
+    @property
+    def later(self) -> Deferred[Any]:
+        """Tells how it ends: with the FetchedFile, or with an error.
+
+        If nobody asks for it, the log has no unhandled error of it.
+        """
+        if self._later is None:
+            self._later = Deferred()
+            for end in self._ends:
+                self._later.callback(end)
+        return self._later
+
+    def _ended(self, end: Any) -> None:
+        self._ends.append(end)
+        if self._later is not None:
+            self._later.callback(end)
 
 
 class TryLater(ResourceConstraint):

@@ -249,3 +249,18 @@ async def test_a_fetcher_that_was_stopped_can_be_collected(web, folder):
     del ours, fetching, stopped
     gc.collect()
     assert gone() is None
+
+
+@step
+async def test_what_a_late_file_failed_with_is_told_in_words(fetcher, web, clock, gate):
+    gated = gate(Landing, "commit")
+    web.answers = [answer(b"x")]
+    ours = fetcher()
+    fetching = ours.fetch(web.url())
+    await gated.entered
+    clock.advance(ours.policy.timeout)
+    clock.advance(GRACE)
+    error = await failure_of(fetching, CommitPending)
+    assert str(error).endswith("the file was not whole after 600.0 s")
+    gated.open()
+    await error.later

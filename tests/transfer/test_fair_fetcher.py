@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent
 from twisted.words.protocols.jabber.jid import JID
 
@@ -301,3 +302,32 @@ def test_the_log_tells_what_it_is_and_how_it_ended(log, what):
 
 def test_no_repr_tells_a_secret_of_the_url():
     assert "hunter2" not in repr(Wanted("Offer", None, "", f"{URL}?token=hunter2"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_step_of_the_wall_clock_ends_neither_a_wait_nor_the_grace(monkeypatch):
+    from twisted.internet import reactor
+
+    fetcher = ScriptedFetcher()
+    limits = Limits(reactor)
+    fetches = FairFetcher(
+        fetcher, limits=limits, reactor=reactor, concurrency=1, grace=40, queue_timeout=50
+    )
+    fetches.start()
+    first, second = (
+        ensureDeferred(fetches.fetch(Wanted("Offer", None, "", f"{URL}?{one}"))) for one in "12"
+    )
+    wall = reactor.seconds
+    with monkeypatch.context() as patched:
+        patched.setattr(reactor, "seconds", lambda: wall() + 60)
+        await deferLater(reactor, 0.001)
+        assert not second.called
+        stopped = fetches.stop()
+        with pytest.raises(ResourceConstraint, match="stopping"):
+            await second
+        patched.setattr(reactor, "seconds", lambda: wall() + 120)
+        await deferLater(reactor, 0.001)
+        assert not first.called
+        fetcher.transfers[0].callback(fetched())
+        await stopped
+    assert await first == fetched()

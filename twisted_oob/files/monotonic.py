@@ -15,10 +15,19 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.error import AlreadyCalled
 
 SLICE: Final = 5.0
 """Seconds for which Twisted's timer is set at most."""
+
+
+def steady(clock: Any) -> Any:
+    """Give a clock that nobody can set: a MonotonicReactor for one of Twisted's reactors.
+
+    Any other clock, such as a ``task.Clock``, is its owner's, and stays as it is.
+    """
+    return MonotonicReactor(clock) if isinstance(clock, ReactorBase) else clock
 
 
 class MonotonicReactor:

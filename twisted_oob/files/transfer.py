@@ -247,7 +247,8 @@ class Transfer:
         error = self._verdict or self._met or CancelledError()
         if self._committing:
             self._later = Deferred()
-            detail = f"the file has not got its name yet, and the transfer ended: {error!r}"
+            why = str(error) or type(error).__name__
+            detail = f"the file has not got its name yet, and the transfer ended: {why}"
             error = CommitPending(self._later, detail=detail)
         self._tell(error)
 

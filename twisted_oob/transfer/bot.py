@@ -41,6 +41,7 @@ from twisted.internet.defer import Deferred
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.landing import FILE_MODE
 from twisted_oob.files.made_folders import MadeFolders
+from twisted_oob.files.monotonic import steady
 from twisted_oob.files.served_folder import ServedFolder
 from twisted_oob.files.share import FileShare
 from twisted_oob.transfer.chat import ChatFrontend
@@ -246,17 +247,18 @@ class FileBot(Service):
         if self._rooms is not None:
             self._rooms.stop()
         # A disk that hangs may keep each part from its end.
-        deadline = self._reactor.seconds() + self._grace + LAST
+        clock = steady(self._reactor)
+        deadline = clock.seconds() + self._grace + LAST
         await self._responder.stopService()
         if self._giver is not None and not self.running:
-            await wait_until(deadline, self._reactor, self._giver.stop())
+            await wait_until(deadline, clock, self._giver.stop())
         if self.running:
             # Somebody has started us again meanwhile.
             return
         if self._rooms is not None:
             self._rooms.leave()
         if self._share is not None and self._share.running:
-            await wait_until(deadline, self._reactor, self._share.stopService())
+            await wait_until(deadline, clock, self._share.stopService())
 
     def _make_fetcher(self, folder: Path) -> Fetcher:
         return Fetcher(

@@ -52,6 +52,7 @@ from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._urls import shown_url
 from twisted_oob.errors import CommitPending, ResourceConstraint
+from twisted_oob.files.monotonic import steady
 from twisted_oob.transfer.folder_trouble import FolderTrouble
 from twisted_oob.transfer.joined import Member, Transfer
 from twisted_oob.transfer.late_files import LateFiles
@@ -130,7 +131,8 @@ class FairFetcher:
         self.on_running: list[Callable[[int], object]] = []
         self._fetcher = fetcher
         self._limits = limits
-        self._clock = reactor
+        # A step of the wall clock neither ends nor prolongs anybody's wait, or our grace.
+        reactor = self._clock = steady(reactor)
         self._turns = Turns(concurrency)
         self._queue_timeout = queue_timeout
         # By the key of what they fetch.
