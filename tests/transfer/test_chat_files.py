@@ -241,7 +241,7 @@ def test_the_log_tells_of_each_file_as_of_an_offer():
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (CancelledError(), "it was broken off; try again later"),
+        (CancelledError(), "the responder is stopping; try again later"),
         (StanzaError("forbidden"), "it is not wanted"),
         (StanzaError("gone", text="no more of\nthat"), "no more of that"),
         (StanzaError("gone"), "it could not be had"),

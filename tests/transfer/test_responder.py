@@ -381,7 +381,8 @@ async def test_no_password_of_a_url_is_told_to_anybody(network, log):
     await ping(sender)
     network.embedded._component.stopService()
     network.embedded._component.startService()
-    offers = [sender.oob.send_url(DOMAIN, secret) for _ in range(10)]
+    # Others: the same one would join the transfer that runs.
+    offers = [sender.oob.send_url(DOMAIN, f"{secret}?{number}") for number in range(10)]
     told.append(await offers.pop())
     # What is stopped before it has noticed the loss is told to try again later instead.
     while not any("cancelled" in line for line in lines_of(log)):
