@@ -74,6 +74,14 @@ async def test_what_comes_before_the_reactor_runs_counts_then(run, sent, told):
     assert program.output.split()[: len(told)] == told
 
 
+@pytest_twisted.ensureDeferred
+async def test_what_comes_while_the_reactor_takes_its_handlers_counts_then(run):
+    moment = "signal.signal(signal.SIGTERM, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGTERM)"
+    program = run(f"signals.hold()\n{moment}\n{RUN}")
+    assert await program.finished() == 0
+    assert program.output.split() == ["running", "end"]
+
+
 @pytest.mark.parametrize(("first", "early"), [("TERM", False), ("INT", True)])
 @pytest_twisted.ensureDeferred
 async def test_a_second_one_ends_it_at_once(run, first, early):

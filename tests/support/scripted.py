@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
@@ -64,11 +65,17 @@ def fetched():
 
 
 class Served:
-    """A started responder on an open stream: ``clock``, ``fetcher``, ``end``, ``responder``."""
+    """A started responder on an open stream: ``clock``, ``fetcher``, ``end``, ``responder``.
+
+    ``running``: all that tests have made and not stopped yet.
+    """
+
+    running: ClassVar[list[Served]] = []
 
     def __init__(
         self, *, allow_from=_FRIENDS, wire=ClientWire, start=True, direct=False, **options
     ):
+        self.running.append(self)
         self.clock = Clock()
         self._offered = 0
         self.fetcher = ScriptedFetcher()

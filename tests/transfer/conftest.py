@@ -7,16 +7,23 @@ import pytest_twisted
 
 from tests.support.chats import Chat
 from tests.support.fetching import end
+from tests.support.scripted import Served
 from tests.support.sharing import NetShare
 from tests.support.slot_service import Setting
 
+_GRACE = 1000  # seconds; more than any test gives a responder
+
 
 @pytest.fixture(autouse=True)
-def _chats_end():
-    """Stop what fetches in chats: what is left of it would end whenever it is collected."""
+def _fetching_ends():
+    """Stop what fetches: what is left of it would end whenever it is collected."""
     yield
     while Chat.running:
         Chat.running.pop().responder.stopService()
+    while Served.running:
+        served = Served.running.pop()
+        served.responder.stopService()
+        served.clock.advance(_GRACE)
 
 
 @pytest_twisted.async_yield_fixture

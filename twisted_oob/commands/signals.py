@@ -57,11 +57,20 @@ class ServiceSignals:
             # A shell lets what it starts in the background ignore Ctrl-C.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
-        # As it begins to run, the reactor puts a handler of its own in place of that for SIGTERM.
         self._reactor.callWhenRunning(self._running)
+
+    def hold(self) -> None:
+        """Let the signals that stop us wait until the reactor runs; call this just before.
+
+        As it begins to run, the reactor puts a handler of its own in place of that for SIGTERM, by
+        which the process would end with the signal and not with 0.
+        """
+        if not self._reactor.running:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
 
     def _running(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if self._stopping else self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
         # Not before: a daemon has left its terminal by now.
         self._terminals = [number for number in range(3) if os.isatty(number)]
 

@@ -147,6 +147,7 @@ class ResponderService(Service):
             CanNotStart: A daemon can't serve: so whoever starts it gets the status.
         """
         Service.startService(self)
+        self._signals.hold()
         self._signals.on_hangup = self._hung_up
         if self._log_file is not None:
             self._signals.on_rotate = self._log_file.rotate
