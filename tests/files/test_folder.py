@@ -201,6 +201,7 @@ from twisted_oob.files.landing import Landing
 from twisted_oob.files.leftovers import remove_leftovers
 path = Path({str(landing)!r})
 reading, writing = os.pipe()
+begun, begins = os.pipe()
 if parent := os.fork():
     os.waitpid(parent, 0)
     print(remove_leftovers(path), list(path.iterdir()))
@@ -209,7 +210,10 @@ else:
     file = Landing(Folder(path))
     file.write(b"parent")
     if os.fork() == 0:
+        os.write(begins, b"x")
         os.read(reading, 1)  # until the first process ends
+    else:
+        os.read(begun, 1)  # until the child lives, without what it was born with
     os._exit(0)
 """)
     assert await program.finished() == 0
