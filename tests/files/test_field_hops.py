@@ -25,7 +25,7 @@ async def other(net):
 
 
 def asked(web, name):
-    """Give the values of a field of each request, None where it is absent."""
+    """Give the value of a field in each request; None for a request without it."""
     return [connection.headers.get(name) for connection in web.connections]
 
 

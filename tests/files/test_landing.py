@@ -375,7 +375,7 @@ def test_in_a_renamed_folder_a_file_gets_no_name(tmp_path, again):
         path.mkdir()
     elif again == "link":
         path.symlink_to(elsewhere)
-        # The path leads there, so the file is where it is told to be.
+        # The path leads to the folder, so the file is at the path that is told.
         assert commit(file).read_bytes() == b"data"
         assert names(elsewhere) == ["a.txt"]
         return

@@ -10,8 +10,8 @@ found anything.
 For each file system, a process fetches files for some seconds onto a disk that records all that is
 written to it (``recorded_disk``). Then the power is cut at random moments of the recording. Of what
 the disk had not flushed yet, all is kept, or nothing, or a random part of its blocks, as a disk
-with a cache of its own may do (no part where there is no journal: half a write is too much for
-those). Each time the file system is repaired as at a boot, and mounted:
+with a cache of its own may do. A file system without a journal is spared the random part: half
+a write can destroy it. Each time the file system is repaired as at a boot, and mounted:
 
 - each file that was answered before the cut must be there, with all its bytes;
 - whatever else has a final name must be the whole file of that name, and none that failed.

@@ -17,7 +17,7 @@ _SIZE = 64 * 2**20  # bytes; ext4 needs no more
 
 
 class LoopDisk:
-    """A mounted disk. ``folder``: where it is mounted."""
+    """A mounted disk. ``folder``: its mount point."""
 
     def __init__(self, folder):
         self.folder = folder

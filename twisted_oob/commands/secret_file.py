@@ -81,7 +81,7 @@ def secret_in(line: bytes) -> str:
 
 
 def find_secret(path: Path, user: User | None = None) -> str | None:
-    """Read a secret, or tell that there is none yet and ``read_or_create_secret`` would create it.
+    """Read a secret, unless ``read_or_create_secret`` would have to create it.
 
     Args:
         path: The file.

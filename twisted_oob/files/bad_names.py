@@ -93,7 +93,7 @@ _CLASS: Final = re.compile(r"\.\{[^.]*\}\Z")
 # Emacs keeps in "#x#" what is not saved yet of x, and offers to recover x from it.
 _UNSAVED: Final = re.compile(r"#.*#\Z", re.DOTALL)
 # Windows' dialogs and shells put a variable's value here; saved under the name, it tells a user's
-# name, for instance (CVE-2022-0337). A percent-encoded byte in between, as in "%C3%BC", is none.
+# name, for instance (CVE-2022-0337). A percent-encoded byte, as in "%C3%BC", names no variable.
 _VARIABLE: Final = re.compile(r"%(?![0-9A-F]{2}%)[A-Z_][A-Z0-9_()]*%", re.IGNORECASE)
 
 

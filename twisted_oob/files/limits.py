@@ -19,7 +19,7 @@ its silence is no fault. Meanwhile the window stands still.
 
 One timer serves both. Bytes only note when they came. When the timer fires, it finds out which of
 the two is due, and is set anew if neither is. So a fast transfer, which has thousands of reads
-between two ticks, pays for none of this. Bytes that come after the deadline end the transfer, too:
+between two ticks, pays nothing for this. Bytes that come after the deadline end the transfer, too:
 timers can be late (``monotonic.py``).
 
 A server that sent a little and then fell silent exceeds both limits, one a moment before the other.

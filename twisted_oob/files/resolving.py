@@ -51,8 +51,9 @@ def resolve(reactor: Any, host: str, port: int) -> Deferred[_Addresses]:
 
     Returns:
         A Deferred with all addresses of the host, at least one, in the order in which they should
-        be tried. It fails with FetchFailed if there are none, and with NoRoom if descriptors or
-        threads are used up. ``cancel()`` takes back a lookup that still waits for a thread.
+        be tried. It fails with FetchFailed if the host has no address, and with NoRoom if
+        descriptors or threads are used up. ``cancel()`` takes back a lookup that still waits for
+        a thread.
     """
     with contextlib.suppress(ValueError):
         return succeed([ip_address(host)])
