@@ -224,6 +224,8 @@ def test_a_content_length_that_is_no_length_is_no_answer(value):
         b"Transfer-Encoding: chunked\r\n",
         b"transfer-encoding:\tChunked \r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\n",
+        b"Transfer-Encoding: identity, Chunked\r\n",
         b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: chunked\r\nContent-Length: nonsense\r\n",
         b"Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n",
@@ -237,13 +239,19 @@ def test_chunks_win_over_a_length(lines):
 @pytest.mark.parametrize(
     "value",
     [
-        *(b"", b"gzip", b"identity", b"gzip, chunked", b"chunked, gzip", b"chunked, chunked"),
+        *(b"gzip", b"gzip, chunked", b"chunked, gzip", b"identity, gzip", b"identity;q=1"),
         *(b"chunked;q=1", b"xchunked", b"chunked\r\nTransfer-Encoding: gzip"),
     ],
 )
 def test_another_transfer_coding_is_no_answer(value):
     error = error_of(OK + b"Transfer-Encoding: " + value + b"\r\nContent-Length: 5\r\n\r\n")
     assert error.text == NO_ANSWER
+
+
+@pytest.mark.parametrize("value", [b"identity", b" Identity\t", b"", b"identity, ,identity"])
+def test_an_identity_in_transfer_encoding_is_no_coding(value):
+    head = head_of(OK + b"Transfer-Encoding: " + value + b"\r\nContent-Length: 5\r\n\r\n")
+    assert (head.length, head.chunked) == (5, False)
 
 
 HEADS = st.builds(

@@ -157,12 +157,15 @@ def _status(line: bytes) -> int:
 def _chunked(codings: tuple[bytes, ...]) -> bool:
     """Tell whether the body is in chunks (RFC 9112 section 6.1).
 
-    Every other coding is one that we said not to take, as we send no TE. Some servers say the same
-    in two lines, once for themselves and once for what is behind them.
+    Some servers say ``identity``, as HTTP had it once (RFC 2616 section 3.6): no coding. Others say
+    the same twice, once for themselves and once for what is behind them. Every other coding is one
+    that we said not to take, as we send no TE.
     """
-    if any(coding.lower() != b"chunked" for coding in codings):
+    given = {coding.strip(_BLANK).lower() for coding in b",".join(codings).split(b",")}
+    given -= {b"", b"identity"}
+    if given - {b"chunked"}:
         raise malformed(f"Transfer-Encoding {quoted(b', '.join(codings))}")
-    return bool(codings)
+    return bool(given)
 
 
 def _length(values: tuple[bytes, ...]) -> int | None:
