@@ -119,21 +119,32 @@ def parse_count(text: str) -> int:
 
 
 def parse_file_mode(text: str) -> int:
-    """Parse the permission bits of files, in octal; their owner may read and write them."""
-    return _mode(text, 0o600, 0o777, "read and write, such as 640")
+    """Parse the permission bits of files, in octal.
+
+    Their owner may read them. Nobody may do what their owner may not: no use is known for that, and
+    what was meant as a decimal number shows by it.
+    """
+    mode = _octal(text)
+    if not mode & 0o400 or mode & 0o777 != mode or (mode >> 3 | mode) & 0o7 & ~(mode >> 6):
+        raise ValueError(
+            "expected an octal mode such as 640, in which the owner may read, and others no more"
+        )
+    return mode
 
 
 def parse_dir_mode(text: str) -> int:
     """Parse the mode of folders, in octal; it may have the set-group-ID and the sticky bit."""
-    return _mode(text, 0o700, 0o3777, "do everything, such as 750 or 2750")
-
-
-def _mode(text: str, least: int, most: int, wanted: str) -> int:
-    match = _MODE.fullmatch(text)
-    mode = 0 if match is None else int(match[1], 8)
-    if mode | least != mode or mode & ~most:
-        raise ValueError(f"expected an octal mode in which the owner may {wanted}")
+    mode = _octal(text)
+    if mode | 0o700 != mode or mode & ~0o3777:
+        raise ValueError(
+            "expected an octal mode such as 750 or 2750, in which the owner may do everything"
+        )
     return mode
+
+
+def _octal(text: str) -> int:
+    match = _MODE.fullmatch(text)
+    return 0 if match is None else int(match[1], 8)
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
