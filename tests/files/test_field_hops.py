@@ -80,6 +80,8 @@ async def test_a_url_is_asked_for_as_it_is_written(fetcher, web):
 
 # What a Location leads to from /a/b;c?d, by RFC 3986 section 5.4 and with its own spelling kept.
 LOCATIONS = {
+    "": "/a/b;c?d",
+    " \t": "/a/b;c?d",
     "/x": "/x",
     "x": "/a/x",
     "./x": "/a/x",
@@ -267,11 +269,12 @@ async def test_cookies_stay_with_their_origin_and_their_transfer(fetcher, web, o
     assert back <= {"a=1", "d=1"}
 
 
+@pytest.mark.parametrize("location", ["/file.bin", "file.bin", "?", "#", ""])
 @step
-async def test_a_host_that_wants_its_cookie_gives_the_file(fetcher, web):
+async def test_a_host_that_wants_its_cookie_gives_the_file(fetcher, web, location):
     def until_it_comes_back(connection):
         known = connection.headers.get("cookie") == "session=x"
-        connection.write(answer(BODY) if known else sets("/file.bin", "session=x; path=/"))
+        connection.write(answer(BODY) if known else sets(location, "session=x; path=/"))
 
     web.answers = [until_it_comes_back] * 6
     assert (await fetcher().fetch(web.url())).size == len(BODY)

@@ -331,10 +331,9 @@ def test_redirects_are_judged_like_first_urls(location):
     assert "capulet" not in caught.value.detail
 
 
-@pytest.mark.parametrize("location", [None, b"", b"  "])
-def test_a_redirect_needs_a_location(location):
+def test_a_redirect_needs_a_location():
     with pytest.raises(FetchFailed, match="without a Location"):
-        next_hop(POLICY, HERE, location, 1)
+        next_hop(POLICY, HERE, None, 1)
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])

@@ -1,7 +1,8 @@
 """Redirects: where a Location leads, judged like the first URL, without a reactor or I/O.
 
 A Location is a reference that is resolved against the URL that was asked for (RFC 9110 section
-10.2.2), exactly as RFC 3986 section 5.2 has it. It is bytes: servers send UTF-8 there, or anything
+10.2.2), exactly as RFC 3986 section 5.2 has it. So an empty one leads to the same URL again: a
+server may want to be asked with its cookie. It is bytes: servers send UTF-8 there, or anything
 else. What is no ASCII in its path and query is percent-encoded, byte for byte. Its host is UTF-8,
 and becomes A-labels as in a first URL.
 
@@ -49,10 +50,9 @@ def next_hop(policy: FetchPolicy, target: Target, location: bytes | None, hop: i
     """
     if hop > policy.max_redirects:
         raise FetchFailed("too many redirects")
-    location = location and location.strip()
-    if not location:
+    if location is None:
         raise FetchFailed("a redirect without a Location")
-    following = judge(_resolved(target, read_reference(location)))
+    following = judge(_resolved(target, read_reference(location.strip())))
     if (target.scheme, following.scheme) == ("https", "http"):
         raise Forbidden("a redirect from https to http is not allowed")
     first = target.first or target
