@@ -29,6 +29,7 @@ LATER = b"Sun, 06 Nov 1994 08:50:07 GMT"
         (b"Thu, 01 Jan 1970 00:00:00 GMT", 0),
         (b"Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799 - NOW),
         (b"Sun, 06 Nov 1994 09:50:07 +0100", 30),
+        (b"Sun, 06 Nov 1994 08:49:60 GMT", 23),
     ],
 )
 def test_what_is_valid(value, seconds):
@@ -51,6 +52,7 @@ def test_what_is_valid(value, seconds):
         b"06 Nov 1994",
         b"Sun, 32 Nov 1994 08:50:07 GMT",
         b"Sun, 06 Nov 1994 25:50:07 GMT",
+        b"Sun, 06 Nov 1994 08:50:61 GMT",
         b"Sun, 06 Nov 99999 08:50:07 GMT",
         LATER + b" " * 100,
         b"\xff" + LATER,

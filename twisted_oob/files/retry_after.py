@@ -8,6 +8,7 @@ from email.utils import parsedate_tz
 from typing import Final
 
 _SECONDS: Final = re.compile(rb"[0-9]+")
+_LEAP_SECOND: Final = 60  # RFC 9110 section 5.6.7 has it, and time since the epoch has not
 _LONGEST_DATE: Final = 40  # bytes; RFC 850 has the longest form, with up to 33
 
 
@@ -47,7 +48,8 @@ def _http_date(value: bytes) -> float | None:
         if parsed is None:
             return None
         year, month, day, hour, minute, second, *_, offset = parsed
-        at = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
+        leap = second == _LEAP_SECOND
+        at = datetime(year, month, day, hour, minute, second - leap, tzinfo=timezone.utc)
     except (ValueError, OverflowError):
         return None
-    return at.timestamp() - (offset or 0)
+    return at.timestamp() + leap - (offset or 0)
