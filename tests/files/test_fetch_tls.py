@@ -156,7 +156,7 @@ async def test_a_handshake_without_end(fetcher, web):
     record = b"\x16\x03\x03\x40\x00" + bytes(0x4000)  # as long as one may be
     arrived = first_connection(web)
     fetching = fetcher().fetch(web.url().replace("http:", "https:"))
-    (await arrived).write(record * 20)
+    (await arrived).write(record * 40)
     error = await failure_of(fetching, FetchFailed)
     assert error.text in {NO_TLS, "the server's headers are too long"}
 

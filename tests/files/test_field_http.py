@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import deferLater
 
-from tests.support.fetching import failure_of, names, step
+from tests.support.fetching import failure_of, names, step, tls_url
 from tests.support.hostile_http import answer, chunked, redirect, then_close
 from tests.support.streams import logged
 from twisted_oob.errors import FetchFailed, TooLarge
@@ -76,6 +76,30 @@ async def test_a_head_that_comes_byte_by_byte(fetcher, web):
         connection.write(bytes([byte]))
         await deferLater(web.reactor, 0)
     assert (await fetching).path.read_bytes() == BODY
+
+
+# Almost 256 KiB, and a body that comes in the same read as the end of it.
+LONGEST = answer(BODY * 50_000, *(padded(65_000, f"X-{at}") for at in range(4)))
+
+
+@step
+async def test_a_head_of_almost_256_kib_ends_where_it_ends(fetcher, web):
+    fetching = fetcher().fetch(web.url())
+    connection = await web.arrivals.get()
+    connection.transport.setTcpNoDelay(True)
+    connection.write(LONGEST[:1000])
+    await deferLater(web.reactor, 0.05)
+    connection.write(LONGEST[1000:])
+    assert (await fetching).size == len(BODY * 50_000)
+
+
+@step
+async def test_such_a_head_is_as_long_over_tls(fetcher, serve, net, authority):
+    net.hosts["files.test"] = ["127.0.0.1"]
+    web = serve("files.test")
+    web.answers = [LONGEST]
+    got = await fetcher(ca_file=authority.file).fetch(tls_url(web))
+    assert got.size == len(BODY * 50_000)
 
 
 BAD_HEADS = {

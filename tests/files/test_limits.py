@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from twisted_oob.files.header_lines import MOST_BEFORE_BODY
+from twisted_oob.files.header_lines import MOST_BELOW_TLS
 from twisted_oob.files.limits import Limits
 from twisted_oob.files.policy import FetchPolicy
 
@@ -258,17 +258,17 @@ def test_whoever_is_always_slow_does_not_last(pieces):
 
 def test_the_bytes_before_the_body_are_bounded():
     transfer = Transfer()
-    assert transfer.limits.heard(MOST_BEFORE_BODY - 1)
+    assert transfer.limits.heard(MOST_BELOW_TLS - 1)
     assert transfer.limits.heard(1)
     assert not transfer.limits.heard(1)
     assert transfer.told == ["the server's headers are too long"]
-    assert transfer.errors[0].detail == "more than 262144 bytes before the body"
+    assert transfer.errors[0].detail == "more than 524288 bytes, and the head is not whole"
 
 
 def test_each_hop_has_as_many():
     transfer = Transfer()
     for _ in range(3):
-        assert transfer.limits.heard(MOST_BEFORE_BODY)
+        assert transfer.limits.heard(MOST_BELOW_TLS)
         transfer.limits.ask()
     transfer.limits.stop()
 

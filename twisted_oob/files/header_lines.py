@@ -8,7 +8,10 @@ from twisted_oob.errors import FetchFailed
 from twisted_oob.files.policy import NO_ANSWER
 
 MOST_BEFORE_BODY: Final = 256 * 1024
-"""Bytes that a server may send in one hop before the body: TLS handshake, interim answers, head."""
+"""Bytes that a server may send in one hop before the body: interim answers and head."""
+MOST_BELOW_TLS: Final = 2 * MOST_BEFORE_BODY
+"""Bytes that may come from the network until then. They are more: a TLS handshake, with up to 100
+KiB of certificates, what TLS adds to each record, and the body's first bytes in the last read."""
 TOO_LONG: Final = "the server's headers are too long"
 LINE: Final = 64 * 1024
 """Bytes of a line without its end. Some real Content-Security-Policies have 17,000 bytes."""
@@ -42,7 +45,7 @@ class HeaderLines:
         self._buffer = bytearray()
         self._start = 0  # of the next line
         self._searched = 0  # no LF between the start and here
-        self._room = limit
+        self._room = limit - 1  # for the next line without its LF
         self._left = _LINES
 
     def feed(self, data: bytes) -> None:

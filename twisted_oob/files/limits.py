@@ -10,8 +10,8 @@ Bytes and the passage of time go in. At most one error comes out, and with it th
 - **The least rate**: ``min_rate`` bytes of the body a second, on the average of each
   ``stall_timeout`` seconds. The first of these windows begins with the answer's head. A file that
   ends within it may be as small and as slow as it likes.
-- **The bytes before the body**: 256 KiB in one hop. They are counted below TLS, so an endless
-  handshake ends here as well.
+- **The bytes before the body**: 512 KiB in one hop. They are counted below TLS, so an endless
+  handshake ends here. How long a head may be is told in ``header_lines.py``.
 
 The stall limit and the least rate count only the time in which we expect bytes (``watch``). If we
 pause the server because our disk is slow, or don't ask it for a while because it wants us to, then
@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_oob.errors import FetchFailed
-from twisted_oob.files.header_lines import MOST_BEFORE_BODY, TOO_LONG
+from twisted_oob.files.header_lines import MOST_BELOW_TLS, TOO_LONG
 from twisted_oob.files.policy import FetchPolicy
 
 TIMED_OUT: Final = "timed out"
@@ -88,7 +88,7 @@ class Limits:
 
     def ask(self) -> None:
         """Begin a hop: bytes are expected, and those before its body are counted anew."""
-        self._room = MOST_BEFORE_BODY
+        self._room = MOST_BELOW_TLS
         self._window = None
         self.watch(on=True)
 
@@ -129,7 +129,7 @@ class Limits:
             self._exceeded(
                 FetchFailed(
                     TOO_LONG,
-                    detail=f"more than {MOST_BEFORE_BODY} bytes before the body",
+                    detail=f"more than {MOST_BELOW_TLS} bytes, and the head is not whole",
                 )
             )
             return False
