@@ -65,11 +65,12 @@ ARCHIVES = {
 }
 TYPES = {
     "gzip": "application/gzip application/x-gzip application/x-gtar-compressed application/x-tgz",
-    "x-gzip": "application/x-gzip application/x-compressed-tar image/svg+xml-compressed",
+    "x-gzip": "application/x-gzip application/x-compressed-tar image/svg+xml-compressed "
+    "application/tlsrpt+gzip application/vnd.docker.image.rootfs.diff.tar.gzip",
     "compress": "application/x-compress",
     "bzip2": "application/x-bzip2 application/x-bzip-compressed-tar",
     "xz": "application/x-xz",
-    "zstd": "application/zstd",
+    "zstd": "application/zstd application/vnd.oci.image.layer.v1.tar+zstd",
     "br": "application/x-brotli",
 }
 
@@ -94,6 +95,8 @@ def test_an_archive_that_is_so_by_its_type_is_kept(value):
         ("gzip", "a.tar.bz2", None),
         ("gzip", "gz", None),
         ("gzip", "a.gz.txt", None),
+        ("gzip", "a", "application/gzip+json"),
+        ("gzip", "a", "application/vnd.ungzip"),
         ("gzip", "agz", None),
         ("br", "a.gz", "application/gzip"),
         ("br, gzip", "a.gz", None),

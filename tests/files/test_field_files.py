@@ -54,6 +54,11 @@ ARCHIVES = {
     "by its path, in capitals": ("GZIP", "/A.TGZ?x=y.txt", (), None),
     "by its path, of one file": ("gzip", "/log.gz", (), None),
     "by its type": ("gzip", "/download?id=3", ("Content-Type: application/gzip",), None),
+    "by its type's suffix": (
+        *("gzip", "/report"),
+        ("Content-Type: application/vnd.oci.image.layer.v1.Tar+GZIP",),
+        None,
+    ),
     "by its old type": ("x-gzip", "/a", ("Content-Type: application/x-gzip; a=b",), None),
     "by its header's name": (
         "gzip",

@@ -26,7 +26,9 @@ class _Coding(NamedTuple):
     Attributes:
         words: Its names in Content-Encoding, in lower case.
         suffixes: Suffixes, without the dot, of files that are compressed so by themselves.
-        media_types: Media types of such files.
+        media_types: Media types of such files, beside those that end with one of the words:
+            ``application/gzip``, or any with a suffix (RFC 6838 section 4.2.8), such as
+            ``application/tlsrpt+gzip``.
     """
 
     words: str
@@ -85,6 +87,8 @@ _CODINGS: Final = (
 )
 _BY_WORD: Final = {word: coding for coding in _CODINGS for word in coding.words.split()}
 _WORD: Final = re.compile(r"[a-z0-9-]+")
+# What is between the words of a media type, such as "application/vnd.oci.image.layer.v1.tar+gzip".
+_BETWEEN: Final = re.compile(r"[/.+-]")
 # Codings of one answer that are looked at.
 _MOST: Final = 8
 
@@ -127,7 +131,13 @@ def _explained(codings: Sequence[_Coding], name: str, media_type: str | None) ->
                 rest = rest.removesuffix(f".{suffix}")
                 break
         else:
-            if media_type not in coding.media_types.split():
+            if media_type is None or not _names(media_type, coding):
                 return False
         media_type = None
     return True
+
+
+def _names(media_type: str, coding: _Coding) -> bool:
+    """Tell whether a media type is that of files which are compressed so by themselves."""
+    last = _BETWEEN.split(media_type)[-1]
+    return last in coding.words.split() or media_type in coding.media_types.split()
