@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import pytest
@@ -198,16 +199,20 @@ async def test_progress_rises_to_the_size(fetcher, web, content, declared):
     assert {total for _, total in told} == {len(content) if declared else None}
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError, SystemExit])
 @step
-async def test_an_error_of_on_progress_is_logged_once_and_the_file_arrives(fetcher, web):
+async def test_an_error_of_on_progress_is_logged_once_and_the_file_arrives(
+    fetcher, web, folder, error
+):
     def failing(*_):
-        raise ZeroDivisionError
+        raise error
 
     web.answers = [answer(LARGE)]
     with logged() as events:
         got = await fetcher().fetch(web.url(), on_progress=failing)
-        assert [type(error) for error in events.failures()] == [ZeroDivisionError]
+        assert [type(error) for error in events.failures()] == [error]
     assert got.sha256 == sha256(LARGE)
+    assert names(folder) == [got.path.name]
 
 
 @pytest.mark.parametrize("after", [1, 300_000, 700_000])

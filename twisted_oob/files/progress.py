@@ -30,6 +30,6 @@ class ProgressObserver:
             return
         try:
             self._on_progress(*news)
-        except Exception:
+        except BaseException:  # asyncio's CancelledError is no Exception
             self._on_progress = None
             self._log.failure("on_progress failed; it is not called again for this transfer")
