@@ -54,6 +54,7 @@ CHANGED = {
     "a.desktop": "a.desktop.download",
     "a.url .": "a.url.download",
     "a.scf~": "a.scf.download",
+    "a.xnk": "a.xnk.download",
     "a.{3050F4D8-98B5-11CF-BB82-00AA00BDCE0B}": (
         "a.{3050F4D8-98B5-11CF-BB82-00AA00BDCE0B}.download"
     ),

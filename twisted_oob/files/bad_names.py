@@ -50,7 +50,7 @@ BAD_NAMES: Final[dict[str, str]] = {
 """Whole names, several in a line, that get an underscore before them. Case does not matter."""
 
 BAD_SUFFIXES: Final[dict[str, str]] = {
-    "lnk pif scf shb shs": "Explorer never shows the suffix; a command, or a link to one",
+    "lnk pif scf shb shs xnk": "Explorer never shows the suffix; a command, or a link to one",
     "url website": "Explorer never shows the suffix; a link to anywhere, also to a program",
     "library-ms search-ms searchconnector-ms": (
         "Explorer never shows the suffix; another's folder that looks like one of this machine"
