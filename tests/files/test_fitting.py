@@ -91,6 +91,12 @@ def test_a_limit_that_nobody_told_is_found(tmp_path, monkeypatch, told):
     assert found == [f"{'x' * 44}{number}.tar" for number in ("", " (2)", " (3)")]
 
 
+def test_a_name_that_has_no_room_for_its_number_gets_shorter_once_more(tmp_path, monkeypatch):
+    limit(monkeypatch, 48)
+    found = [landed(tmp_path, name=LONG).name for _ in range(3)]
+    assert found == ["x" * 44 + ".tar", "x" * 20 + ".tar", "x" * 20 + " (2).tar"]
+
+
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EILSEQ])
 def test_a_file_system_with_a_character_set_gets_a_plain_name(tmp_path, monkeypatch, code):
     limit(monkeypatch, 255, code, takes=str.isascii)

@@ -57,8 +57,7 @@ def easier_name(name: str, refusal: OSError) -> str:
         Another safe name with the same suffix; the same name if no other would help.
     """
     if refusal.errno == errno.ENAMETOOLONG:
-        size = len(name.encode()) // 2
-        return shortened(name, size) if size >= SHORTEST_LIMIT else name
+        return shortened(name, max(SHORTEST_LIMIT, len(name.encode()) // 2))
     if refusal.errno in {errno.EINVAL, errno.EILSEQ}:
         # Mounted with a character set of its own, as FAT is.
         return encodable(name, "ascii")
