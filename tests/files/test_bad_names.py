@@ -20,6 +20,7 @@ CHANGED = {
     ".-~ -x": "x",
     "\N{EN DASH}rf": "rf",
     "\N{MINUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}rf": "rf",
+    "\N{BOX DRAWINGS LIGHT HORIZONTAL}\N{BOX DRAWINGS DOUBLE HORIZONTAL}rf": "rf",
     # shells, editors, compilers, spreadsheets
     "~root": "root",
     "~": "",
@@ -29,6 +30,9 @@ CHANGED = {
     "@list.txt": "_@list.txt",
     "=cmd.txt": "_=cmd.txt",
     "\N{FULLWIDTH COMMERCIAL AT}list": "_\N{FULLWIDTH COMMERCIAL AT}list",
+    "\N{BOX DRAWINGS LIGHT VERTICAL AND HORIZONTAL}!id": (
+        "_\N{BOX DRAWINGS LIGHT VERTICAL AND HORIZONTAL}!id"
+    ),
     "notes.txt~": "notes.txt",
     "notes~ .~": "notes",
     "#notes.txt#": "_#notes.txt#",

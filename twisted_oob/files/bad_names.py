@@ -20,6 +20,7 @@ LOST_AT_START: Final[dict[str, str]] = {
     "-": "makes an option of the name, as in 'tar cf x *'",
     # Programs of Windows that use its old code pages get a plain dash for each ("best fit").
     "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d": "becomes a dash on Windows",
+    "\u2500\u252c\u2534\u2550\u2564\u2565\u2566\u2567\u2568\u2569": "so do these parts of boxes",
     "~": "a home folder to shells and to expanduser(); '~$' is an open document to Office",
 }
 """Characters that a name loses at its start: as many as there are, in any order."""
@@ -36,6 +37,8 @@ UNDERSCORE_BEFORE: Final[dict[str, str]] = {
     "@": "a file with more arguments to compilers, Java and 7z; a formula to some spreadsheets",
     "=": "a formula to spreadsheets; the path of a command to zsh",
     "\ufe62\ufe66\ufe6b\uff0b\uff1d\uff20": "becomes one of these on Windows, by best fit",
+    "\u250c\u2510\u2514\u2518\u251c\u253c\u2552\u2553\u2554\u2555\u2556\u2557\u2558\u2559\u255a\u255b"
+    "\u255c\u255d\u256a\u256b\u256c": "becomes a plus sign there, being a corner of a box",
 }
 """Characters before which a name gets an underscore if it begins with one."""
 
