@@ -25,6 +25,9 @@ from twisted_oob.files.suffixes import SUFFIXES, suffix_of
         ("application/zip", ".zip"),
         ("application/gzip", ".gz"),
         ("image/webp", ".webp"),  # mimetypes knows it since Python 3.13 only
+        ("application/x-zip", ".zip"),
+        ("application/x-tgz", ".tgz"),
+        ("application/vnd.apple.installer+xml", ".mpkg"),  # an archive, in spite of its name
         ("application/vnd.x+json", ".json"),
         ("image/x.y+xml", ".xml"),
         ("application/octet-stream", ""),

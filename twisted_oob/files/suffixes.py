@@ -11,6 +11,7 @@ from typing import Final
 # application/octet-stream is not here: it says nothing of the file.
 _TABLE: Final = """
 application/atom+xml .atom
+application/bzip2 .bz2
 application/epub+zip .epub
 application/geo+json .geojson
 application/gpx+xml .gpx
@@ -19,6 +20,7 @@ application/java-archive .jar
 application/javascript .js
 application/json .json
 application/ld+json .jsonld
+application/lzip .lz
 application/manifest+json .webmanifest
 application/msword .doc
 application/n-quads .nq
@@ -33,13 +35,17 @@ application/postscript .ps
 application/rss+xml .rss
 application/rtf .rtf
 application/sql .sql
+application/tgz .tgz
 application/toml .toml
+application/vnd.amazon.ebook .azw
 application/vnd.android.package-archive .apk
+application/vnd.apple.installer+xml .mpkg
 application/vnd.apple.mpegurl .m3u8
 application/vnd.debian.binary-package .deb
 application/vnd.google-earth.kml+xml .kml
 application/vnd.google-earth.kmz .kmz
 application/vnd.ms-excel .xls
+application/vnd.ms-fontobject .eot
 application/vnd.ms-outlook .msg
 application/vnd.ms-powerpoint .ppt
 application/vnd.oasis.opendocument.graphics .odg
@@ -51,10 +57,14 @@ application/vnd.openxmlformats-officedocument.spreadsheetml.sheet .xlsx
 application/vnd.openxmlformats-officedocument.wordprocessingml.document .docx
 application/vnd.rar .rar
 application/vnd.sqlite3 .sqlite3
+application/vnd.visio .vsd
 application/wasm .wasm
 application/x-7z-compressed .7z
+application/x-abiword .abw
+application/x-apple-diskimage .dmg
 application/x-bittorrent .torrent
 application/x-brotli .br
+application/x-bz2 .bz2
 application/x-bzip .bz
 application/x-bzip2 .bz2
 application/x-compress .Z
@@ -63,9 +73,11 @@ application/x-cpio .cpio
 application/x-csh .csh
 application/x-debian-package .deb
 application/x-dvi .dvi
+application/x-freearc .arc
 application/x-gtar .gtar
 application/x-gtar-compressed .tgz
 application/x-gzip .gz
+application/x-gzip-compressed .gz
 application/x-hdf .hdf
 application/x-hdf5 .h5
 application/x-iso9660-image .iso
@@ -75,6 +87,7 @@ application/x-lzip .lz
 application/x-lzma .lzma
 application/x-mobipocket-ebook .mobi
 application/x-mpegurl .m3u8
+application/x-ndjson .ndjson
 application/x-netcdf .nc
 application/x-pdf .pdf
 application/x-pkcs12 .p12
@@ -86,11 +99,14 @@ application/x-shockwave-flash .swf
 application/x-sqlite3 .sqlite3
 application/x-subrip .srt
 application/x-tar .tar
+application/x-tar-gz .tgz
 application/x-tcl .tcl
 application/x-tex .tex
 application/x-texinfo .texinfo
+application/x-tgz .tgz
 application/x-xz .xz
 application/x-yaml .yaml
+application/x-zip .zip
 application/x-zip-compressed .zip
 application/xhtml+xml .xhtml
 application/xml .xml
