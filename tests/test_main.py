@@ -18,8 +18,9 @@ def run(monkeypatch, *arguments):
     return raised.value.code
 
 
-def test_it_says_what_there_is(monkeypatch, capsys):
-    assert run(monkeypatch) == 0
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["--version"]])
+def test_it_says_what_there_is(monkeypatch, capsys, arguments):
+    assert run(monkeypatch, *arguments) == 0
     out, err = capsys.readouterr()
     assert __version__ in out
     assert "oob-responder --demo" in out
@@ -27,8 +28,9 @@ def test_it_says_what_there_is(monkeypatch, capsys):
     assert err == ""
 
 
-def test_it_is_no_command_itself(monkeypatch, capsys):
-    assert run(monkeypatch, "send", "file", "jid") == 2
+@pytest.mark.parametrize("arguments", [["send", "file", "jid"], ["send", "--help"], ["help"]])
+def test_it_is_no_command_itself(monkeypatch, capsys, arguments):
+    assert run(monkeypatch, *arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "oob send FILE JID" in err

@@ -20,8 +20,11 @@ Each command has --help. To see files change hands: twistd -n oob-responder --de
 
 
 def main() -> int:
-    """Say what there is; whoever gave arguments wanted something else, and gets a status of 2."""
-    if len(sys.argv) > 1:
+    """Say what there is; whoever gave arguments wanted something else, and gets a status of 2.
+
+    Those who ask for help or the version have what they wanted.
+    """
+    if sys.argv[1:] not in ([], ["--help"], ["-h"], ["--version"]):
         sys.stderr.write(_TEXT)
         return 2
     sys.stdout.write(_TEXT)
