@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,60 @@ def test_a_secret_is_read_from_a_pipe(read):
     os.close(writing)
     try:
         assert read(Path(f"/dev/fd/{reading}")) == "the secret"
+    finally:
+        os.close(reading)
+
+
+def read_as(path, groups):
+    """Read a secret as another user, in a process that is in some groups; only root can do that."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(groups)
+            os.setgid(12345)
+            os.setuid(12345)
+            told = read_secret(path)
+        except (OSError, ValueError) as error:
+            told = str(error)
+        os.write(writing, told.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    told = os.read(reading, 10_000).decode()
+    os.close(reading)
+    os.close(writing)
+    return told
+
+
+@pytest.fixture
+def reachable():
+    """Give a path for a secret that every user can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "secret"
+
+
+def test_another_group_of_ours_may_read_it_if_root_says_so(reachable):
+    write(reachable, b"the secret\n", 0o440)
+    give_to(reachable, group=54321)
+    assert read_as(reachable, [54321]) == "the secret"
+    assert "denied" in read_as(reachable, [])
+    # Who else is in the group is not for a user to choose.
+    give_to(reachable, owner=12345)
+    assert "chmod 600" in read_as(reachable, [54321])
+    give_to(reachable, owner=0)
+    reachable.chmod(0o460)
+    assert "chmod 600" in read_as(reachable, [54321])
+
+
+def test_a_pipe_that_another_user_opened_for_us_is_read():
+    reading, writing = os.pipe()
+    os.write(writing, b"the secret\n")
+    os.close(writing)
+    try:
+        assert read_as(Path(f"/dev/fd/{reading}"), []) == "the secret"
     finally:
         os.close(reading)
 

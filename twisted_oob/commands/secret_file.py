@@ -8,13 +8,15 @@ of the user that it will be (twistd's ``--uid``).
 group and others           taken
 =========================  ========================================================================
 no access                  yes
-group may read (``0640``,  if the group is root's, or our user's own: so systemd, Docker and
-``0440``)                  Kubernetes hand secrets to a service
+group may read (``0640``,  if the group is root's, or our user's own, or if the file is root's, and
+``0440``)                  our user is in the group: so systemd, Docker and Kubernetes hand secrets
+                           to a service
 group may do more, others  no
 may do anything
 =========================  ========================================================================
 
-A pipe (``/dev/fd/N``) has no name that others could open, and what systemd puts into
+A pipe (``/dev/fd/N``) has no name that others could open, and is read also if it is another user's:
+whoever started us has opened it for us. What systemd puts into
 ``$CREDENTIALS_DIRECTORY`` is for this service alone, whatever its mode says.
 """
 
@@ -28,9 +30,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 _LONGEST: Final = 65536  # bytes of a secret; a larger file is not one
+_DESCRIPTORS: Final = Path("/dev/fd")
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 # What flock(2) says if the file system has no locks.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
@@ -54,7 +57,7 @@ def read_secret(path: Path, user: User | None = None) -> str:
         OSError: The file can't be read.
         ValueError: Other users have access to it, or its first line is no secret (``secret_in``).
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         _check_private(path, os.fstat(file.fileno()), user)
         line = file.readline(_LONGEST + 1)
     return secret_in(line)
@@ -145,6 +148,16 @@ def read_or_create_secret(path: Path) -> tuple[str, bool]:
     return secret, True
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except PermissionError:
+        # It opens the file anew, which only its owner may: not who has it from root, as by setpriv.
+        if path.parent != _DESCRIPTORS or not path.name.isdecimal():
+            raise
+        return os.fdopen(os.dup(int(path.name)), "rb")
+
+
 def _check_private(path: Path, status: os.stat_result, user: User | None = None) -> None:
     """Check that nobody else can read the secret, or chose it.
 
@@ -165,6 +178,9 @@ def _check_private(path: Path, status: os.stat_result, user: User | None = None)
 def _is_private(status: os.stat_result, user: User | None = None) -> bool:
     """Whether the mode of a file keeps others out."""
     groups = {0, os.getegid(), None if user is None else user.gid}
+    if status.st_uid == 0 and os.geteuid() != 0:
+        # Root chose who is in that group, and gave it this file: such is Kubernetes' fsGroup.
+        groups.update(os.getgroups())
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o040 and status.st_gid in groups:
         mode &= ~0o040
