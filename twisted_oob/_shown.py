@@ -12,6 +12,11 @@ _LONGEST_JID: Final = 200
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
+def counted(number: int, thing: str) -> str:
+    """Write how many there are of what has a regular plural: ``1 file``, ``3 files``."""
+    return f"1 {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def human_size(size: float) -> str:
     """Write a number of bytes for people, in powers of 1000: ``1.2 MB``."""
     number, unit = float(size), 0
@@ -20,7 +25,7 @@ def human_size(size: float) -> str:
         number /= 1000
         unit += 1
     if unit == 0:
-        return "1 byte" if size == 1 else f"{number:.0f} bytes"
+        return counted(round(number), "byte")
     return f"{number:.1f} {_UNITS[unit]}" if number < 99.95 else f"{number:.0f} {_UNITS[unit]}"  # noqa: PLR2004
 
 

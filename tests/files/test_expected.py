@@ -41,7 +41,7 @@ def test_what_is_as_it_was_offered_or_unknown_passes(check, given):
     [
         (check_declared, (FileInfo(size=5), 6), "the declared size is 6 bytes, but 5 were offered"),
         (check_declared, (FileInfo(size=5), 0), "the declared size is 0 bytes, but 5 were offered"),
-        (check_declared, (FileInfo(size=0), 1), "the declared size is 1 bytes, but 0 were offered"),
+        (check_declared, (FileInfo(size=0), 1), "the declared size is 1 byte, but 0 were offered"),
         (
             check_so_far,
             (FileInfo(size=5), 6),
@@ -52,6 +52,12 @@ def test_what_is_as_it_was_offered_or_unknown_passes(check, given):
             (FileInfo(size=0), 1),
             "the size is more than the 0 bytes that were offered",
         ),
+        (
+            check_so_far,
+            (FileInfo(size=1), 2),
+            "the size is more than the 1 byte that was offered",
+        ),
+        (check_whole, (FileInfo(size=5), 1, HASH), "the size is 1 byte, but 5 were offered"),
         (check_whole, (FileInfo(size=5), 4, HASH), "the size is 4 bytes, but 5 were offered"),
         (check_whole, (FileInfo(size=0), 4, HASH), "the size is 4 bytes, but 0 were offered"),
         (

@@ -65,6 +65,7 @@ def test_a_length_of_0_has_ended_before_it_begins():
 def test_a_body_shorter_than_declared_ended_early(properly):
     error = error_at_close(sized(10), b"hell", properly=properly)
     assert (error.text, error.detail) == (EARLY, "4 of 10 bytes came")
+    assert error_at_close(sized(1), b"", properly=properly).detail == "0 of 1 byte came"
 
 
 def test_a_large_piece_is_not_copied():

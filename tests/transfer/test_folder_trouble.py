@@ -56,6 +56,15 @@ def test_each_is_told_to_wait_and_the_operator_once_a_minute(fair, log, make, nu
     assert not log.failures()
 
 
+def test_one_more_file_is_one(fair, log):
+    for seconds in (1, 60, 0):
+        fair.fetcher.outcome = system_error(errno.EROFS)
+        outcome(fair.want(patient=False))
+        fair.clock.advance(seconds)
+    _first, second = warnings(log)
+    assert second.endswith("; 1 more file has failed since the last warning")
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE])
 def test_a_full_disk_is_no_trouble_with_the_folder(fair, log, number):
     fair.fetcher.outcome = no_room(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import formatEvent
 
 from tests.support.receiving import URL, Receiving, arrive, condition, is_told_to_wait
 from tests.support.scripted import fetched
@@ -200,8 +201,9 @@ def test_it_may_be_started_again():
 
 def test_a_start_says_what_it_removed():
     given = Receiving()
-    given.fetcher.remove_leftovers = lambda: 2
+    given.fetcher.remove_leftovers = lambda: 1
     with logged() as events:
         given.receiver.startService()
         [event] = events.ours()
-    assert event["removed"] == 2
+    assert event["removed"] == 1
+    assert formatEvent(event) == "Removed 1 unfinished file of an earlier run"

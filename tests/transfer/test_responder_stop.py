@@ -189,7 +189,7 @@ async def test_leftovers_of_a_killed_process_are_removed_at_start(network, log):
 
     assert not leftover.exists()
     lines = [line for line in map(formatEvent, log) if "unfinished" in line]
-    assert lines == ["Removed 1 unfinished files of an earlier run"]
+    assert lines == ["Removed 1 unfinished file of an earlier run"]
 
 
 class Part(Service):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from twisted_oob._file_info import FileInfo
+from twisted_oob._shown import counted
 from twisted_oob.errors import FetchFailed
 
 NOT_THE_FILE: Final = "not the file that was offered"
@@ -25,7 +26,9 @@ def check_declared(info: FileInfo | None, length: int | None) -> None:
         FetchFailed: It is another size than the offered one.
     """
     if info is not None and info.size is not None and length not in (None, info.size):
-        raise _wrong(f"the declared size is {length} bytes, but {info.size} were offered")
+        raise _wrong(
+            f"the declared size is {counted(length, 'byte')}, but {info.size} were offered"
+        )
 
 
 def check_so_far(info: FileInfo | None, received: int) -> None:
@@ -35,7 +38,8 @@ def check_so_far(info: FileInfo | None, received: int) -> None:
         FetchFailed: They are more than were offered.
     """
     if info is not None and info.size is not None and received > info.size:
-        raise _wrong(f"the size is more than the {info.size} bytes that were offered")
+        offered = "byte that was" if info.size == 1 else "bytes that were"
+        raise _wrong(f"the size is more than the {info.size} {offered} offered")
 
 
 def check_whole(info: FileInfo | None, size: int, sha256: str) -> None:
@@ -52,7 +56,7 @@ def check_whole(info: FileInfo | None, size: int, sha256: str) -> None:
     if info is None:
         return
     if info.size not in (None, size):
-        raise _wrong(f"the size is {size} bytes, but {info.size} were offered")
+        raise _wrong(f"the size is {counted(size, 'byte')}, but {info.size} were offered")
     if info.sha256 not in (None, sha256):
         raise _wrong(f"the SHA-256 hash is {sha256}, but {info.sha256} was offered")
 

@@ -19,6 +19,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Final
 
+from twisted_oob._shown import counted
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.header_lines import HeaderLines, malformed
 from twisted_oob.files.response_head import ResponseHead
@@ -104,7 +105,7 @@ class _Sized(Framing):
     def closed(self, *, properly: bool) -> None:
         if not self.ended:
             came = self._length - self._missing
-            raise FetchFailed(EARLY, detail=f"{came} of {self._length} bytes came")
+            raise FetchFailed(EARLY, detail=f"{came} of {counted(self._length, 'byte')} came")
 
 
 class _UntilClosed(Framing):

@@ -50,6 +50,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 
+from twisted_oob._shown import counted
 from twisted_oob._urls import shown_url
 from twisted_oob.errors import CommitPending, ResourceConstraint
 from twisted_oob.files.monotonic import steady
@@ -206,7 +207,8 @@ class FairFetcher:
         except Exception:
             ended(_log.error, "failed unexpectedly")
             raise
-        ended(_log.info, "success: {size} bytes in {file}", size=fetched.size, file=fetched.path)
+        size, amount = fetched.size, counted(fetched.size, "byte")
+        ended(_log.info, "success: {amount} in {file}", amount=amount, size=size, file=fetched.path)
         return fetched
 
     def add_fetcher(self, fetcher: Any) -> None:
@@ -227,7 +229,8 @@ class FairFetcher:
         """
         removed = remove_leftovers(self._fetcher)
         if removed:
-            _log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
+            files = counted(removed, "unfinished file")
+            _log.info("Removed {files} of an earlier run", files=files, removed=removed)
         self._stopping.start()
         self._limits.tally.start()
 

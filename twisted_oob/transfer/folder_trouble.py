@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
+from twisted_oob._shown import counted
 from twisted_oob.errors import NO_ROOM, FolderUnusable, NoRoom
 
 if TYPE_CHECKING:
@@ -72,8 +73,12 @@ class FolderTrouble:
             "The folder {folder} can't be used: {reason}{more}",
             folder=folder,
             reason=reason,
-            more=f"; {since} more files have failed since the last warning" if since else "",
+            more=f"; {_have(since)} failed since the last warning" if since else "",
         )
+
+
+def _have(count: int) -> str:
+    return f"{counted(count, 'more file')} {'has' if count == 1 else 'have'}"
 
 
 def _is_full(error: FolderUnusable) -> bool:

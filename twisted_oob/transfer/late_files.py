@@ -29,6 +29,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_oob._shown import counted
 from twisted_oob._urls import shown_url
 from twisted_oob.errors import CommitPending
 from twisted_oob.files.workers import Workers
@@ -125,8 +126,9 @@ class LateFiles:
 
         def landed(file: FetchedFile) -> Deferred[None]:
             _log.info(
-                "{what} from {sender} is there after all: {url}: {size} bytes in {file}",
+                "{what} from {sender} is there after all: {url}: {amount} in {file}",
                 **about,
+                amount=counted(file.size, "byte"),
                 size=file.size,
                 file=file.path,
             )

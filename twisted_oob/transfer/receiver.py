@@ -52,6 +52,7 @@ from twisted.logger import Logger
 from twisted.words.protocols.jabber.error import StanzaError
 
 from twisted_oob._checks import check_callable, check_clock, checked_count, wrong_type
+from twisted_oob._shown import counted
 from twisted_oob.errors import Rejected, ResourceConstraint
 from twisted_oob.protocol.chat_message import message_kind
 from twisted_oob.protocol.handler import OOBHandler
@@ -183,7 +184,8 @@ class Receiver(Service):
         """Remove what a killed process left unfinished, and begin to take files."""
         removed = self._fetcher.remove_leftovers()
         if removed:
-            self._log.info("Removed {removed} unfinished files of an earlier run", removed=removed)
+            files = counted(removed, "unfinished file")
+            self._log.info("Removed {files} of an earlier run", files=files, removed=removed)
         self._closed = False
         Service.startService(self)
 

@@ -38,6 +38,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_oob._checks import check_flag, wrong_type
+from twisted_oob._shown import counted
 from twisted_oob.files.fitting import fitting_name
 from twisted_oob.files.made_folders import MadeFolders
 from twisted_oob.files.names import safe_folder_name
@@ -138,7 +139,8 @@ class RoomFrontend(RoomHandler):
             removed = remove_leftovers(fetcher)
             if removed:
                 self._log.info(
-                    "Removed {removed} unfinished files of an earlier run from {folder}",
+                    "Removed {files} of an earlier run from {folder}",
+                    files=counted(removed, "unfinished file"),
                     removed=removed,
                     folder=path,
                 )
