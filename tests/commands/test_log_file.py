@@ -6,7 +6,11 @@ import io
 import sys
 
 import pytest
-from twisted.logger import Logger, LogPublisher
+import pytest_twisted
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.logger import Logger, LogPublisher, globalLogPublisher
+from twisted.python import log as old_log
 
 from twisted_oob.commands.log_file import ServiceLog, service_log
 
@@ -34,6 +38,25 @@ def test_lines_for_developers_are_left_out(log, file):
         "for an operator",
         "for an operator, too",
     ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_twisted_says_of_ports_is_left_out_and_errors_are_not(log, file):
+    from twisted.internet import reactor
+
+    observer = log.observer()
+    globalLogPublisher.addObserver(observer)
+    try:
+        for listen, protocol in (
+            (reactor.listenTCP, Factory()),
+            (reactor.listenUDP, DatagramProtocol()),
+        ):
+            await maybeDeferred(listen(0, protocol, interface="127.0.0.1").stopListening)
+        old_log.msg("what went wrong", isError=True)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    [line] = file.read_text().splitlines()
+    assert line.endswith("what went wrong")
 
 
 def test_a_file_that_was_moved_away_gets_no_more_lines(log, file, tmp_path):

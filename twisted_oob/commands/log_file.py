@@ -1,8 +1,9 @@
 """ServiceLog: where the service's log goes, and how it follows a file that was moved away.
 
 It takes the place of twistd's own log, by the means that twistd has for that: it is the
-ILogObserver of the application. Lines for developers (debug) are left out. Whoever gives
-``--logger`` or ``--syslog`` gets what twistd makes of it.
+ILogObserver of the application. Lines for developers (debug) are left out, and what Twisted says of
+each port and protocol, by its class and its place in memory. Whoever gives ``--logger`` or
+``--syslog`` gets what twistd makes of it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from twisted_oob.commands.values import not_usable
 
 _DEFAULT: Final = "twistd.log"
 _STANDARD_OUTPUT: Final = "-"
+# The first is that of all who have no Logger, as the ports have none.
+_OF_PORTS: Final = ("log_legacy", "twisted.internet.protocol.Factory")
 
 
 class ServiceLog:
@@ -64,6 +67,8 @@ class ServiceLog:
         # Twisted's classes don't tell a type checker which interfaces they implement.
         observer: Any = textFileLogObserver(shown)
         for_operators: Any = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+        for namespace in _OF_PORTS:
+            for_operators.setLogLevelForNamespace(namespace, LogLevel.warn)
         return cast(ILogObserver, FilteringLogObserver(observer, [for_operators]))
 
     def reopen(self) -> None:
