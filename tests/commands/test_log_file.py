@@ -59,6 +59,15 @@ async def test_what_twisted_says_of_ports_is_left_out_and_errors_are_not(log, fi
     assert line.endswith("what went wrong")
 
 
+def test_no_line_is_lost_that_can_not_be_encoded(log, file, monkeypatch):
+    logger(log.observer()).info("in {folder}", folder="gr\xfcn/\udcff")
+    assert file.read_text().endswith("in gr\xfcn/\\udcff\n")
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    logger(ServiceLog({"nodaemon": True}).observer()).info("in {folder}", folder="gr\xfcn")
+    assert ascii_only.buffer.getvalue().endswith(b"in gr\\xfcn\n")
+
+
 def test_a_file_that_was_moved_away_gets_no_more_lines(log, file, tmp_path):
     out = logger(log.observer())
     out.info("first")

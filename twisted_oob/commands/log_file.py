@@ -65,7 +65,8 @@ class ServiceLog:
             except OSError as error:
                 exit_with_error(not_usable("twistd's --logfile", self._path, error))
         # Twisted's classes don't tell a type checker which interfaces they implement.
-        observer: Any = textFileLogObserver(shown)
+        whole: Any = _Whole(shown)
+        observer: Any = textFileLogObserver(whole)
         for_operators: Any = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
         for namespace in _OF_PORTS:
             for_operators.setLogLevelForNamespace(namespace, LogLevel.warn)
@@ -88,6 +89,24 @@ class ServiceLog:
         """Rename the file, and begin another one, as twistd does on SIGUSR1."""
         if self._file is not None:
             self._file.rotate()
+
+
+class _Whole:
+    """Writes each line, with what its encoding lacks as ``\\xfc``, where a line would be lost.
+
+    Args:
+        out: A text stream, or a LogFile.
+    """
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self._encoding = getattr(out, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> None:
+        self._out.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
+
+    def flush(self) -> None:
+        self._out.flush()
 
 
 def service_log(twistd: Mapping[str, Any] | None) -> ServiceLog | None:
