@@ -160,13 +160,16 @@ def test_an_attempt_that_still_runs_may_succeed_after_the_last_has_failed():
     assert tries.ends == [protocol]
 
 
-def test_that_descriptors_are_used_up_is_told_before_other_failures():
-    tries = Tries(MANY[:3])
-    tries.fail(0)
-    tries.fail(1, error.ConnectBindError(errno.EMFILE, "too many"))
-    tries.fail(2)
+@pytest.mark.parametrize("failed", [0, 1])
+def test_that_descriptors_are_used_up_ends_it_at_once(failed):
+    tries = Tries(MANY)
+    tries.reactor.advance(0.25)
+    tries.fail(failed, error.ConnectBindError(errno.EMFILE, "too many"))
     [failure] = tries.ends
     assert failure.value.osError == errno.EMFILE
+    assert tries.tried == MANY[:2]
+    assert tries.stopped[1 - failed]
+    assert tries.nothing_is_left()
     tries.connecting.addErrback(lambda _: None)
 
 

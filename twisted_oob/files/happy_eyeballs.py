@@ -7,8 +7,8 @@ thousands of addresses, and it is a stranger's: so at most 8 are tried, each for
 =========  ====================================  ==================================================
 state      waits for                             leads to
 =========  ====================================  ==================================================
-racing     the running attempts, and the pause   connected; failed, if none runs and none is left;
-           before the next one                   cancelled
+racing     the running attempts, and the pause   connected; failed, if none runs and none is left,
+           before the next one                   or the descriptors are used up; cancelled
 connected  the protocol's ``connectionMade``     (the result)
 =========  ====================================  ==================================================
 
@@ -94,7 +94,7 @@ class _Race:
         self._timeout = timeout
         self._racing = True
         self._running: set[_Attempt] = set()
-        self._failures: list[Failure] = []
+        self._first_failure: Failure | None = None
         self._pause: Any = None
 
     def go_on(self) -> None:
@@ -111,16 +111,24 @@ class _Race:
             self.failed(attempt, Failure(getConnectError(error)))
 
     def failed(self, attempt: _Attempt, reason: Failure) -> None:
-        """Begin the next attempt at once, or fail when all have failed."""
+        """Begin the next attempt at once, or fail when all have failed.
+
+        Without descriptors it fails at once: the next attempt would fail likewise, and so would
+        whoever opens the file.
+        """
         if not self._racing:
             return
         self._running.discard(attempt)
-        self._failures.append(reason)
+        if getattr(reason.value, "osError", None) in NO_ROOM:
+            self._stop()
+            self.result.errback(reason)
+            return
+        self._first_failure = self._first_failure or reason
         if self._left:
             self.go_on()
         elif not self._running:
             self._racing = False
-            self.result.errback(min(self._failures, key=_rank))
+            self.result.errback(self._first_failure)
 
     def won(self, attempt: _Attempt) -> Any:
         """Stop the others, and build the protocol; None if another attempt was faster."""
@@ -168,8 +176,3 @@ class _Attempt(ClientFactory):
 
     def buildProtocol(self, addr: Any) -> Any:
         return self._race.won(self)
-
-
-def _rank(failure: Failure) -> bool:
-    """Sort failures: that descriptors were used up says more than what others met."""
-    return getattr(failure.value, "osError", None) not in NO_ROOM
