@@ -161,6 +161,14 @@ def _authority(authority: str) -> str:
     return _NOT_IN_USER.sub(_percent_encoded, user) + at + a_labels(host) + colon + port
 
 
+def load_tables() -> None:
+    """Load what international host names need, while there are file descriptors for it.
+
+    Otherwise the first such name of a process has Python open files, which may fail.
+    """
+    a_labels("\u0254.example")
+
+
 def a_labels(host: str) -> str:
     """Give a host name with non-ASCII characters as A-labels (RFC 5890 section 2.3.2.1).
 

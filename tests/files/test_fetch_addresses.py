@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from tests.support.fetching import failure_of, step
@@ -107,3 +110,62 @@ async def test_no_proxy_of_the_environment_is_used(fetcher, web, net, monkeypatc
 async def test_other_urls_are_forbidden(fetcher, net, url):
     await failure_of(fetcher().fetch(url), Forbidden)
     assert net.resolved == []
+
+
+FEW_DESCRIPTORS = """
+import json, os, resource, socket, time
+from ipaddress import ip_network
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted_oob import Fetcher, FetchPolicy
+
+class Resolver:
+    def resolveHostName(self, receiver, host, portNumber=0, **others):
+        for number in range(1, 100):
+            receiver.addressResolved(IPv4Address("TCP", f"127.1.1.{number}", 0))
+        receiver.resolutionComplete()
+
+def left(count):
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        for _ in range(count):
+            os.close(held.pop())
+
+async def main():
+    # Nobody accepts connections there, and no further ones can wait.
+    deaf = socket.create_server(("0.0.0.0", 0), backlog=0)
+    port = deaf.getsockname()[1]
+    waiting = [socket.create_connection(("127.0.0.1", port))]
+    reactor.installNameResolver(Resolver())
+    policy = FetchPolicy(allow_networks=(ip_network("127.0.0.0/8"),))
+    fetcher = Fetcher(reactor, policy, ".")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    told = []
+    for host, count in ("b\u00fccher.test", 0), ("many.test", 1), ("many.test", 2):
+        left(count)
+        begun = time.monotonic()
+        try:
+            await fetcher.fetch(f"http://{host}:{port}/")
+        except Exception as error:
+            told.append([host, count, type(error).__name__, time.monotonic() - begun])
+    print(json.dumps(told))
+    reactor.stop()
+
+held = []
+reactor.callWhenRunning(Deferred.fromCoroutine, main())
+reactor.run()
+"""
+
+
+@step
+async def test_few_descriptors_are_told_at_once_whatever_the_name(python):
+    program = python(FEW_DESCRIPTORS)
+    assert await program.finished() == 0
+    told = json.loads(re.search(r"^\[.*\]$", program.output, re.MULTILINE)[0])
+    assert {error for _, _, error, _ in told} == {"NoRoom"}
+    assert len(told) == 3
+    assert max(seconds for *_, seconds in told) < 2
+    assert "Unhandled" not in program.output

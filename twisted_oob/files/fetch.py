@@ -39,6 +39,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob._checks import check_callable, checked_count, checked_mode, wrong_type
 from twisted_oob._file_info import FileInfo
+from twisted_oob._urls import load_tables
 from twisted_oob.errors import NoRoom, ResourceConstraint, WrongType
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.fetched import FetchedFile
@@ -125,6 +126,7 @@ class Fetcher:
         if tls_policy is None:
             tls_policy = HttpsTrust(policy.ca_file)
             tls_policy.warn()
+        load_tables()
         timed = MonotonicReactor(reactor)
         self._tools = Tools(
             reactor=timed,
