@@ -22,6 +22,8 @@ def roots(tmp_path_factory):
     (folder / "hashed").mkdir()
     own = Certificate.loadPEM(authority.file.read_bytes()).original
     (folder / "hashed" / f"{own.subject_name_hash():08x}.0").symlink_to(authority.file)
+    (folder / "dangling").mkdir()
+    (folder / "dangling" / f"{own.subject_name_hash():08x}.0").symlink_to(folder / "nowhere.pem")
     (folder / "plain").mkdir()
     (folder / "plain" / "ca.pem").symlink_to(authority.file)
     (folder / "empty").mkdir()
@@ -57,6 +59,8 @@ def trusted_by_openssl(file):
         ("hashed", "bundle.pem", False),
         # OpenSSL finds nothing by another name than the hash.
         ("nowhere.pem", "plain", False),
+        ("nowhere.pem", "dangling", False),
+        ("nowhere.pem", "dangling:hashed", True),
         ("", "", False),
     ],
 )

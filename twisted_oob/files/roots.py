@@ -91,7 +91,8 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _has_hashed(folder: Path) -> bool:
-    return any(_HASHED.fullmatch(name) for name in _names_in(folder))
+    # Distributions have links there, which may lead nowhere any more.
+    return any(_HASHED.fullmatch(name) and (folder / name).is_file() for name in _names_in(folder))
 
 
 def _names_in(folder: Path) -> Iterator[str]:
