@@ -172,7 +172,7 @@ class Hosts:
         ("[::1]", b"::1"),
     ],
 )
-@pytest.mark.parametrize("error", [UnicodeError(), ValueError()], ids=repr)
+@pytest.mark.parametrize("error", [UnicodeError("why not"), ValueError("why not")], ids=repr)
 @step
 async def test_a_tls_policy_is_asked_for_the_host_without_its_final_dot(net, host, asked, error):
     policy = Hosts(error)
@@ -182,7 +182,7 @@ async def test_a_tls_policy_is_asked_for_the_host_without_its_final_dot(net, hos
     assert policy.asked == [(asked, 4433)]
     assert (failure.text, failure.detail) == (
         "no secure connection to the server",
-        f"no certificate can name {asked!r}",
+        f"the TLS policy takes no host {asked!r}: {type(error).__name__}: why not",
     )
     assert net.resolved == net.tried == []
 

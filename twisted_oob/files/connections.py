@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 
 from twisted_oob.errors import FetchFailed
 from twisted_oob.files.addresses import is_global, leads_to
-from twisted_oob.files.failures import NO_TLS, no_room
+from twisted_oob.files.failures import NO_TLS, causes, no_room
 from twisted_oob.files.happy_eyeballs import connect_to_one
 from twisted_oob.files.own_addresses import is_own
 from twisted_oob.files.pace import Pace
@@ -92,7 +92,7 @@ class JudgedConnections:
 
         Raises:
             Forbidden: One of the addresses is not allowed.
-            FetchFailed: The host has no address, or is a name that no certificate can have.
+            FetchFailed: The host has no address, or the TLS policy takes no such host.
             NoRoom: File descriptors or threads are used up.
             ConnectError: No address takes the connection.
         """
@@ -149,14 +149,15 @@ class JudgedConnections:
         """Ask the TLS policy for what begins TLS with a target's host.
 
         Raises:
-            FetchFailed: The host is a name that no certificate can have.
+            FetchFailed: It takes no such host, such as a name that no certificate can have.
         """
         # Neither the server name (RFC 6066 section 3) nor names in certificates have a final dot.
         host = target.host.removesuffix(".").encode("ascii")
         try:
             return self._tls_policy.creatorForNetloc(host, target.port)
-        except ValueError:  # UnicodeError, too
-            raise FetchFailed(NO_TLS, detail=f"no certificate can name {host!r}") from None
+        except ValueError as error:  # UnicodeError, too
+            detail = f"the TLS policy takes no host {host!r}: {causes(error)}"
+            raise FetchFailed(NO_TLS, detail=detail) from None
 
     def _judge(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
         """Let the policy judge all addresses of a host.
