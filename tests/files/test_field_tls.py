@@ -192,6 +192,7 @@ INTERNATIONAL = {
     "BÜCHER.test": "xn--bcher-kva.test",
     "a_b.bücher.test": "a_b.xn--bcher-kva.test",
     "пример.test": "xn--e1afmkfd.test",
+    "b%C3%BCcher.test": "xn--bcher-kva.test",  # as Django writes a Location
     "例え.テスト": "xn--r8jz45g.xn--zckzah",
     "bücher。test": "xn--bcher-kva.test",  # an ideographic full stop (RFC 3490 section 3.1)
 }

@@ -238,6 +238,7 @@ def test_a_long_location_takes_no_time(before, piece):
     ("location", "host"),
     [
         ("https://bücher.example/", "xn--bcher-kva.example"),
+        ("//b%C3%BCcher.example/", "xn--bcher-kva.example"),
         ("//BÜCHER\u3002example:8443/ü", "xn--bcher-kva.example"),
         ("//\uff11\uff12\uff17.0.0.1/", "127.0.0.1"),
         ("https://ü:ü@ü.example", "xn--tda.example"),
@@ -315,7 +316,8 @@ def test_a_redirect_never_gives_credentials_to_an_origin_that_had_none():
         b"//[",
         b"https://b\xfc.example/",
         b"https://b\xfccher.example/",
-        b"https://b%C3%BCcher.example/",
+        b"https://b%FCcher.example/",
+        b"https://b%2Eexample/",
         b"https://a.example:0/",
         b"https://a.example:22/",
         b"https://a.example:65536/",

@@ -5,9 +5,10 @@ are asked for. So a URL is taken apart once, here, by RFC 3986, and nobody reads
 and query go to the server octet for octet (RFC 9112 section 3.2.1): ``//a``, ``/a;``, ``/a?`` and
 ``/a/../b`` are other resources than what a tidy reader makes of them.
 
-The host is ASCII from here on. An international name becomes A-labels, and what that makes an
-address (``127.0.0.1`` in full-width digits) is judged as one. A percent-encoded host may be one
-host here and another one there, so it is forbidden.
+The host is ASCII from here on. An international name, also one in percent-encoded UTF-8 (RFC 3986
+section 3.2.2), becomes A-labels, and what that makes an address (``127.0.0.1`` in full-width
+digits) is judged as one. A host with percent-encoded ASCII may be one host here and another one
+there, so it is forbidden.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ _NOT_IN_URLS: Final = re.compile(rb"[^\x21-\x7e]|\\")
 _AMBIGUOUS: Final = re.compile(rb"[\0-\x20\x7f\\]")
 _SCHEME: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*):")  # RFC 3986 section 3.1
 _HOST_AND_PORT: Final = re.compile(rb"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+# Not of ASCII.
+_ENCODED_UTF_8: Final = re.compile(rb"(?:%[89A-Fa-f][0-9A-Fa-f])+")
 _MALFORMED: Final = "the URL's host or port is malformed"
 
 
@@ -180,6 +183,7 @@ def _host(raw: bytes) -> str:
     """Judge the host of a URL (RFC 3986 section 3.2.2), and give it in ASCII."""
     if raw.startswith(b"["):
         return _ipv6(raw[1:-1])
+    raw = _ENCODED_UTF_8.sub(lambda encoded: unquote_to_bytes(encoded[0]), raw)
     try:
         written = raw.decode()
         host = written.lower() if written.isascii() else a_labels(written)
