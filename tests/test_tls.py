@@ -273,7 +273,7 @@ def test_a_host_that_dns_can_not_have_is_an_error(host):
         ServiceTLS(host, trust_platform())
 
 
-def test_advice_is_for_who_signed_it_alone(certificates, tmp_path):
+def test_a_lack_of_roots_is_told_of_who_signed_it_alone(certificates, tmp_path):
     stranger = Authority(tmp_path)
     for file, told in [
         (stranger.issue(HOST), "install some"),
@@ -281,7 +281,7 @@ def test_advice_is_for_who_signed_it_alone(certificates, tmp_path):
         (certificates.issue(HOST, expired=True), None),
         (certificates.issue("other.example"), "it is not for home.example, but for other.example"),
     ]:
-        error = handshake(certificates, file, HOST, advice="install some")
+        error = handshake(certificates, file, HOST, no_roots="install some")
         if told is None:
             assert isinstance(error, SSL.Error)
         else:

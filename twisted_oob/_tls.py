@@ -94,6 +94,13 @@ class OtherHost(VerificationError):
         return str(self.args[0])
 
 
+class NoRoots(CertificateError):
+    """Nobody can tell whether to trust the certificate: this machine has no CA roots.
+
+    Its argument says so in one line, and what to do.
+    """
+
+
 def is_address(host: str) -> bool:
     """Tell whether a host is an IP address, and not a name."""
     return isIPAddress(host) or isIPv6Address(host)
@@ -129,8 +136,8 @@ class ServiceTLS:
             of these (SRV-ID, RFC 4985), or only as an XMPP address (RFC 6120 section 13.7.1.4), is
             accepted as well as one that names it in general.
         protocols: The names of application protocols to offer (ALPN, RFC 7301).
-        advice: What to say if no trusted authority has signed the certificate; None for OpenSSL's
-            own words.
+        no_roots: One line that says that this machine has no CA roots; None if it has. With such a
+            line, a certificate that nobody whom the context trusts has signed fails with NoRoots.
 
     Raises:
         ValueError: DNS can't have such a host.
@@ -143,13 +150,13 @@ class ServiceTLS:
         *,
         services: Collection[str] = (),
         protocols: Sequence[bytes] = (),
-        advice: str | None = None,
+        no_roots: str | None = None,
     ) -> None:
         self._host = ascii_host(host)
         self._context = context
         self._services = bool(services)
         self._protocols = list(protocols)
-        self._advice = advice
+        self._no_roots = no_roots
         self._wanted = frozenset(_wanted(self._host, services))
         # SNI is for names only (RFC 6066 section 3).
         self._server_name = None if is_address(self._host) else self._host.encode("ascii")
@@ -180,9 +187,9 @@ class ServiceTLS:
         """Verify one certificate of the chain, after OpenSSL has; the server's own has depth 0."""
         try:
             if not ok:
-                if self._advice is None or error not in _UNKNOWN_AUTHORITY:
+                if self._no_roots is None or error not in _UNKNOWN_AUTHORITY:
                     return False
-                raise CertificateError(self._advice)
+                raise NoRoots(self._no_roots)
             if depth == 0:
                 self._verify(certificate.to_cryptography())
         # Whatever it is, pyOpenSSL must not see it: it would fail in the reactor.

@@ -10,7 +10,15 @@ from service_identity import CertificateError, VerificationError
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError
 
-from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, TooLarge, TryLater
+from twisted_oob._tls import NoRoots
+from twisted_oob.errors import (
+    FetchFailed,
+    Forbidden,
+    NoRoom,
+    ResourceConstraint,
+    TooLarge,
+    TryLater,
+)
 from twisted_oob.files.failures import causes, explained
 
 NO_TLS = "no secure connection to the server"
@@ -40,6 +48,12 @@ def test_each_kind_of_network_error(error, text):
     assert type(told) is FetchFailed
     assert told.text == text
     assert told.detail == f"{type(error).__name__}: {error}"
+
+
+def test_a_machine_without_roots_is_nothing_that_a_file_can_help():
+    told = explained(NoRoots("install some"))
+    assert type(told) is ResourceConstraint
+    assert told.detail == "NoRoots: install some"
 
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE"])

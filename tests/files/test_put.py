@@ -389,6 +389,19 @@ async def test_a_certificate_of_an_unknown_authority(net, authority, file, putti
     await end(web)
 
 
+@step
+async def test_on_a_machine_without_roots_the_person_is_told_what_to_install(
+    *, net, authority, file, putting, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "roots"))
+    web = PutServer(net, tls=tls_options(authority))
+    error = await failure_of(putting(slot_url(web, tls=True), file(b"x")), UploadFailed)
+    assert "this machine has no CA roots" in error.text
+    assert "install ca-certificates" in error.text
+    await end(web)
+
+
 @pytest.mark.parametrize("host", ["a_b.test", "ab--c.test", "files.test."])
 @step
 async def test_a_certificate_may_name_whatever_dns_can_have(net, authority, file, putting, host):

@@ -12,7 +12,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from tests.support.certificates import Authority
 from tests.support.fetching import failure_of, names, step, tls_url
 from tests.support.hostile_http import answer
-from twisted_oob.errors import FetchFailed, NoRoom
+from twisted_oob.errors import FetchFailed, NoRoom, ResourceConstraint
 from twisted_oob.files.fetch import Fetcher
 from twisted_oob.files.policy import FetchPolicy
 from twisted_oob.files.trust import HttpsTrust, warn_once
@@ -146,11 +146,13 @@ async def test_a_machine_without_roots_is_told_of_once(fetcher, authority, log):
 
 @pytest.mark.usefixtures("no_roots")
 @step
-async def test_without_roots_each_failure_says_so(fetcher, serve, authority, tmp_path):
+async def test_without_roots_https_is_for_later_and_the_log_says_why(
+    fetcher, serve, authority, tmp_path
+):
     web = serve("files.test")
-    error = await failure_of(fetcher().fetch(tls_url(web)), FetchFailed)
-    assert error.text == NO_TLS
-    assert error.detail.startswith("CertificateError: this machine has no CA roots at SSL_CERT")
+    error = await failure_of(fetcher().fetch(tls_url(web)), ResourceConstraint)
+    assert error.text == "https servers can't be verified here now; try again later"
+    assert error.detail.startswith("NoRoots: this machine has no CA roots at SSL_CERT_FILE=")
     web.answers = [answer(b"x")]
     both = fetcher(ca_file=authority.file)
     assert (await both.fetch(tls_url(web))).size == 1

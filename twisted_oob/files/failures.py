@@ -8,10 +8,12 @@ from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed
 
-from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom
+from twisted_oob._tls import NoRoots
+from twisted_oob.errors import NO_ROOM, FetchFailed, NoRoom, ResourceConstraint
 from twisted_oob.files.policy import NO_ANSWER
 
 NO_TLS: Final = "no secure connection to the server"
+NO_VERIFYING: Final = "https servers can't be verified here now; try again later"
 # Characters of a foreign error in our own log: it can quote what the server sent, without end.
 _DETAIL: Final = 300
 
@@ -20,10 +22,13 @@ def explained(error: Exception) -> Exception:
     """Say in our words what a network error means.
 
     Returns:
-        NoRoom if the descriptors were used up, and FetchFailed for every other network error, with
-        the cause in its ``detail``. An error of another kind is returned as it is, a CancelledError
-        too.
+        NoRoom if the descriptors were used up, ResourceConstraint if this machine can't verify any
+        server, and FetchFailed for every other network error, with the cause in its ``detail``. An
+        error of another kind is returned as it is, a CancelledError too.
     """
+    if isinstance(error, NoRoots):
+        # It says nothing of the file: whoever mends this machine can fetch it.
+        return ResourceConstraint(NO_VERIFYING, detail=causes(error))
     text = next((text for kinds, text in _MEANINGS if isinstance(error, kinds)), None)
     if text is None:
         return error

@@ -179,7 +179,8 @@ class Fetcher:
             NoRoom: The disk, the quota or the file descriptors are used up, or too many wait.
             CommitPending: The disk hangs while the file gets its name. It is a NoRoom, and its
                 ``later`` tells how that ends.
-            ResourceConstraint: The Fetcher was stopped.
+            ResourceConstraint: The Fetcher was stopped; or the machine has no CA roots, so that no
+                https server can be verified.
             OSError: The folder can't be used for another reason.
             CancelledError: The caller cancelled the Deferred, or stopped the Fetcher.
             WrongType: ``url`` is no str, ``info`` no FileInfo, or ``on_progress`` can't be called.

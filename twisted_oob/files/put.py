@@ -48,6 +48,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from twisted_oob._tls import NoRoots
 from twisted_oob.errors import FetchFailed, Forbidden, NoRoom, UploadFailed
 from twisted_oob.files.connections import JudgedConnections
 from twisted_oob.files.failures import NO_TLS, explained
@@ -218,6 +219,8 @@ def _explained(error: Exception, target: Target) -> Exception:
     """Say in words for the sender what an error of the network means."""
     told = explained(error)
     where = f"{target.host}, port {target.port}"
+    if isinstance(error, NoRoots):
+        return UploadFailed(None, f"{error} ({where})")
     if isinstance(told, Forbidden):
         return UploadFailed(None, f"{told.detail} ({where})")
     if isinstance(told, NoRoom):

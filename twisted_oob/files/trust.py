@@ -58,7 +58,7 @@ class HttpsTrust:
             ValueError: DNS can't have such a host.
             NoRoom: The roots could not be read, as file descriptors are used up.
         """
-        return ServiceTLS(hostname.decode("ascii"), self._context, advice=self.no_roots)
+        return ServiceTLS(hostname.decode("ascii"), self._context, no_roots=self.no_roots)
 
     def warn(self) -> None:
         """Log a warning if the machine has no CA roots: once in a process, however many ask."""
