@@ -202,7 +202,7 @@ class Options(ChatOptions):
         self.set_value("jid", value, parse_account)
 
     def opt_password_file(self, value: str) -> None:
-        """File with the account's password in its first line; only its owner may have access."""
+        """File with the account's password in its first line; nobody else may read it."""
         self.set_value("password-file", value, parse_existing_file)
 
     def opt_ca_file(self, value: str) -> None:

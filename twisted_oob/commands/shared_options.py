@@ -120,7 +120,7 @@ _OPTIONS: Final = (
         "--password-file",
         type=Value(parse_existing_file, "FILE"),
         show_default="asked for on the terminal",
-        help="File with the account's password in its first line; only its owner may have access.",
+        help="File with the account's password in its first line; nobody else may read it.",
     ),
     click.option(
         "--password-command",
