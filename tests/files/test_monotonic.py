@@ -14,7 +14,7 @@ from twisted_oob.errors import FetchFailed
 from twisted_oob.files import monotonic
 from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.monotonic import SLICE, MonotonicReactor
+from twisted_oob.files.monotonic import SLICE, SOON, MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
 
 
@@ -130,6 +130,28 @@ async def test_a_healthy_transfer_outlives_a_step_of_the_wall_clock(web, net, fo
         connection.write(b"x")
         await until(lambda: ends)
     assert (await fetching).size == 2
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("step", [-3, -3600])
+@pytest.mark.parametrize("policy", [{"stall_timeout": 0.3}, {"timeout": 0.3}])
+@pytest_twisted.ensureDeferred
+async def test_limits_hold_after_the_wall_clock_is_set_back(
+    *, web, net, folder, monkeypatch, policy, step, later
+):
+    from twisted.internet import reactor
+
+    wall = reactor.seconds
+    began = monotonic.time.monotonic()
+    fetching = Fetcher(net, FetchPolicy(allow_networks=LOOPBACK, **policy), folder).fetch(web.url())
+    if later:
+        await in_time(web.arrivals.get())
+        await deferLater(reactor, 2 * SOON)
+    with monkeypatch.context() as patched:
+        patched.setattr(reactor, "seconds", lambda: wall() + step)
+        error = await failure_of(fetching, FetchFailed)
+    assert error.text == "timed out"
+    assert monotonic.time.monotonic() - began < 2.5
 
 
 @pytest_twisted.ensureDeferred

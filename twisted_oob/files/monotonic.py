@@ -4,13 +4,17 @@ Twisted's timers follow the wall clock. If somebody sets that forward by a minut
 the next minute fires at once, and each transfer with a limit of less ends, however healthy it is.
 
 So a timer of this reactor that fires too early, by the monotonic clock, is set again for the rest.
-If the wall clock is set back, Twisted's timer fires too late, and there is nothing that could wake
-us up sooner. So no timer is set for longer than SLICE seconds: only the slice that runs at that
-moment is late.
+If the wall clock is set back, Twisted's timer fires too late. So a thread looks every TICK seconds
+for calls that are overdue, and has the reactor look at them, too. It is there while calls are to
+come, from SOON seconds after the first of them on, and at once if somebody who asks for the time
+sees that the clock was set back. Without a thread, no timer is set for longer than SLICE seconds:
+only the slice that runs as the clock is set back is late.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,8 +22,14 @@ from typing import Any, Final
 from twisted.internet.base import ReactorBase
 from twisted.internet.error import AlreadyCalled
 
+from twisted_oob.files.forks import tell_of_forks
+
 SLICE: Final = 5.0
 """Seconds for which Twisted's timer is set at most."""
+TICK: Final = 0.5
+"""Seconds between two looks for overdue calls, and after which a call is overdue."""
+SOON: Final = 0.05
+"""Seconds for which calls need no thread: most transfers that are refused end within them."""
 
 
 def steady(clock: Any) -> Any:
@@ -39,19 +49,27 @@ class MonotonicReactor:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        # A task.Clock knows no threads, and its owner sets it.
+        self._watched = hasattr(reactor, "callFromThread")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
     def seconds(self) -> float:
         """Tell the time, since nobody knows when."""
+        if self._watched:
+            _watch.compare(self._reactor)
         return time.monotonic()
 
     def callLater(
         self, delay: float, function: Callable[..., object], *args: Any, **kwargs: Any
     ) -> MonotonicCall:
         """Call a function later, as IReactorTime does."""
-        return MonotonicCall(self._reactor, delay, lambda: function(*args, **kwargs))
+        call = MonotonicCall(self._reactor, delay, lambda: function(*args, **kwargs))
+        if self._watched:
+            _watch.compare(self._reactor)
+            _watch.add(call, self._reactor)
+        return call
 
 
 class MonotonicCall:
@@ -63,13 +81,15 @@ class MonotonicCall:
         function: Is called.
     """
 
-    __slots__ = ("_due", "_function", "_reactor", "_timer")
+    __slots__ = ("_due", "_function", "_looks_at", "_reactor", "_timer")
 
     def __init__(self, reactor: Any, delay: float, function: Callable[[], object]) -> None:
         self._reactor = reactor
         self._function = function
         self._due = time.monotonic() + delay
-        self._timer: Any = reactor.callLater(min(delay, SLICE), self._look)
+        self._timer: Any
+        self._looks_at: float
+        self._set_timer(delay)
 
     def getTime(self) -> float:  # noqa: N802  # the interface's
         """Tell when it is due, by the monotonic clock."""
@@ -88,12 +108,97 @@ class MonotonicCall:
         timer, self._timer = self._timer, None
         if timer is None:
             raise AlreadyCalled
+        _watch.discard(self)
         timer.cancel()
+
+    def wake_if_overdue(self, now: float) -> None:
+        """Have the reactor look at it if its timer should have fired. Called in a thread."""
+        if now > self._looks_at + TICK:
+            self._looks_at = math.inf  # once is enough
+            self._reactor.callFromThread(self._look_early)
+
+    def _set_timer(self, delay: float) -> None:
+        seconds = min(delay, SLICE)
+        self._looks_at = time.monotonic() + seconds
+        self._timer = self._reactor.callLater(seconds, self._look)
 
     def _look(self) -> None:
         left = self._due - time.monotonic()
         if left > 0:
-            self._timer = self._reactor.callLater(min(left, SLICE), self._look)
+            self._set_timer(left)
         else:
             self._timer = None
+            _watch.discard(self)
             self._function()
+
+    def _look_early(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._look()
+
+
+class _Watch:
+    """Wakes calls whose timers are late, from a thread that is there while calls are to come."""
+
+    def __init__(self) -> None:
+        self._calls: set[MonotonicCall] = set()
+        self.forget_parent()
+        tell_of_forks(self)
+
+    def forget_parent(self) -> None:
+        """Begin without a thread, in a child that was just forked."""
+        self._lock = threading.Lock()
+        # Whether there is a thread, and whether there is one or will be.
+        self._begun = self._planned = False
+        # From the monotonic clock to the wall clock.
+        self._offset = -math.inf
+
+    def add(self, call: MonotonicCall, reactor: Any) -> None:
+        """Watch a call."""
+        with self._lock:
+            self._calls.add(call)
+            planned, self._planned = self._planned, True
+        if not planned:
+            reactor.callLater(SOON, self._begin)
+
+    def compare(self, reactor: Any) -> None:
+        """Compare the clocks; if one was set back, begin at once."""
+        offset = reactor.seconds() - time.monotonic()
+        before, self._offset = self._offset, offset
+        if offset < before - SOON and self._calls and not self._begun:
+            # Not by a timer, which may be late.
+            reactor.callFromThread(self._begin)
+
+    def discard(self, call: MonotonicCall) -> None:
+        """Watch a call no more; one that is not watched, too."""
+        with self._lock:
+            self._calls.discard(call)
+
+    def _begin(self) -> None:
+        if self._begun or not self._to_come():
+            return
+        self._begun = True
+        try:
+            threading.Thread(target=self._work, name="twisted_oob clock", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            # No thread for us now. The next call tries again.
+            self._begun = self._planned = False
+
+    def _work(self) -> None:
+        tick = threading.Event()
+        while calls := self._to_come():
+            now = time.monotonic()
+            for call in calls:
+                call.wake_if_overdue(now)
+            calls.clear()
+            tick.wait(TICK)
+
+    def _to_come(self) -> list[MonotonicCall]:
+        """Give the calls that are watched; if there are none, the thread is over."""
+        with self._lock:
+            if not self._calls:
+                self._begun = self._planned = False
+            return list(self._calls)
+
+
+_watch: Final = _Watch()
