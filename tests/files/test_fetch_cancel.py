@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from tests.support.fetching import ends_of, failure_of, names, step
 from tests.support.hostile_http import answer, first_connection, redirect, then_close
 from tests.support.waiting import until
-from twisted_oob.errors import FetchFailed
+from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.files import naming
 from twisted_oob.files.commit import Committer
 from twisted_oob.files.connections import JudgedConnections
@@ -278,8 +278,9 @@ async def test_an_error_is_told_when_the_connection_is_gone(
 WRITING = [
     (Landing, "open", 300_000, 300_001),
     (Landing, "write", 300_000, 300_001),
-    (os, "fsync", 300_000, 300_000),
 ]
+# It has all of it.
+SYNCING = (os, "fsync", 300_000, 300_000)
 # The committing thread has it.
 COMMITTING = [
     *(
@@ -298,7 +299,7 @@ COMMITTING = [
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize(("place", "owner", "size", "length"), WRITING)
+@pytest.mark.parametrize(("place", "owner", "size", "length"), [*WRITING, SYNCING])
 @step
 async def test_cancelled_while_a_writer_has_the_file(
     *, fetcher, web, folder, clock, gate, place, owner, size, length, times
@@ -332,8 +333,8 @@ async def test_too_late_while_a_writer_has_the_file(
     await web.connections[0].lost
     assert not ends  # the thread still has the file
     gated.open()
-    error = await failure_of(fetching, FetchFailed)
-    assert error.text == "timed out"
+    error = await failure_of(fetching, NoRoom)
+    assert error.detail.endswith("the transfer ended: the file was not whole after 20 s")
     assert names(folder) == []
 
 

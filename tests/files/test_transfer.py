@@ -29,9 +29,8 @@ BEFORE = [
     (os, "mkdir", UNFINISHED),
     (Place, "create", UNFINISHED),
     (Landing, "write", UNFINISHED),
-    (Landing, "sync", LARGE),
-    (os, "fsync", LARGE),
 ]
+AT_THE_END = [(Landing, "sync", LARGE), (os, "fsync", LARGE)]
 IN_COMMIT = [
     (Landing, "open", SMALL),
     (Landing, "write", SMALL),
@@ -49,7 +48,7 @@ def by_the_caller(fetching, clock):
 
 def by_the_limit(fetching, clock):
     clock.advance(WHOLE)
-    return FetchFailed
+    return NoRoom
 
 
 ENDS = [by_the_caller, by_the_limit]
@@ -79,14 +78,75 @@ async def test_a_thread_hangs_before_the_commit(
     clock.advance(0.01)
     assert ends
     error = await failure_of(fetching, kind)
-    assert kind is CancelledError or error.text == "timed out"
+    assert kind is CancelledError or error.text == "the disk is slow; offer it again later"
     assert clock.getDelayedCalls() == []
     gated.open()
     await nothing_is_left(ours, folder)
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize(("owner", "name", "reply"), IN_COMMIT)
+@pytest.mark.parametrize(("owner", "name", "reply"), AT_THE_END)
+@step
+async def test_a_large_file_is_cancelled_until_the_committer_has_it(
+    *, fetcher, web, folder, clock, gate, owner, name, reply
+):
+    gated = gate(owner, name)
+    web.answers = [reply]
+    ours = fetcher(timeout=WHOLE)
+    fetching = ours.fetch(web.url())
+    await gated.entered
+    fetching.cancel()
+    clock.advance(GRACE)
+    await failure_of(fetching, CancelledError)
+    gated.open()
+    await nothing_is_left(ours, folder)
+
+
+@pytest.mark.parametrize("also_cancelled", [False, True])
+@step
+async def test_a_large_file_is_there_if_its_sync_ends_soon_after_the_limit(
+    *, fetcher, web, folder, clock, gate, also_cancelled
+):
+    gated = gate(Landing, "sync")
+    web.answers = [LARGE]
+    ours = fetcher(timeout=WHOLE)
+    fetching = ours.fetch(web.url())
+    await gated.entered
+    clock.advance(WHOLE)
+    if also_cancelled:
+        fetching.cancel()
+    gated.open()
+    if also_cancelled:
+        await failure_of(fetching, NoRoom)
+        await nothing_is_left(ours, folder)
+    else:
+        assert (await fetching).size == 300_000
+        await nothing_is_left(ours, folder, "file.bin")
+
+
+@step
+async def test_a_limit_that_the_server_has_met_is_its_fault(
+    *, fetcher, web, folder, clock, gate, bodies
+):
+    gated = gate(Place, "remove")
+    web.answers = [UNFINISHED]
+    ours = fetcher(timeout=WHOLE)
+    fetching = ours.fetch(web.url())
+    await bodies.resumed
+    clock.advance(WHOLE)
+    await gated.entered
+    clock.advance(GRACE)
+    assert (await failure_of(fetching, FetchFailed)).text == "timed out"
+    gated.open()
+    await nothing_is_left(ours, folder)
+
+
+@pytest.mark.parametrize(
+    ("end", "owner", "name", "reply"),
+    [
+        *((end, *hangs) for end in ENDS for hangs in IN_COMMIT),
+        *((by_the_limit, *hangs) for hangs in AT_THE_END),
+    ],
+)
 @step
 async def test_a_thread_hangs_in_the_commit(
     *, fetcher, web, folder, clock, gate, owner, name, reply, end
@@ -188,7 +248,7 @@ async def test_what_no_thread_has_begun_with_ends_at_once(
     ours = fetcher(timeout=WHOLE)
     stuck = [ours.fetch(web.url()) for _ in range(4)]
     for each in stuck:
-        each.addErrback(lambda failure: failure.trap(CancelledError, FetchFailed))
+        each.addErrback(lambda failure: failure.trap(CancelledError, NoRoom))
     await until(lambda: gated.calls == 4)
     waits = ours.fetch(web.url())
     await until(lambda: len(ours._tools.writers._calls) == 5)
@@ -237,7 +297,7 @@ async def test_a_part_is_removed_as_soon_as_there_is_a_thread(
 
     real = workers.Workers.run
     monkeypatch.setattr(workers.Workers, "run", run)
-    monkeypatch.setattr("twisted_oob.files.transfer._AGAIN", 0.01)
+    monkeypatch.setattr("twisted_oob.files.discarding._AGAIN", 0.01)
     web.answers = [then_close(UNFINISHED)]
     ours = fetcher()
     await failure_of(ours.fetch(web.url()), FetchFailed)

@@ -56,7 +56,8 @@ the work waits for     it is interrupted
 the network, or time   at once
 a thread that has not  at once: the job is taken back
 begun with the job
-a writer               when it is done; then the file is discarded
+a writer               when it is done; then the file is discarded. A limit does not interrupt the
+                       last two steps of a large file, which has come whole: its end and its sync.
 the committing thread  not at all: the name is the commit point. If the thread has taken the file,
                        what becomes of it is what the caller is told.
 =====================  ===========================================================================
@@ -76,9 +77,12 @@ the work, after GRACE                 the caller is told
 ====================================  ============================================================
 waits for a writer, or for a thread   the error; what is left is removed when the disk goes on
 that discards the file
-waits for the committing thread       CommitPending, as nobody knows how it ends; its ``later``
-                                      fires when the work ends
+waits for the committing thread, or   CommitPending, as nobody knows how it ends; its ``later``
+goes on in spite of a limit           fires when the work ends
 ====================================  ============================================================
+
+A limit that is met while the work waits for the disk, and not for the server, is the disk's fault.
+The error of such a transfer is NoRoom: the file may well be fetched later.
 
 So a Deferred that fails has left nothing if the disk answers within half a second, and one that
 fires has left its file. No file with its final name is removed.
@@ -109,15 +113,16 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import CommitPending, NoRoom
+from twisted_oob.errors import CommitPending, FetchFailed, NoRoom
 from twisted_oob.files.answer import Answer, read_answer
 from twisted_oob.files.body import Body
+from twisted_oob.files.caller import Caller
 from twisted_oob.files.connections import JudgedConnections
+from twisted_oob.files.discarding import discard
 from twisted_oob.files.failures import explained
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.get import Get
@@ -135,8 +140,6 @@ GRACE: Final = 0.5
 
 # A file that is declared as larger has its room promised before its body comes.
 _SMALL: Final = 256 * 1024
-# Seconds until another thread is asked for, to discard a file.
-_AGAIN: Final = 1.0
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -169,7 +172,7 @@ class Transfer:
         self._on_progress = on_progress
         self._on_over = over
         self._landing: Landing | None = None
-        self._limits = Limits(tools.clock, tools.policy, self.end)
+        self._limits = Limits(tools.clock, tools.policy, self._limit_met)
         pace = Pace(tools.reactor)
         self._connections = JudgedConnections(
             tools.reactor, tools.policy, tools.tls_policy, self._limits.heard, pace=pace
@@ -177,17 +180,20 @@ class Transfer:
         self._hops = Hops(tools.clock, tools.policy, self._connections, self._limits, pace)
         # Takes back what a thread has not begun with, while the work waits for it.
         self._take_back: Callable[[], object] | None = None
+        # Since when it has waited for that; and whether all of the body has come.
+        self._handed_over_at = 0.0
+        self._whole = False
         self._committing = False
         # The file has its name.
         self._named = False
         # Why it ends early: the error of a limit or of the caller; and what the work met.
         self._verdict: Exception | None = None
         self._met: Exception | None = None
+        # It was a limit that ended it, and not the caller.
+        self._out_of_time = False
         self._grace: Any = None
-        # What the caller is told, and whether that has happened; what was promised for later.
-        self._outcome: FetchedFile | Exception | None = None
-        self._waiter: Deferred[None] | None = None
-        self._told = False
+        self._caller = Caller(lambda: self.end(CancelledError()))
+        # What was promised for later.
         self._later: Deferred[FetchedFile] | None = None
 
     async def fetch(self, url: str) -> FetchedFile:
@@ -200,16 +206,7 @@ class Transfer:
         self._coroutine = self._run(url)
         self._work = Deferred.fromCoroutine(self._coroutine)
         self._work.addBoth(self._over)
-        while not self._told:
-            self._waiter = Deferred()
-            try:
-                await self._waiter
-            except CancelledError:
-                self.end(CancelledError())
-        outcome, self._outcome = self._outcome, None
-        if not isinstance(outcome, FetchedFile):
-            raise outcome or CancelledError()
-        return outcome
+        return await self._caller.wait()
 
     def end(self, verdict: Exception) -> None:
         """End the transfer early, unless its file has its name.
@@ -217,6 +214,11 @@ class Transfer:
         Args:
             verdict: What the caller is told, unless there is an earlier verdict.
         """
+        if not self._caller.told:
+            self._out_of_time = False
+        self._end_early(verdict)
+
+    def _end_early(self, verdict: Exception) -> None:
         if self._named:
             return
         self._verdict = self._verdict or verdict
@@ -226,6 +228,14 @@ class Transfer:
             self._tools.reactor.callLater(0, self._interrupt)
         else:
             self._interrupt()
+
+    def _limit_met(self, error: FetchFailed) -> None:
+        if self._verdict is None:
+            self._out_of_time = True
+            waited = self._tools.clock.seconds() - self._handed_over_at
+            if self._take_back is not None and (self._whole or waited >= GRACE):
+                self._verdict = _slow_disk(error)
+        self._end_early(error)
 
     def _interrupt(self) -> None:
         if self._named or self._met is not None:
@@ -245,22 +255,14 @@ class Transfer:
         """Tell the caller, and leave the work to itself."""
         # One of the two has led here.
         error = self._verdict or self._met or CancelledError()
-        if self._committing:
+        if self._committing or (self._goes_on and self._met is None):
             self._later = Deferred()
             why = str(error) or type(error).__name__
             detail = f"the file has not got its name yet, and the transfer ended: {why}"
             error = CommitPending(self._later, detail=detail)
-        self._tell(error)
-
-    def _tell(self, outcome: FetchedFile | Exception) -> None:
-        """Tell the caller, unless that has happened."""
-        if self._told:
-            return
-        self._told = True
-        self._outcome = outcome
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.callback(None)
+        elif self._out_of_time and self._take_back is not None:
+            error = _slow_disk(error)
+        self._caller.tell(error)
 
     def _over(self, result: FetchedFile | Failure) -> None:
         """Note that nothing is left of the work."""
@@ -268,9 +270,9 @@ class Transfer:
         later, self._later = self._later, None
         if later is None:
             if isinstance(result, Failure):
-                self._tell(as_error(result.value or CancelledError()))
+                self._caller.tell(as_error(result.value or CancelledError()))
             else:
-                self._tell(result)
+                self._caller.tell(result)
         elif isinstance(result, FetchedFile):
             later.callback(result)
         else:
@@ -309,6 +311,7 @@ class Transfer:
         if answer.length is not None and answer.length > _SMALL:
             await self._in_thread(landing.open)
         rest = await self._read(get, answer, landing)
+        self._whole = True
         gone = self._connections.hang_up()
         if landing.size:
             # The file has more than one piece. Write and sync it here, so that a large file, which
@@ -354,6 +357,7 @@ class Transfer:
         writers = self._tools.writers
         job = writers.run(function, *args, **kwargs)
         self._take_back = lambda: writers.take_back(job)
+        self._handed_over_at = self._tools.clock.seconds()
         try:
             result = await job
         finally:
@@ -377,9 +381,14 @@ class Transfer:
         self._stop()
         return path
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether it has met a limit that does not interrupt it."""
+        return self._whole and self._out_of_time
+
     def _go_on(self) -> None:
         """Raise CancelledError if the transfer has begun to end."""
-        if self._verdict is not None:
+        if self._verdict is not None and not self._goes_on:
             raise CancelledError
 
     def _stop(self) -> Deferred[None]:
@@ -389,20 +398,17 @@ class Transfer:
 
     async def _discard(self) -> None:
         """Remove the part and close it, in a thread; not if nothing was opened."""
-        landing = self._landing
         try:
-            while landing is not None and landing.opened:
-                if not await self._discarded(landing):
-                    # Nobody else would ever close the file.
-                    await deferLater(self._tools.reactor, _AGAIN)
+            if self._landing is not None:
+                await discard(self._landing, self._tools)
         except OSError:
             # The error that ended the transfer matters more to the caller than this one.
             self._log.failure("Could not remove the part of a file that was given up")
 
-    async def _discarded(self, landing: Landing) -> bool:
-        """Discard a file; False if there is no thread for it now."""
-        try:
-            await self._tools.writers.run(landing.discard)
-        except NoRoom:
-            return False
-        return True
+
+def _slow_disk(error: Exception) -> NoRoom:
+    """Give the error of a transfer whose disk did not answer until it ended with another error."""
+    return NoRoom(
+        "the disk is slow; offer it again later",
+        detail=f"the disk did not answer, and the transfer ended: {error}",
+    )
