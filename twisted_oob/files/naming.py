@@ -26,10 +26,14 @@ from twisted_oob.files.fitting import easier_name
 from twisted_oob.files.names import numbered_names
 from twisted_oob.files.renameat2 import UNKNOWN, rename_without_replacing
 
+# What renameat2(2) says if another way may be open. A file system over several disks (mergerfs) can
+# say EXDEV to one way and not to another.
+_NOT_THIS_WAY: Final = UNKNOWN | {errno.EXDEV}
 # What link(2) says if the file system has no hard links, or no more for this file. Linux gives
 # EPERM, FUSE ENOSYS, network file systems EOPNOTSUPP or ENOTSUP (which are the same on Linux).
+# EINVAL is not here: it may mean the name.
 _NO_HARD_LINKS: Final = frozenset(
-    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 )
 
 
@@ -90,7 +94,7 @@ class Part:
         try:
             rename_without_replacing(self._name, self._parts, name, self._folder)
         except OSError as error:
-            if error.errno not in UNKNOWN:
+            if error.errno not in _NOT_THIS_WAY:
                 raise
         else:
             return
