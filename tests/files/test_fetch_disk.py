@@ -14,6 +14,7 @@ from tests.support.fetching import failure_of, names, step
 from tests.support.hostile_http import answer, chunked, then_close
 from tests.support.landing import fail
 from tests.support.waiting import until
+from twisted_oob._file_info import FileInfo
 from twisted_oob.errors import FetchFailed, NoRoom
 from twisted_oob.files import naming, space, transfer
 from twisted_oob.files.fetch import Fetcher
@@ -173,6 +174,17 @@ async def test_a_file_that_will_not_fit_is_refused_before_its_first_byte(
     await failure_of(ours.fetch(web.url()), NoRoom)
     connection.write(b"x" * 300_000)
     await first
+
+
+@step
+async def test_a_file_that_was_offered_as_too_large_is_refused_before_its_first_byte(
+    fetcher, web, folder, monkeypatch
+):
+    monkeypatch.setattr(space, "_free", lambda fd: 400_000)
+    web.answers = [chunked(end=b"")]
+    fetching = fetcher().fetch(web.url(), info=FileInfo(size=400_001))
+    assert "400001 bytes are declared" in (await failure_of(fetching, NoRoom)).detail
+    assert names(folder) == []
 
 
 @step

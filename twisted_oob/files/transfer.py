@@ -305,10 +305,13 @@ class Transfer:
             self._tools.policy.check_size(self._info.size)
         target, head, get = await self._hops.ask(read_url(url))
         answer = read_answer(head, target.path, self._tools.policy, self._info)
+        length = answer.length
+        if length is None and self._info is not None:
+            length = self._info.size
         landing = self._landing = Landing(
-            self._tools.folder, self._info, length=answer.length, mode=self._tools.file_mode
+            self._tools.folder, self._info, length=length, mode=self._tools.file_mode
         )
-        if answer.length is not None and answer.length > _SMALL:
+        if length is not None and length > _SMALL:
             await self._in_thread(landing.open)
         rest = await self._read(get, answer, landing)
         self._whole = True
