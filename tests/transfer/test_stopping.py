@@ -10,7 +10,7 @@ from tests.support.scripted import ScriptedFetcher, Served
 from tests.support.streams import URL, outcome
 from tests.transfer.test_fair_fetcher import Fair
 from twisted_oob.errors import ResourceConstraint
-from twisted_oob.transfer.stopping import wait_until
+from twisted_oob.transfer.stopping import LAST, wait_until
 
 
 class Stoppable(ScriptedFetcher):
@@ -74,7 +74,7 @@ def test_without_transfers_they_stop_at_once(fair):
 
 def test_a_fetcher_that_does_not_stop_is_left(fair):
     stopped = fair.fetches.stop()
-    fair.clock.advance(4.9)
+    fair.clock.advance(LAST - 0.1)
     assert not stopped.called
     fair.clock.advance(0.1)
     assert stopped.called
@@ -124,7 +124,7 @@ def test_a_fetch_that_does_not_end_is_answered_and_left(grace):
     fair.clock.advance(grace)
     # Two share one fetch: the second to go waits for its end.
     assert len(fair.failures) == 1
-    fair.clock.advance(4.9)
+    fair.clock.advance(LAST - 0.1)
     assert not stopped.called
     fair.clock.advance(0.1)
     assert [type(error) for error in fair.failures] == [ResourceConstraint] * 3

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from twisted_oob.transfer.joined import Member
     from twisted_oob.xmpp.deadlines import Clock, Timer
 
-LAST: Final = 5.0
-"""Seconds in which everything that was cancelled must end."""
+LAST: Final = 4.5
+"""Seconds in which everything that was cancelled must end. After five the process should be gone,
+and it needs a moment to send the last answers."""
 
 # The responder's: operators filter by it.
 _log = Logger("twisted_oob.transfer.responder.OOBResponder")
