@@ -155,6 +155,20 @@ async def test_limits_hold_after_the_wall_clock_is_set_back(
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_left_in_the_reactor_when_calls_are_over():
+    """Trial would find it."""
+    from twisted.internet import reactor
+
+    before = set(reactor.getDelayedCalls())
+    steady = MonotonicReactor(reactor)
+    calls = [steady.callLater(SOON / 5, lambda: None), steady.callLater(100, lambda: None)]
+    assert set(reactor.getDelayedCalls()) > before
+    calls[1].cancel()
+    await until(lambda: not calls[0].active())
+    assert set(reactor.getDelayedCalls()) <= before
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_limit_that_is_late_ends_the_transfer_with_its_next_bytes(
     web, net, folder, monkeypatch
 ):

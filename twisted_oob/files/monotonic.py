@@ -142,14 +142,16 @@ class _Watch:
 
     def __init__(self) -> None:
         self._calls: set[MonotonicCall] = set()
+        # Begins the thread; never there without calls, so that nothing is left when they are over.
+        self._soon: Any = None
         self.forget_parent()
         tell_of_forks(self)
 
     def forget_parent(self) -> None:
         """Begin without a thread, in a child that was just forked."""
+        # Guards the calls, and whether there is a thread.
         self._lock = threading.Lock()
-        # Whether there is a thread, and whether there is one or will be.
-        self._begun = self._planned = False
+        self._begun = False
         # From the monotonic clock to the wall clock.
         self._offset = -math.inf
 
@@ -157,15 +159,15 @@ class _Watch:
         """Watch a call."""
         with self._lock:
             self._calls.add(call)
-            planned, self._planned = self._planned, True
-        if not planned:
-            reactor.callLater(SOON, self._begin)
+            begun = self._begun
+        if not begun and self._soon is None:
+            self._soon = reactor.callLater(SOON, self._begin)
 
     def compare(self, reactor: Any) -> None:
         """Compare the clocks; if one was set back, begin at once."""
         offset = reactor.seconds() - time.monotonic()
         before, self._offset = self._offset, offset
-        if offset < before - SOON and self._calls and not self._begun:
+        if offset < before - SOON and self._calls:
             # Not by a timer, which may be late.
             reactor.callFromThread(self._begin)
 
@@ -173,16 +175,25 @@ class _Watch:
         """Watch a call no more; one that is not watched, too."""
         with self._lock:
             self._calls.discard(call)
+        if not self._calls:
+            self._cancel_soon()
+
+    def _cancel_soon(self) -> None:
+        soon, self._soon = self._soon, None
+        if soon is not None and soon.active():
+            soon.cancel()
 
     def _begin(self) -> None:
-        if self._begun or not self._to_come():
-            return
-        self._begun = True
+        self._cancel_soon()
+        with self._lock:
+            if self._begun or not self._calls:
+                return
+            self._begun = True
         try:
             threading.Thread(target=self._work, name="twisted_oob clock", daemon=True).start()
         except (RuntimeError, MemoryError):
             # No thread for us now. The next call tries again.
-            self._begun = self._planned = False
+            self._begun = False
 
     def _work(self) -> None:
         tick = threading.Event()
@@ -197,7 +208,7 @@ class _Watch:
         """Give the calls that are watched; if there are none, the thread is over."""
         with self._lock:
             if not self._calls:
-                self._begun = self._planned = False
+                self._begun = False
             return list(self._calls)
 
 
