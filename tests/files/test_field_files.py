@@ -148,6 +148,13 @@ async def test_a_header_that_names_the_file_with_a_suffix_is_kept(fetcher, web):
     assert (await fetcher().fetch(web.url("/x"))).path.name == "a.b"
 
 
+@step
+async def test_a_header_that_names_the_file_as_mail_does_is_read(fetcher, web):
+    disposition = 'Content-Disposition: attachment; filename="=?UTF-8?B?xIx0xJtuw60ucGRm?="'
+    web.answers = [answer(BODY, disposition, "Content-Type: application/octet-stream")]
+    assert (await fetcher().fetch(web.url("/x"))).path.name == "Čtění.pdf"
+
+
 # --- names that other programs take for something else
 
 # What is in a URL, or in a header; what must not be so of the name that lands.

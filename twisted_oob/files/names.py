@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from twisted_oob.files.bad_names import harmless
+from twisted_oob.files.encoded_words import without_encoded_words
 from twisted_oob.files.suffixes import suffix_of
 
 _FALLBACK_NAME: Final = "file"
@@ -109,7 +110,7 @@ def _names_in(disposition: bytes) -> list[str]:
         quoted, token, name = match["quoted"], match["token"], match["name"].lower()
         value = token.strip() if quoted is None else re.sub(r"(?s)\\(.)", r"\1", quoted)
         if name == "filename":
-            plain.append(value)
+            plain.append(without_encoded_words(value))
         elif name == "filename*":
             extended.append(_extended(value))
     return extended + plain
