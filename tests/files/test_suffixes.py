@@ -28,7 +28,10 @@ from twisted_oob.files.suffixes import SUFFIXES, suffix_of
         ("application/x-zip", ".zip"),
         ("application/x-tgz", ".tgz"),
         ("application/vnd.apple.installer+xml", ".mpkg"),  # an archive, in spite of its name
+        ("application/dash+xml", ".mpd"),
+        ("application/vnd.oasis.opendocument.text-template", ".ott"),
         ("application/vnd.x+json", ".json"),
+        ("application/vnd.x+zstd", ".zst"),
         ("image/x.y+xml", ".xml"),
         ("application/octet-stream", ""),
         ("binary/octet-stream", ""),
