@@ -102,6 +102,7 @@ NAMED = {
     "video/mp4": ("/v/", "file.mp4"),
     "video/webm": ("/v", "v.webm"),
     "application/mp4": ("/v", "v.mp4"),
+    "application/pdf; x=1": ("/pdf/1706.03762", "1706.03762.pdf"),
     "audio/x-mpeg": ("/s", "s.mp3"),
     "application/x-rar": ("/r", "r.rar"),
     "application/x-x509-ca-cert": ("/ca", "ca.crt"),

@@ -29,6 +29,8 @@ SPARE_BYTES: Final = 20
 """The bytes that stay free behind a name for a number, or for the hash of a room."""
 # A suffix that is longer is no suffix, but a dot within a name.
 _SUFFIX_BYTES: Final = 32
+# Nor is a year, a day or the number of a paper.
+_NUMBER: Final = re.compile(r"\.[0-9]{4,}")
 # Bytes of a Content-Disposition, or characters of another name. Who sends more names no file.
 LONGEST_NAME: Final = 4096
 # One parameter of a header (RFC 9110 section 5.6.6): a token, or a quoted string, in which a
@@ -75,9 +77,9 @@ def file_name(
     names = [] if disposition is None else _names_in(disposition[:LONGEST_NAME])
     names.append(last_segment(path))
     name = next(filter(None, map(_safe, names)), _FALLBACK_NAME)
-    # "Mr. Smith" has no suffix, but "v1.2" may have one.
+    # "Mr. Smith" and "2301.12345" have no suffix, but "v1.2" may have one.
     suffix = _split(name)[1]
-    if suffix and " " not in suffix:
+    if suffix and " " not in suffix and _NUMBER.fullmatch(suffix) is None:
         return name
     return shortened(name + suffix_of(media_type), NAME_BYTES)
 
