@@ -297,7 +297,7 @@ async def test_a_part_is_removed_as_soon_as_there_is_a_thread(
 
     real = workers.Workers.run
     monkeypatch.setattr(workers.Workers, "run", run)
-    monkeypatch.setattr("twisted_oob.files.discarding._AGAIN", 0.01)
+    monkeypatch.setattr("twisted_oob.files.disk_work._AGAIN", 0.01)
     web.answers = [then_close(UNFINISHED)]
     ours = fetcher()
     await failure_of(ours.fetch(web.url()), FetchFailed)

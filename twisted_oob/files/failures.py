@@ -1,4 +1,4 @@
-"""What the errors of a network mean to a peer, and to our log."""
+"""What the errors of a network or a slow disk mean to a peer, and to our log."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
 def no_room(detail: str) -> NoRoom:
     """Give the error for file descriptors, threads or memory that are used up."""
     return NoRoom("no room for the file now", detail=detail)
+
+
+def slow_disk(error: Exception) -> NoRoom:
+    """Give the error of a transfer whose disk did not answer until it ended with another error."""
+    return NoRoom(
+        "the disk is slow; offer it again later",
+        detail=f"the disk did not answer, and the transfer ended: {error}",
+    )
 
 
 def causes(error: BaseException) -> str:

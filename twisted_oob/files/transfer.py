@@ -12,13 +12,16 @@ state        waits for                               stall limit  leads to
 resolving    the resolver, in a thread               runs         connecting
 connecting   TCP                                     runs         asking
 asking       the TLS handshake for https, then the   runs         redirecting, waiting or
-             head of the answer                                   reading
+             head of the answer                                   reading; writing, to open a
+                                                                  large file
 redirecting  the old connection to be gone           runs         resolving, for the next hop
 waiting      the old connection to be gone, then     stopped      resolving, for the same hop
              the time that a busy server asks for
 reading      a piece of the body, or its end         runs         writing, or committing at
                                                                   the end
-writing      a thread that writes the piece          stopped      reading
+writing      a thread that writes the piece (or      stopped      reading; committing, after
+             opens a large file before the first,                 the sync
+             or syncs it after the last)
 committing   the committing thread, which writes     stopped      done
              the rest, checks the file against its
              offer, syncs it, gives it its name and
@@ -38,7 +41,7 @@ What ends a transfer early
   (``read_answer``) and each byte of the body in *reading* (``Body``). It raises.
 - The offer, if it tells size or SHA-256 of its file. Its size is judged by the policy before
   *resolving*. Another declared length ends the transfer before *reading*, one byte too many ends it
-  in *reading*, and the whole file is checked in *committing*, before it has a name (see
+  in *reading*, and the whole file is checked as it is synced, before it has a name (see
   ``expected.py``).
 - The server, the network or the disk. They raise, too. ``explained`` says in our words what the
   errors of the network mean.
@@ -102,28 +105,28 @@ timers      cancelled                         cancelled
 ==========  ================================  =================================================
 
 Whatever touches the disk blocks, so it runs in threads of our own (``workers.py``), one call at a
-time for each file: pieces in one of a few writers (``_in_thread``), commits in the Committer's. A
+time for each file: pieces in one of a few writers, commits in the Committer's (``disk_work.py``). A
 transfer that opened nothing needs no thread to discard it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_oob._file_info import FileInfo
-from twisted_oob.errors import CommitPending, FetchFailed, NoRoom
+from twisted_oob.errors import CommitPending, FetchFailed
 from twisted_oob.files.answer import Answer, read_answer
 from twisted_oob.files.body import Body
 from twisted_oob.files.caller import Caller
 from twisted_oob.files.connections import JudgedConnections
-from twisted_oob.files.discarding import discard
-from twisted_oob.files.failures import explained
+from twisted_oob.files.disk_work import DiskWork
+from twisted_oob.files.failures import explained, slow_disk
 from twisted_oob.files.fetched import FetchedFile
 from twisted_oob.files.get import Get
 from twisted_oob.files.hops import Hops
@@ -145,6 +148,15 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+class _File(Enum):
+    """How far the file has come."""
+
+    UNFINISHED = "some of the body may be still to come"
+    WHOLE = "all of the body has come"
+    COMMITTING = "the committing thread has it, or will have it"
+    NAMED = "it has its final name"
+
+
 class Transfer:
     """One fetch, from its URL to its file; the states are those of the module's docstring.
 
@@ -156,7 +168,6 @@ class Transfer:
             caller was told, if the disk hangs.
     """
 
-    _log = Logger()
     _coroutine: Any  # a types.CoroutineType; typing has none that knows cr_running
     _work: Deferred[FetchedFile]
 
@@ -178,14 +189,8 @@ class Transfer:
             tools.reactor, tools.policy, tools.tls_policy, self._limits.heard, pace=pace
         )
         self._hops = Hops(tools.clock, tools.policy, self._connections, self._limits, pace)
-        # Takes back what a thread has not begun with, while the work waits for it.
-        self._take_back: Callable[[], object] | None = None
-        # Since when it has waited for that; and whether all of the body has come.
-        self._handed_over_at = 0.0
-        self._whole = False
-        self._committing = False
-        # The file has its name.
-        self._named = False
+        self._disk = DiskWork(tools)
+        self._file = _File.UNFINISHED
         # Why it ends early: the error of a limit or of the caller; and what the work met.
         self._verdict: Exception | None = None
         self._met: Exception | None = None
@@ -219,7 +224,7 @@ class Transfer:
         self._end_early(verdict)
 
     def _end_early(self, verdict: Exception) -> None:
-        if self._named:
+        if self._file is _File.NAMED:
             return
         self._verdict = self._verdict or verdict
         self._begin_to_end()
@@ -232,16 +237,16 @@ class Transfer:
     def _limit_met(self, error: FetchFailed) -> None:
         if self._verdict is None:
             self._out_of_time = True
-            waited = self._tools.clock.seconds() - self._handed_over_at
-            if self._take_back is not None and (self._whole or waited >= GRACE):
-                self._verdict = _slow_disk(error)
+            whole = self._file is not _File.UNFINISHED
+            if self._disk.waits and (whole or self._disk.waited >= GRACE):
+                self._verdict = slow_disk(error)
         self._end_early(error)
 
     def _interrupt(self) -> None:
-        if self._named or self._met is not None:
+        if self._file is _File.NAMED or self._met is not None:
             return
-        if self._take_back is not None:
-            self._take_back()
+        if self._disk.waits:
+            self._disk.take_back()
         else:
             self._work.cancel()
 
@@ -255,13 +260,13 @@ class Transfer:
         """Tell the caller, and leave the work to itself."""
         # One of the two has led here.
         error = self._verdict or self._met or CancelledError()
-        if self._committing or (self._goes_on and self._met is None):
+        if self._met is None and (self._file is _File.COMMITTING or self._goes_on):
             self._later = Deferred()
             why = str(error) or type(error).__name__
             detail = f"the file has not got its name yet, and the transfer ended: {why}"
             error = CommitPending(self._later, detail=detail)
-        elif self._out_of_time and self._take_back is not None:
-            error = _slow_disk(error)
+        elif self._out_of_time and self._disk.waits:
+            error = slow_disk(error)
         self._caller.tell(error)
 
     def _over(self, result: FetchedFile | Failure) -> None:
@@ -290,7 +295,8 @@ class Transfer:
             # What ended the transfer counts, not the CancelledError that it led to.
             self._met = explained(error)
             gone = self._begin_to_end()
-            await self._discard()
+            if self._landing is not None:
+                await self._disk.discard(self._landing)
             await gone
             # The caller knows of the verdict already, if there is something to tell later.
             told = self._met if self._later is not None else self._verdict or self._met
@@ -314,7 +320,7 @@ class Transfer:
         if length is not None and length > _SMALL:
             await self._in_thread(landing.open)
         rest = await self._read(get, answer, landing)
-        self._whole = True
+        self._file = _File.WHOLE
         gone = self._connections.hang_up()
         if landing.size:
             # The file has more than one piece. Write and sync it here, so that a large file, which
@@ -357,29 +363,16 @@ class Transfer:
             CancelledError: The transfer ended before, so that it was not called, or meanwhile.
         """
         self._go_on()
-        writers = self._tools.writers
-        job = writers.run(function, *args, **kwargs)
-        self._take_back = lambda: writers.take_back(job)
-        self._handed_over_at = self._tools.clock.seconds()
-        try:
-            result = await job
-        finally:
-            self._take_back = None
+        result = await self._disk.call(function, *args, **kwargs)
         self._go_on()
         return result
 
     async def _committed(self, landing: Landing, name: str, rest: bytearray) -> Path:
         """Have the file committed. Once the committer has taken it, nothing ends that early."""
         self._go_on()
-        commit = self._tools.committer.commit(landing, name, rest)
-        self._take_back = commit.take_back
-        self._committing = True
-        try:
-            path = await commit.done
-        finally:
-            self._committing = False
-            self._take_back = None
-        self._named = True
+        self._file = _File.COMMITTING
+        path = await self._disk.commit(landing, name, rest)
+        self._file = _File.NAMED
         self._end_grace()
         self._stop()
         return path
@@ -387,7 +380,7 @@ class Transfer:
     @property
     def _goes_on(self) -> bool:
         """Whether it has met a limit that does not interrupt it."""
-        return self._whole and self._out_of_time
+        return self._file is not _File.UNFINISHED and self._out_of_time
 
     def _go_on(self) -> None:
         """Raise CancelledError if the transfer has begun to end."""
@@ -398,20 +391,3 @@ class Transfer:
         """Stop the limits and abort the connection; the Deferred fires when it is gone."""
         self._limits.stop()
         return self._connections.hang_up()
-
-    async def _discard(self) -> None:
-        """Remove the part and close it, in a thread; not if nothing was opened."""
-        try:
-            if self._landing is not None:
-                await discard(self._landing, self._tools)
-        except OSError:
-            # The error that ended the transfer matters more to the caller than this one.
-            self._log.failure("Could not remove the part of a file that was given up")
-
-
-def _slow_disk(error: Exception) -> NoRoom:
-    """Give the error of a transfer whose disk did not answer until it ended with another error."""
-    return NoRoom(
-        "the disk is slow; offer it again later",
-        detail=f"the disk did not answer, and the transfer ended: {error}",
-    )
