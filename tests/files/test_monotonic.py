@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import pytest_twisted
 from twisted.internet.error import AlreadyCalled
@@ -141,6 +143,7 @@ async def test_limits_hold_after_the_wall_clock_is_set_back(
 ):
     from twisted.internet import reactor
 
+    monkeypatch.setattr(monotonic, "TICK", 0.1)
     wall = reactor.seconds
     began = monotonic.time.monotonic()
     fetching = Fetcher(net, FetchPolicy(allow_networks=LOOPBACK, **policy), folder).fetch(web.url())
@@ -166,6 +169,31 @@ async def test_nothing_is_left_in_the_reactor_when_calls_are_over():
     calls[1].cancel()
     await until(lambda: not calls[0].active())
     assert set(reactor.getDelayedCalls()) <= before
+
+
+def has_thread():
+    return any(thread.name == "twisted_oob clock" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("wait", [0, 2 * SOON])
+@pytest_twisted.ensureDeferred
+async def test_calls_that_somebody_cancels_in_the_reactor_are_forgotten(monkeypatch, wait):
+    """As Trial does with what a test has left."""
+    from twisted.internet import reactor
+
+    await until(lambda: not has_thread())
+    monkeypatch.setattr(monotonic, "TICK", 0.02)
+    before = set(reactor.getDelayedCalls())
+    steady = MonotonicReactor(reactor)
+    lost = steady.callLater(4 * SOON, lambda: None)
+    await deferLater(reactor, wait)
+    for each in set(reactor.getDelayedCalls()) - before:
+        each.cancel()
+    assert not lost.active()
+    kept = steady.callLater(100, lambda: None)
+    await until(has_thread)
+    kept.cancel()
+    await until(lambda: not has_thread())
 
 
 @pytest_twisted.ensureDeferred

@@ -97,7 +97,7 @@ class MonotonicCall:
 
     def active(self) -> bool:
         """Tell whether it is still to come."""
-        return self._timer is not None
+        return self._timer is not None and self._timer.active()
 
     def cancel(self) -> None:
         """Don't call the function.
@@ -132,9 +132,12 @@ class MonotonicCall:
             self._function()
 
     def _look_early(self) -> None:
-        if self._timer is not None:
+        if self.active():
             self._timer.cancel()
             self._look()
+        else:
+            # Perhaps somebody has cancelled all that the reactor had, as Trial does after a test.
+            _watch.discard(self)
 
 
 class _Watch:
@@ -160,7 +163,7 @@ class _Watch:
         with self._lock:
             self._calls.add(call)
             begun = self._begun
-        if not begun and self._soon is None:
+        if not begun and (self._soon is None or not self._soon.active()):
             self._soon = reactor.callLater(SOON, self._begin)
 
     def compare(self, reactor: Any) -> None:
@@ -197,19 +200,20 @@ class _Watch:
 
     def _work(self) -> None:
         tick = threading.Event()
-        while calls := self._to_come():
-            now = time.monotonic()
-            for call in calls:
-                call.wake_if_overdue(now)
-            calls.clear()
+        while self._look():
             tick.wait(TICK)
 
-    def _to_come(self) -> list[MonotonicCall]:
-        """Give the calls that are watched; if there are none, the thread is over."""
+    def _look(self) -> bool:
+        """Wake what is overdue; False if there are no calls, and the thread is over."""
+        # A call of its own, so that a thread that waits keeps none of them.
         with self._lock:
-            if not self._calls:
+            calls = list(self._calls)
+            if not calls:
                 self._begun = False
-            return list(self._calls)
+        now = time.monotonic()
+        for call in calls:
+            call.wake_if_overdue(now)
+        return bool(calls)
 
 
 _watch: Final = _Watch()
