@@ -52,6 +52,8 @@ def no_room(detail: str) -> NoRoom:
 
 def slow_disk(error: Exception) -> NoRoom:
     """Give the error of a transfer whose disk did not answer until it ended with another error."""
+    if isinstance(error, NoRoom):
+        return error
     return NoRoom(
         "the disk is slow; offer it again later",
         detail=f"the disk did not answer, and the transfer ended: {error}",
