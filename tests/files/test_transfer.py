@@ -86,6 +86,23 @@ async def test_a_thread_hangs_before_the_commit(
     await nothing_is_left(ours, folder)
 
 
+@step
+async def test_a_disk_that_opens_a_file_slowly_is_no_stall_of_the_server(
+    fetcher, web, folder, clock, gate
+):
+    gated = gate(Place, "create")
+    web.answers = [LARGE]
+    ours = fetcher(timeout=WHOLE, stall_timeout=2, min_rate=100_000)
+    fetching = ours.fetch(web.url())
+    ends = ends_of(fetching)
+    await gated.entered
+    clock.advance(WHOLE - 1)
+    assert not ends
+    gated.open()
+    assert (await fetching).size == 300_000
+    await nothing_is_left(ours, folder, "file.bin")
+
+
 @pytest.mark.parametrize(("owner", "name", "reply"), AT_THE_END)
 @step
 async def test_a_large_file_is_cancelled_until_the_committer_has_it(

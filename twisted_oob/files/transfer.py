@@ -318,7 +318,10 @@ class Transfer:
             self._tools.folder, self._info, length=length, mode=self._tools.file_mode
         )
         if length is not None and length > _SMALL:
+            # The server waits meanwhile, and so its silence is no stall.
+            self._limits.watch(on=False)
             await self._in_thread(landing.open)
+            self._limits.watch(on=True)
         rest = await self._read(get, answer, landing)
         self._file = _File.WHOLE
         gone = self._connections.hang_up()
