@@ -7,7 +7,7 @@ So a timer of this reactor that fires too early, by the monotonic clock, is set 
 If the wall clock is set back, Twisted's timer fires too late. So a thread looks every TICK seconds
 for calls that are overdue, and has the reactor look at them, too. It is there while calls are to
 come, from SOON seconds after the first of them on, and at once if somebody who asks for the time
-sees that the clock was set back. Without a thread, no timer is set for longer than SLICE seconds:
+sees that the clock was set back. No timer is set for longer than SLICE seconds: without a thread,
 only the slice that runs as the clock is set back is late.
 """
 
