@@ -153,6 +153,7 @@ def read_as(path, groups):
     if os.geteuid() != 0:
         pytest.skip("only root can be another user")
     reading, writing = os.pipe()
+    told = "nothing"
     child = os.fork()
     if child == 0:
         try:
@@ -160,10 +161,11 @@ def read_as(path, groups):
             os.setgid(12345)
             os.setuid(12345)
             told = read_secret(path)
-        except (OSError, ValueError) as error:
+        except Exception as error:
             told = str(error)
-        os.write(writing, told.encode())
-        os._exit(0)
+        finally:
+            os.write(writing, told.encode())
+            os._exit(0)
     os.waitpid(child, 0)
     told = os.read(reading, 10_000).decode()
     os.close(reading)
