@@ -12,11 +12,11 @@ from twisted.internet.task import Clock, deferLater
 from tests.support.fetching import ends_of, failure_of
 from tests.support.hostile_http import answer
 from tests.support.waiting import in_time, until
-from twisted_oob.errors import FetchFailed
+from twisted_oob.errors import FetchFailed, Forbidden
 from twisted_oob.files import monotonic
 from twisted_oob.files.addresses import LOOPBACK
 from twisted_oob.files.fetch import Fetcher
-from twisted_oob.files.monotonic import SLICE, SOON, MonotonicReactor
+from twisted_oob.files.monotonic import SLICE, MonotonicReactor
 from twisted_oob.files.policy import FetchPolicy
 
 
@@ -39,6 +39,10 @@ class Time:
     def set_wall(self, change):
         self.wall.rightNow += change
         self.wall.advance(0)
+
+
+def has_thread():
+    return any(thread.name == "twisted_oob clock" for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -92,6 +96,14 @@ def test_a_wall_clock_that_is_set_back_makes_one_slice_late(time, reactor):
     assert calls == [None]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_url_that_is_refused_needs_no_thread(net, folder):
+    await until(lambda: not has_thread())
+    await failure_of(Fetcher(net, FetchPolicy(), folder).fetch("ftp://files.test/"), Forbidden)
+    await deferLater(net, 0.01)
+    assert not has_thread()
+
+
 def test_no_timer_is_longer_than_a_slice(time, reactor):
     reactor.callLater(10**6, lambda: None)
     [timer] = time.wall.getDelayedCalls()
@@ -143,13 +155,14 @@ async def test_limits_hold_after_the_wall_clock_is_set_back(
 ):
     from twisted.internet import reactor
 
+    await until(lambda: not has_thread())
     monkeypatch.setattr(monotonic, "TICK", 0.1)
     wall = reactor.seconds
     began = monotonic.time.monotonic()
     fetching = Fetcher(net, FetchPolicy(allow_networks=LOOPBACK, **policy), folder).fetch(web.url())
     if later:
         await in_time(web.arrivals.get())
-        await deferLater(reactor, 2 * SOON)
+        await until(has_thread)
     with monkeypatch.context() as patched:
         patched.setattr(reactor, "seconds", lambda: wall() + step)
         error = await failure_of(fetching, FetchFailed)
@@ -162,20 +175,17 @@ async def test_nothing_is_left_in_the_reactor_when_calls_are_over():
     """Trial would find it."""
     from twisted.internet import reactor
 
+    await until(lambda: not has_thread())
     before = set(reactor.getDelayedCalls())
     steady = MonotonicReactor(reactor)
-    calls = [steady.callLater(SOON / 5, lambda: None), steady.callLater(100, lambda: None)]
+    calls = [steady.callLater(0.01, lambda: None), steady.callLater(100, lambda: None)]
     assert set(reactor.getDelayedCalls()) > before
     calls[1].cancel()
     await until(lambda: not calls[0].active())
     assert set(reactor.getDelayedCalls()) <= before
 
 
-def has_thread():
-    return any(thread.name == "twisted_oob clock" for thread in threading.enumerate())
-
-
-@pytest.mark.parametrize("wait", [0, 2 * SOON])
+@pytest.mark.parametrize("wait", [0, 0.1])
 @pytest_twisted.ensureDeferred
 async def test_calls_that_somebody_cancels_in_the_reactor_are_forgotten(monkeypatch, wait):
     """As Trial does with what a test has left."""
@@ -185,7 +195,7 @@ async def test_calls_that_somebody_cancels_in_the_reactor_are_forgotten(monkeypa
     monkeypatch.setattr(monotonic, "TICK", 0.02)
     before = set(reactor.getDelayedCalls())
     steady = MonotonicReactor(reactor)
-    lost = steady.callLater(4 * SOON, lambda: None)
+    lost = steady.callLater(0.2, lambda: None)
     await deferLater(reactor, wait)
     for each in set(reactor.getDelayedCalls()) - before:
         each.cancel()

@@ -6,9 +6,9 @@ the next minute fires at once, and each transfer with a limit of less ends, howe
 So a timer of this reactor that fires too early, by the monotonic clock, is set again for the rest.
 If the wall clock is set back, Twisted's timer fires too late. So a thread looks every TICK seconds
 for calls that are overdue, and has the reactor look at them, too. It is there while calls are to
-come, from SOON seconds after the first of them on, and at once if somebody who asks for the time
-sees that the clock was set back. No timer is set for longer than SLICE seconds: without a thread,
-only the slice that runs as the clock is set back is late.
+come, from the reactor's next turn on: most transfers that are refused for their URL end before. No
+timer is set for longer than SLICE seconds: if the system gives us no thread, only the slice that
+runs as the clock is set back is late.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ SLICE: Final = 5.0
 """Seconds for which Twisted's timer is set at most."""
 TICK: Final = 0.5
 """Seconds between two looks for overdue calls, and after which a call is overdue."""
-SOON: Final = 0.05
-"""Seconds for which calls need no thread: most transfers that are refused end within them."""
 
 
 def steady(clock: Any) -> Any:
@@ -57,8 +55,6 @@ class MonotonicReactor:
 
     def seconds(self) -> float:
         """Tell the time, since nobody knows when."""
-        if self._watched:
-            _watch.compare(self._reactor)
         return time.monotonic()
 
     def callLater(
@@ -67,7 +63,6 @@ class MonotonicReactor:
         """Call a function later, as IReactorTime does."""
         call = MonotonicCall(self._reactor, delay, lambda: function(*args, **kwargs))
         if self._watched:
-            _watch.compare(self._reactor)
             _watch.add(call, self._reactor)
         return call
 
@@ -145,8 +140,6 @@ class _Watch:
 
     def __init__(self) -> None:
         self._calls: set[MonotonicCall] = set()
-        # Begins the thread; never there without calls, so that nothing is left when they are over.
-        self._soon: Any = None
         self.forget_parent()
         tell_of_forks(self)
 
@@ -155,39 +148,22 @@ class _Watch:
         # Guards the calls, and whether there is a thread.
         self._lock = threading.Lock()
         self._begun = False
-        # From the monotonic clock to the wall clock.
-        self._offset = -math.inf
 
     def add(self, call: MonotonicCall, reactor: Any) -> None:
         """Watch a call."""
         with self._lock:
             self._calls.add(call)
             begun = self._begun
-        if not begun and (self._soon is None or not self._soon.active()):
-            self._soon = reactor.callLater(SOON, self._begin)
-
-    def compare(self, reactor: Any) -> None:
-        """Compare the clocks; if one was set back, begin at once."""
-        offset = reactor.seconds() - time.monotonic()
-        before, self._offset = self._offset, offset
-        if offset < before - SOON and self._calls:
-            # Not by a timer, which may be late.
+        if not begun:
+            # Not by a timer, which would be late if the clock was set back now.
             reactor.callFromThread(self._begin)
 
     def discard(self, call: MonotonicCall) -> None:
         """Watch a call no more; one that is not watched, too."""
         with self._lock:
             self._calls.discard(call)
-        if not self._calls:
-            self._cancel_soon()
-
-    def _cancel_soon(self) -> None:
-        soon, self._soon = self._soon, None
-        if soon is not None and soon.active():
-            soon.cancel()
 
     def _begin(self) -> None:
-        self._cancel_soon()
         with self._lock:
             if self._begun or not self._calls:
                 return
