@@ -109,6 +109,20 @@ async def test_of_a_name_with_many_addresses_few_are_tried(fetcher, web, net):
 
 
 @step
+async def test_a_name_with_thousands_of_addresses_keeps_nobody_waiting(fetcher, web, net):
+    net.hosts["many.test"] = [f"127.1.{at // 250}.{at % 250 + 1}" for at in range(3000)]
+    one = fetcher()
+    many = one.fetch(web.url(host="many.test"))
+    many.addErrback(lambda _: None)
+    web.answers = [answer(BODY)]
+    await one.fetch(web.url())
+    assert net.tried == [("127.0.0.1", web.port)]  # the other one rests
+    many.cancel()
+    await many
+    assert net.tried == [("127.0.0.1", web.port)]
+
+
+@step
 async def test_of_a_name_with_many_silent_addresses_few_are_tried_each_for_seconds(
     fetcher, web, net
 ):

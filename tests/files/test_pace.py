@@ -37,6 +37,7 @@ def spend(pace, microseconds):
         (lambda pace: pace.piece(1024), 0),
         (lambda pace: pace.chunks(7), 7),
         (lambda pace: pace.chunks(0), 0),
+        (lambda pace: pace.addresses(3), 60),
     ],
 )
 def test_what_is_small_costs_and_what_is_large_does_not(pace, count, cost):

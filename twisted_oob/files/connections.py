@@ -5,7 +5,9 @@ What happens for each connection:
 1. The host is looked up, once (``resolving.py``).
 2. The policy judges every address of the host. One that is forbidden forbids the host: otherwise
    the answer would depend on which address happens to be tried first. This machine's own addresses
-   are found out here and now, IPv4 addresses that are hidden in IPv6 among them.
+   are found out here and now, IPv4 addresses that are hidden in IPv6 among them. A name can have
+   thousands of addresses, and costs its owner nothing: so others get their turn in between, and the
+   pace demands its rests.
 3. The sockets get exactly those addresses, never the name. So it does not matter what the name
    resolves to a moment later (DNS rebinding).
 4. With https, TLS runs above the connection, begun by what the TLS policy gives for the host.
@@ -19,13 +21,14 @@ A connection, and what is above it::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -42,6 +45,8 @@ from twisted_oob.files.urls import Target
 
 # Seconds of a rest after which we say that there is something to hope for, and go on resting.
 _REST_AT_ONCE: Final = 0.1
+# Addresses of a host that are judged without a rest. It takes some 2 ms.
+_JUDGED_AT_ONCE: Final = 100
 
 
 class JudgedConnections:
@@ -54,7 +59,8 @@ class JudgedConnections:
         tls_policy: An IPolicyForHTTPS that verifies servers.
         heard: Called with the number of bytes that a connection received; 0 when it is made, when
             its host is resolved, or while it rests. If it returns False, the bytes go no further.
-        pace: Tells when to rest, for what tiny pieces cost. None if they are not counted.
+        pace: Tells when to rest, for what tiny pieces and many addresses cost. None if they are not
+            counted.
 
     Attributes:
         heard: The same.
@@ -101,7 +107,7 @@ class JudgedConnections:
             factory: Any = Factory.forProtocol(protocol)
             tls = TLSMemoryBIOFactory(self._creator(target), True, factory)
         addresses = await resolve(self.reactor, target.host, target.port)
-        self._judge(addresses)
+        await self._judge(addresses)
         self.heard(0)
 
         def build(connected: Callable[[Any], None]) -> Connection:
@@ -159,19 +165,30 @@ class JudgedConnections:
             detail = f"the TLS policy takes no host {host!r}: {causes(error)}"
             raise FetchFailed(NO_TLS, detail=detail) from None
 
-    def _judge(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+    async def _judge(self, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
         """Let the policy judge all addresses of a host.
 
         Raises:
             Forbidden: One of them is not allowed.
             NoRoom: File descriptors are used up.
         """
-        for address in addresses:
+        for number, address in enumerate(addresses):
+            if number and not number % _JUDGED_AT_ONCE:
+                await self._rest_after_judging(_JUDGED_AT_ONCE)
             try:
                 own = any(map(_is_own_and_global, leads_to(address)))
             except OSError as error:
                 raise no_room(str(error)) from None
             self._policy.check_address(str(address), own=own)
+
+    async def _rest_after_judging(self, count: int) -> None:
+        seconds = 0.0
+        if self.pace is not None:
+            self.pace.addresses(count)
+            seconds = self.pace.pause()
+        await deferLater(self.reactor, seconds)
+        # That we did not ask is no silence of the server.
+        self.heard(0)
 
 
 def _is_own_and_global(address: IPv4Address | IPv6Address) -> bool:

@@ -8,6 +8,8 @@ in the kernel, and the next read has more of them.
 
 Costs are counted and not measured, so that a busy machine does not slow honest servers down. What
 is large costs nothing, so that a fast line stays fast.
+
+A host with thousands of addresses costs as much, as each of them is judged.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ _EACH_SECOND: Final = 10e-3
 _READ: Final = 30e-6
 _PIECE: Final = 20e-6
 _CHUNK: Final = 1e-6
+_ADDRESS: Final = 20e-6
 _REST: Final = 100e-6  # the reactor wakes up twice, and watches the socket anew
 # Bytes; what is smaller is small.
 _SMALL_READ: Final = 4096
@@ -52,6 +55,10 @@ class Pace:
         """Count chunks of fewer than 512 bytes (RFC 9112 section 7.1)."""
         if count:
             self._take(count * _CHUNK)
+
+    def addresses(self, count: int) -> None:
+        """Count addresses of a host that were judged."""
+        self._take(count * _ADDRESS)
 
     def pause(self) -> float:
         """Tell for how many seconds reading should rest from now on, mostly 0.
