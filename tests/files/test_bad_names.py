@@ -21,6 +21,11 @@ CHANGED = {
     "\N{EN DASH}rf": "rf",
     "\N{MINUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}rf": "rf",
     "\N{BOX DRAWINGS LIGHT HORIZONTAL}\N{BOX DRAWINGS DOUBLE HORIZONTAL}rf": "rf",
+    "\N{FULLWIDTH SOLIDUS}etc\N{FULLWIDTH SOLIDUS}passwd": "etc\N{FULLWIDTH SOLIDUS}passwd",
+    "-\N{DIVISION SLASH}.\N{FULLWIDTH REVERSE SOLIDUS}a": "a",
+    "a\N{FRACTION SLASH}..\N{SET MINUS}..\N{DIVISION SLASH}b": "a_.._.._b",
+    "\uff0e\uff0e\N{FULLWIDTH SOLIDUS}a": "\uff0e\uff0e_a",
+    "x..\N{FULLWIDTH REVERSE SOLIDUS}": "x.._",
     # shells, editors, compilers, spreadsheets
     "~root": "root",
     "~": "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import pytest
 
@@ -172,6 +173,7 @@ TAKEN = (
     *("~", "~root", "~/.ssh/config", "desktop.ini", "Desktop.INI", "thumbs.db", ".DS_Store"),
     *("a.lnk", "a.LNK", "a.desktop", "a.Desktop", "a.url", "a.pif", "a.scf", "autorun.inf"),
     *("a.library-ms", "a.search-ms", "con", "nul.txt", "com1.zip"),
+    *("\uff0f..\uff0fa", "a\uff3c..\uff3cb", "a\uff02 -x"),
     *("a.lnk.", "a.lnk ", "a.desktop\u200b"),
     *(".bashrc", "..", "a\\..\\b", "a\nb", "a\u202egpj.exe", "$(x)", "`x`"),
 )
@@ -186,7 +188,8 @@ def assert_harmless(name):
     assert not name.startswith(("-", ".", "~", " "))
     assert not name.lower().endswith(BAD_SUFFIXES)
     assert name.lower() not in BAD_NAMES
-    assert not set(name) & set("/\\\0\n\r\u202e\u200b")
+    assert not set(name) & set("/\\\0\n\r\u202e\u200b\uff02")
+    assert not re.search("^[\uff0f\uff3c]|\\.\\.[\uff0f\uff3c]|[\uff0f\uff3c]\\.\\.", name)
 
 
 @step

@@ -31,6 +31,7 @@ from twisted_oob.files.names import (
         ('attachment; filename="with space.txt"', "with space.txt"),
         ('attachment; filename="a\\"b\\\\c.txt"', "c.txt"),
         ('attachment; filename="semi;colon.txt"', "semi;colon.txt"),
+        ('attachment; filename="a\uff02 --x \uff02b.txt"', "a_ --x _b.txt"),
         ("attachment; filename=\"a.txt\"; filename*=UTF-8''b.txt", "b.txt"),
         ("attachment; filename*=UTF-8''b.txt; filename=\"a.txt\"", "b.txt"),
         ("attachment; filename*=utf-8'en'%e2%82%ac%20rates.txt", "€ rates.txt"),

@@ -21,6 +21,8 @@ LOST_AT_START: Final[dict[str, str]] = {
     # Programs of Windows that use its old code pages get a plain dash for each ("best fit").
     "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d": "becomes a dash on Windows",
     "\u2500\u252c\u2534\u2550\u2564\u2565\u2566\u2567\u2568\u2569": "so do these parts of boxes",
+    # The slash of fractions, division, set minus, and both slashes in full width.
+    "\u2044\u2215\u2216\uff0f\uff3c": "becomes a slash on Windows: the root of a disk",
     "~": "a home folder to shells and to expanduser(); '~$' is an open document to Office",
 }
 """Characters that a name loses at its start: as many as there are, in any order."""
@@ -85,6 +87,10 @@ BAD_SUFFIXES: Final[dict[str, str]] = {
 HARMLESS_SUFFIX: Final = ".download"
 """What browsers put there, too. No program opens it."""
 
+# What becomes "../" on Windows, by best fit, and so leads out of the folder. A dot in full width
+# becomes a dot.
+_SLASH: Final = "[\u2044\u2215\u2216\uff0f\uff3c]"
+_WAY_UP: Final = re.compile(rf"{_SLASH}(?=[.\uff0e]{{2}})|(?<=[.\uff0e]{{2}}){_SLASH}")
 # Windows opens a device by these names, with any suffix and with spaces before it.
 _DEVICE: Final = re.compile(
     r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|\Z)",
@@ -123,7 +129,7 @@ def harmless(name: str, *, folder: bool = False) -> str:
     Returns:
         The name; empty if nothing is left.
     """
-    name = name.lstrip(_AT_START).rstrip(_AT_END)
+    name = _WAY_UP.sub("_", name.lstrip(_AT_START).rstrip(_AT_END))
     if _VARIABLE.search(name):
         name = name.replace("%", "_")
     folded = name.casefold()

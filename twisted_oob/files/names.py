@@ -136,8 +136,9 @@ def _safe(name: str, *, folder: bool = False) -> str:
     name = "".join(c for c in name if unicodedata.category(c) not in _DROPPED)
     name = unicodedata.normalize("NFC", name)
     # Windows takes none of these characters in a name, and a colon for a stream of another file.
-    # Perl opens a pipe for a bar.
-    name = re.sub(r'[<>:"|?*]', "_", re.sub(r"\s+", " ", name))
+    # Programs of it that use its old code pages get a quote for one in full width ("best fit"), and
+    # what follows is another argument. Perl opens a pipe for a bar.
+    name = re.sub('[<>:"\uff02|?*]', "_", re.sub(r"\s+", " ", name))
     return shortened(name, NAME_BYTES, folder=folder)
 
 
