@@ -50,6 +50,17 @@ def test_what_a_url_may_leave_out(one, other):
     assert file_key(one) == file_key(other)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://h.example/a;v=1", "https://h.example/a%3Bv=1"),
+        ("https://h.example/?a=1;b=2", "https://h.example/?a=1%3bb=2"),
+    ],
+)
+def test_a_semicolon_separates_unless_it_is_encoded(one, other):
+    assert file_key(one) != file_key(other)
+
+
 def test_all_but_http_is_the_same_only_if_it_is_equal():
     assert file_key("aesgcm://h.example/a#1") != file_key("aesgcm://h.example/a#2")
 

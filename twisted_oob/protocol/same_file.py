@@ -9,8 +9,9 @@ _HTTP: Final = re.compile(r"(https?):(//(?:[^/?#@]*@)?)([^/?#]*)([^#]*)", re.IGN
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _ENCODED: Final = re.compile("%([0-9A-Fa-f]{2})")
 # Unreserved characters (RFC 3986 section 2.3), and those that separate nothing in http URLs: some
-# clients encode them, some don't.
-_SAME_ENCODED: Final = re.compile(r"[A-Za-z0-9\-._~!$'()*,;:@\[\]]")
+# clients encode them, some don't. A semicolon does: in a path it begins parameters (section 3.3),
+# which Java's servers cut off, and in a query it is the "&" of some.
+_SAME_ENCODED: Final = re.compile(r"[A-Za-z0-9\-._~!$'()*,:@\[\]]")
 
 
 def file_key(url: str) -> str:
