@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import sys
 
 import pytest
@@ -12,6 +14,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.logger import Logger, LogPublisher, globalLogPublisher
 from twisted.python import log as old_log
 
+from twisted_oob.commands.appended_file import LONGEST
 from twisted_oob.commands.log_file import ServiceLog, service_log
 
 
@@ -108,6 +111,51 @@ def test_it_rotates(log, file, tmp_path):
     out.info("second")
     assert "first" in (tmp_path / "service.log.1").read_text()
     assert "second" in file.read_text()
+
+
+def test_a_file_that_was_copied_and_made_empty_begins_anew(log, file):
+    out = logger(log.observer())
+    out.info("first")
+    os.truncate(file, 0)
+    out.info("second")
+    assert [line.split()[-1] for line in file.read_text().splitlines()] == ["second"]
+
+
+def test_a_long_file_gets_a_number_and_each_new_one_has_its_mode(log, file, tmp_path):
+    out = logger(log.observer())
+    file.chmod(0o640)
+    for text in ("first", "second", "third"):
+        out.info(text)
+        with file.open("a") as end:
+            end.write("x" * LONGEST)
+    for name, text in (
+        ("service.log", "third"),
+        ("service.log.1", "second"),
+        ("service.log.2", "first"),
+    ):
+        path = tmp_path / name
+        assert text in path.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_the_log_may_be_a_pipe(tmp_path):
+    reader, writer = os.pipe()
+    log = ServiceLog({"logfile": f"/dev/fd/{writer}", "nodaemon": True})
+    out = logger(log.observer())
+    os.close(writer)
+    out.info("first")
+    log.reopen()
+    log.rotate()
+    out.info("second")
+    read = os.read(reader, 4096).decode().splitlines()
+    os.close(reader)
+    assert [line.split()[-1] for line in read] == ["first", "second"]
+
+
+def test_a_pipe_without_a_reader_is_told_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SystemExit, match="twistd's --logfile"):
+        ServiceLog({"logfile": str(tmp_path / "pipe")}).observer()
 
 
 @pytest.mark.parametrize("options", [{"nodaemon": True}, {"logfile": "-", "nodaemon": True}])

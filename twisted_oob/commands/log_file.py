@@ -20,8 +20,8 @@ from twisted.logger import (
     LogLevelFilterPredicate,
     textFileLogObserver,
 )
-from twisted.python.logfile import LogFile
 
+from twisted_oob.commands.appended_file import AppendedFile
 from twisted_oob.commands.checked_options import exit_with_error
 from twisted_oob.commands.values import not_usable
 
@@ -50,7 +50,7 @@ class ServiceLog:
             self._path = None if name in {None, "", _STANDARD_OUTPUT} else Path(name).absolute()
         except OSError as error:
             raise ValueError(not_usable("twistd's --logfile", str(name), error)) from None
-        self._file: LogFile | None = None
+        self._file: AppendedFile | None = None
 
     def observer(self) -> ILogObserver:
         """Open the file, or take standard output; call this once, before twistd daemonizes.
@@ -61,7 +61,7 @@ class ServiceLog:
         shown: Any = sys.stdout
         if self._path is not None:
             try:
-                shown = self._file = LogFile.fromFullPath(str(self._path))
+                shown = self._file = AppendedFile(self._path)
             except OSError as error:
                 exit_with_error(not_usable("twistd's --logfile", self._path, error))
         # Twisted's classes don't tell a type checker which interfaces they implement.
@@ -78,12 +78,8 @@ class ServiceLog:
         Raises:
             OSError: The file can't be opened. The log goes on where it went.
         """
-        if self._file is None or self._path is None:
-            return
-        # LogFile closes the old file first, and would then have none.
-        with self._path.open("ab"):
-            pass
-        self._file.reopen()
+        if self._file is not None:
+            self._file.reopen()
 
     def rotate(self) -> None:
         """Rename the file, and begin another one, as twistd does on SIGUSR1."""
@@ -95,7 +91,7 @@ class _Whole:
     """Writes each line, with what its encoding lacks as ``\\xfc``, where a line would be lost.
 
     Args:
-        out: A text stream, or a LogFile.
+        out: A text stream, or an AppendedFile.
     """
 
     def __init__(self, out: Any) -> None:
