@@ -308,8 +308,9 @@ def test_only_one_of_the_two_creates_a_file(path):
     assert not path.exists()
 
 
-def test_a_missing_secret_is_created_private_and_random(tmp_path):
-    umask = os.umask(0)
+@pytest.mark.parametrize("masked", [0, 0o777])
+def test_a_missing_secret_is_created_private_and_random(tmp_path, masked):
+    umask = os.umask(masked)
     try:
         made = [created_in(tmp_path / name) for name in ("a", "b")]
     finally:

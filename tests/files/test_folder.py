@@ -48,6 +48,19 @@ def test_one_lock_for_all_files_of_a_process_and_nothing_when_they_have_ended(tm
     assert names(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o333, 0o111])
+def test_its_owner_can_use_what_is_there_whatever_the_umask(tmp_path, umask):
+    old = os.umask(umask)
+    try:
+        file = opened(tmp_path)
+    finally:
+        os.umask(old)
+    [lock] = (tmp_path / ".oob").glob("*.lock")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / ".oob", lock)]
+    assert modes == [0o700, 0o600]
+    file.discard()
+
+
 def test_two_folders_of_a_process_and_two_processes_do_no_harm_to_each_other(tmp_path):
     one, other = opened(tmp_path), opened(tmp_path)
     assert remove_leftovers(tmp_path) == 0

@@ -213,7 +213,10 @@ def _open_empty(path: Path) -> tuple[int, bool] | None:
     while True:
         with suppress(FileExistsError):
             # Exclusively: a symbolic link to nowhere is the operator's mistake, to be reported.
-            return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600), True
+            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            with suppress(OSError):  # a file system may have no modes
+                os.fchmod(fd, 0o600)  # whatever the umask
+            return fd, True
         with suppress(FileNotFoundError):  # somebody else has just removed it
             if not _is_unfinished(path):
                 return None

@@ -268,6 +268,7 @@ class Place:
     def _open_parts(self) -> int:
         with contextlib.suppress(FileExistsError):
             os.mkdir(PARTS, 0o700, dir_fd=self.fd)
+            self._undo_umask()
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             return os.open(PARTS, flags, dir_fd=self.fd)
@@ -278,6 +279,19 @@ class Place:
             if there.st_uid != os.geteuid():
                 raise self._of_another(there.st_uid) from None
             raise
+
+    def _undo_umask(self) -> None:
+        # A umask can take from the owner, too. What cannot be opened is opened as a mere place, and
+        # never by its name: in a shared folder, that may lead elsewhere by now.
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(OSError):  # who opens it next is told
+            fd = os.open(PARTS, flags, dir_fd=self.fd)
+            try:
+                mode = stat.S_IMODE(os.fstat(fd).st_mode)
+                if ~mode & 0o700:
+                    Path(f"/proc/self/fd/{fd}").chmod(mode | 0o700)
+            finally:
+                os.close(fd)
 
     def _check_owner(self) -> None:
         # Compared with a file that we just made, as a network file system may know us by another
@@ -328,6 +342,9 @@ def _take_lock(parts_fd: int) -> tuple[str, int]:
         token = secrets.token_hex(16)
         fd = os.open(lock_name(token), flags, 0o600, dir_fd=parts_fd)
         held = False
+        with contextlib.suppress(OSError):  # no modes
+            # Whatever the umask: who removes what we leave behind has to open it.
+            os.fchmod(fd, 0o600)
         try:
             held = hold(fd) and os.fstat(fd).st_nlink > 0
         finally:
