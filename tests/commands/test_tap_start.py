@@ -243,6 +243,26 @@ async def test_what_comes_of_a_folder_that_is_locked_or_gone(ordinary, tmp_path,
         assert [path.name for path in tmp_path.iterdir()] == ["locked"]
 
 
+WITHOUT_LIBRARY = """
+import os, sys
+from twisted.application import app
+start = app.startApplication
+def start_as_another(*arguments):
+    # It may not read where Python is installed.
+    for name in ("encodings.idna", "encodings.punycode", "idna"):
+        sys.modules.setdefault(name, None)
+    start(*arguments)
+app.startApplication = start_as_another
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_starts_as_a_user_who_can_not_read_the_library_any_more(operator):
+    _, sender = await operator.start(before=WITHOUT_LIBRARY)
+    condition = await sender.oob.send_url("oob.localhost", "http://127.0.0.1:1/\u0254")
+    assert condition == "reject"
+
+
 @IN_CI
 @pytest_twisted.ensureDeferred
 async def test_a_daemon_that_can_not_listen_has_status_1_and_leaves_its_log_alone(operator):

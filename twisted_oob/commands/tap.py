@@ -19,6 +19,7 @@ from twisted.words.protocols.jabber.jid import JID
 from wokkel.subprotocols import XMPPHandler
 
 from twisted_oob._tls import read_certificates
+from twisted_oob._urls import load_tables
 from twisted_oob.commands.bot_options import allowed, make_bot, tell_at_start
 from twisted_oob.commands.checked_options import exit_with_error
 from twisted_oob.commands.demo import Demo
@@ -64,6 +65,8 @@ def makeService(options: Options) -> Service:
 
     if options["demo"]:
         return Demo(reactor)
+    # Here, as another user (twistd's --uid) may not read where Python is installed.
+    load_tables()
     signals = ServiceSignals(reactor)
     signals.take_over()
     option = _secret_option(options)
