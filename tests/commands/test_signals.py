@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 
 import pytest
 import pytest_twisted
 
-from tests.support.processes import IN_CI
+from tests.support.processes import IN_CI, missing
 
 pytest_plugins = ["tests.support.python_process"]
 
@@ -95,6 +97,33 @@ async def test_a_second_one_ends_it_at_once(run, first, early):
     assert await program.finished() is None
     assert program.signal == 15
     assert "end" not in program.output
+
+
+AS_THE_FIRST = """
+import os, shutil, sys
+unshare = shutil.which("unshare")
+inside = [sys.executable, "-c", {code!r}]
+os.execv(unshare, [unshare, "--map-root-user", "--pid", "--fork", "--kill-child", *inside])
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
+@pytest_twisted.ensureDeferred
+async def test_a_second_one_ends_the_first_process_of_a_container_too(python, name, status):
+    if not made_as_the_first():
+        missing("unshare --pid", "util-linux, and user namespaces")
+    send = f"os.kill(os.getpid(), signal.SIG{name})"
+    again = f"reactor.addSystemEventTrigger('before', 'shutdown', lambda: {send})\n"
+    program = python(AS_THE_FIRST.format(code=PRELUDE + SLOW_STOP + again + send + RUN))
+    assert await program.finished() == status
+    assert "end" not in program.output
+
+
+def made_as_the_first():
+    """Whether a process can be the first one of a namespace here."""
+    unshare = shutil.which("unshare")
+    command = [unshare, "--map-root-user", "--pid", "--fork", "true"]
+    return unshare is not None and subprocess.run(command, check=False).returncode == 0
 
 
 @IN_CI

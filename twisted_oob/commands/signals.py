@@ -4,7 +4,8 @@
 signal           what is done
 ===============  =================================================================================
 SIGTERM, SIGINT  the reactor stops: transfers have their grace, and the exit status is 0
-a second one     the process ends at once, by that signal
+a second one     the process ends at once, by that signal; or with 128 and its number as the status
+                 if it is the first process of a container, which the kernel would spare
 SIGHUP           the log is opened again, and what may have changed is read again. If the terminal
                  that we were started on is gone, we stop as by SIGTERM
 SIGUSR1          the log is rotated, if we have a file for it
@@ -23,7 +24,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted_oob.commands.exit_status import stop
+from twisted_oob.commands.exit_status import end_at_once, stop
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -69,7 +70,7 @@ class ServiceSignals:
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
 
     def _running(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if self._stopping else self._stop)
+        signal.signal(signal.SIGTERM, _at_once() if self._stopping else self._stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
         # Not before: a daemon has left its terminal by now.
         self._terminals = [number for number in range(3) if os.isatty(number)]
@@ -77,7 +78,7 @@ class ServiceSignals:
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
         for number in _STOPPING:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _at_once())
         self._reactor.callFromThread(stop, self._reactor)
 
     def _hang_up(self, _number: int, _frame: object) -> None:
@@ -96,6 +97,15 @@ class ServiceSignals:
     def _tell_rotate(self) -> None:
         # A signal may have come before anybody wanted to hear of it.
         self.on_rotate()
+
+
+def _at_once() -> Callable[[int, Any], object] | signal.Handlers:
+    """Give what ends the process by a signal."""
+    return _exit if os.getpid() == 1 else signal.SIG_DFL
+
+
+def _exit(number: int, _frame: object) -> None:
+    end_at_once(128 + number)
 
 
 def _nothing() -> None:
