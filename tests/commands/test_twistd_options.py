@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from twisted_oob.commands.twistd_options import settle
@@ -83,3 +85,11 @@ def test_a_log_that_can_not_be_written_is_told(tmp_path):
     for elsewhere in ({"syslog": True}, {"logger": "a.b"}):
         assert settled(logfile=log, **elsewhere)["logfile"] == log
     assert settled(logfile="-")["logfile"] == "-"
+
+
+def test_a_user_that_nobody_knows_is_told():
+    unknown = 2**31 - 12345
+    with pytest.raises(ValueError, match=f"twistd's --uid {unknown} can't be used: the system"):
+        settled(uid=unknown)
+    assert settled(uid=unknown, chroot="/srv")["uid"] == unknown
+    assert settled(uid=os.getuid())["uid"] == os.getuid()

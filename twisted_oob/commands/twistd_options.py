@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -27,7 +28,7 @@ def settle(twistd: MutableMapping[str, Any]) -> None:
 
     Raises:
         ValueError: A log or a pidfile that is needed can't be written, or there is no directory to
-            change to.
+            change to, or no such user to become.
     """
     rundir = str(twistd.get("rundir") or _RUNDIR)
     try:
@@ -38,7 +39,8 @@ def settle(twistd: MutableMapping[str, Any]) -> None:
             twistd["rundir"] = "/"
     _check_log_file(twistd)
     if not twistd.get("chroot"):
-        # Where a path leads in another root shows only there.
+        # Where a path leads in another root shows only there, and who is known.
+        _check_user(twistd.get("uid"))
         if rundir != _RUNDIR:
             _check_rundir(rundir)
         _settle_pidfile(twistd)
@@ -52,6 +54,18 @@ def _check_log_file(twistd: Mapping[str, Any]) -> None:
         _check_writable(Path(name).absolute())
     except OSError as error:
         raise ValueError(not_usable("twistd's --logfile", name, error)) from None
+
+
+def _check_user(uid: int | None) -> None:
+    if uid is None or uid == os.getuid():
+        return
+    try:
+        # twistd asks for its groups.
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise ValueError(
+            f"twistd's --uid {uid} can't be used: the system knows no user with this number"
+        ) from None
 
 
 def _check_rundir(rundir: str) -> None:
