@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import stat
 import sys
 
@@ -150,6 +151,19 @@ def test_the_log_may_be_a_pipe(tmp_path):
     read = os.read(reader, 4096).decode().splitlines()
     os.close(reader)
     assert [line.split()[-1] for line in read] == ["first", "second"]
+
+
+def test_the_log_may_be_a_descriptor_that_can_not_be_opened_anew():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        log = ServiceLog({"logfile": f"/dev/fd/{theirs.fileno()}", "nodaemon": True})
+        logger(log.observer()).info("shown")
+        assert ours.recv(4096).endswith(b"shown\n")
+
+
+def test_a_descriptor_that_is_not_open_is_told():
+    with pytest.raises(SystemExit, match="twistd's --logfile '/dev/fd/987654' can't be used: Bad"):
+        ServiceLog({"logfile": "/dev/fd/987654", "nodaemon": True}).observer()
 
 
 def test_a_pipe_without_a_reader_is_told_at_once(tmp_path):

@@ -20,11 +20,16 @@ LONGEST: Final = 1_000_000
 """Bytes after which twistd begins another file, unless an operator did so before."""
 
 
+_NAMED: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR: Final = re.compile(r"/dev/fd/([0-9]{1,9})")
+
+
 class AppendedFile:
     """A file that text is appended to, wherever it ends by then. Any thread may do so.
 
     Args:
-        path: Its absolute path. A pipe or a device is taken as it is, and never opened again.
+        path: Its absolute path. A pipe, a device and a descriptor (``/dev/stdout``) are taken as
+            they are, and never opened again.
 
     Raises:
         OSError: It can't be written.
@@ -33,8 +38,10 @@ class AppendedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
-        self._fd = _open(path)
-        self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        number = descriptor(path)
+        # Not anew: root may have opened it for us, or it is a socket (systemd).
+        self._fd = _open(path) if number is None else os.dup(number)
+        self._regular = number is None and stat.S_ISREG(os.fstat(self._fd).st_mode)
 
     def write(self, text: str) -> None:
         """Append text; begin another file before that if this one is long.
@@ -90,6 +97,12 @@ class AppendedFile:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def descriptor(path: Path) -> int | None:
+    """Give the number of the open file that a path stands for; None if it is a usual path."""
+    match = _DESCRIPTOR.fullmatch(str(path))
+    return _NAMED.get(str(path)) if match is None else int(match[1])
 
 
 def _open(path: Path) -> int:

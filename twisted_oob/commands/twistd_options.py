@@ -13,6 +13,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
+from twisted_oob.commands.appended_file import descriptor
 from twisted_oob.commands.values import not_usable
 
 _PIDFILE: Final = "twistd.pid"
@@ -50,8 +51,10 @@ def _check_log_file(twistd: Mapping[str, Any]) -> None:
     name = twistd.get("logfile")
     if not name or name == _STANDARD_OUTPUT or twistd.get("logger") or twistd.get("syslog"):
         return
+    path = Path(name).absolute()
     try:
-        _check_writable(Path(name).absolute())
+        if descriptor(path) is None:
+            _check_writable(path)
     except OSError as error:
         raise ValueError(not_usable("twistd's --logfile", name, error)) from None
 
