@@ -49,7 +49,7 @@ HEADS = {
     "no space after the colon": raw("HTTP/1.1 200 OK", f"CONTENT-LENGTH:{len(BODY)}"),
     "white space around a value": raw("HTTP/1.1 200 OK", f"Content-Length: \t {len(BODY)} \t"),
     "bytes beyond ASCII": raw("HTTP/1.1 200 \xfcber", "X: \xe4", f"Content-Length: {len(BODY)}"),
-    "a transfer coding that is none": answer(BODY, "Transfer-Encoding: identity"),
+    "a transfer coding that codes nothing": answer(BODY, "Transfer-Encoding: identity"),
     "the length twice": answer(BODY, f"Content-Length: {len(BODY)}"),
     "chunks beside a length": raw(
         *("HTTP/1.1 200 OK", "Content-Length: 3", "Transfer-Encoding: chunked"),

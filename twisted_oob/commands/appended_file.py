@@ -1,6 +1,6 @@
 """AppendedFile: the file of a log that others may move away, or make empty, while it is written.
 
-Twisted's own LogFile writes where it has come to. If ``logrotate`` copies the file and makes it
+Twisted's own LogFile keeps its position. If ``logrotate`` copies the file and makes it
 empty (``copytruncate``), the next line of a LogFile lands behind as many NUL bytes as there were
 bytes before. It can't write to a pipe either, such as ``/dev/stdout`` in a container.
 """
