@@ -13,6 +13,7 @@ from twisted_oob.commands import oob
 
 def run(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["twisted_oob", *arguments])
+    monkeypatch.delitem(sys.modules, "twisted_oob.__main__", raising=False)
     with pytest.raises(SystemExit) as raised:
         runpy.run_module("twisted_oob", run_name="__main__")
     return raised.value.code
