@@ -54,6 +54,26 @@ def by_the_limit(fetching, clock):
 ENDS = [by_the_caller, by_the_limit]
 
 
+@pytest.fixture
+def hang(fetcher, web, gate):
+    """Begins a fetch of a Fetcher of its own, whose thread hangs in a function when this returns.
+
+    ``instead``: what the function does when it goes on.
+    """
+
+    async def begin(owner, name, reply, instead=None):
+        gated = gate(owner, name)
+        if instead is not None:
+            gated._function = instead
+        web.answers = [reply]
+        ours = fetcher(timeout=WHOLE)
+        fetching = ours.fetch(web.url())
+        await gated.entered
+        return ours, fetching, gated
+
+    return begin
+
+
 async def nothing_is_left(ours, folder, *files):
     await until(lambda: not ours._transfers)
     assert names(folder) == sorted(files)
@@ -63,15 +83,9 @@ async def nothing_is_left(ours, folder, *files):
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize(("owner", "name", "reply"), BEFORE)
 @step
-async def test_a_thread_hangs_before_the_commit(
-    *, fetcher, web, folder, clock, gate, owner, name, reply, end
-):
-    gated = gate(owner, name)
-    web.answers = [reply]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
+async def test_a_thread_hangs_before_the_commit(*, hang, folder, clock, owner, name, reply, end):
+    ours, fetching, gated = await hang(owner, name, reply)
     ends = ends_of(fetching)
-    await gated.entered
     kind = end(fetching, clock)
     clock.advance(GRACE - 0.01)
     assert not ends
@@ -106,13 +120,9 @@ async def test_a_disk_that_opens_a_file_slowly_is_no_stall_of_the_server(
 @pytest.mark.parametrize(("owner", "name", "reply"), AT_THE_END)
 @step
 async def test_a_large_file_is_cancelled_until_the_committer_has_it(
-    *, fetcher, web, folder, clock, gate, owner, name, reply
+    *, hang, folder, clock, owner, name, reply
 ):
-    gated = gate(owner, name)
-    web.answers = [reply]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
-    await gated.entered
+    ours, fetching, gated = await hang(owner, name, reply)
     fetching.cancel()
     clock.advance(GRACE)
     await failure_of(fetching, CancelledError)
@@ -123,13 +133,9 @@ async def test_a_large_file_is_cancelled_until_the_committer_has_it(
 @pytest.mark.parametrize("also_cancelled", [False, True])
 @step
 async def test_a_large_file_is_there_if_its_sync_ends_soon_after_the_limit(
-    *, fetcher, web, folder, clock, gate, also_cancelled
+    *, hang, folder, clock, also_cancelled
 ):
-    gated = gate(Landing, "sync")
-    web.answers = [LARGE]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
-    await gated.entered
+    ours, fetching, gated = await hang(Landing, "sync", LARGE)
     clock.advance(WHOLE)
     if also_cancelled:
         fetching.cancel()
@@ -167,15 +173,9 @@ async def test_a_limit_that_the_server_has_met_is_its_fault(
     ],
 )
 @step
-async def test_a_thread_hangs_in_the_commit(
-    *, fetcher, web, folder, clock, gate, owner, name, reply, end
-):
-    gated = gate(owner, name)
-    web.answers = [reply]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
+async def test_a_thread_hangs_in_the_commit(*, hang, folder, clock, owner, name, reply, end):
+    ours, fetching, gated = await hang(owner, name, reply)
     ends = ends_of(fetching)
-    await gated.entered
     end(fetching, clock)
     clock.advance(GRACE - 0.01)
     assert not ends
@@ -194,13 +194,8 @@ async def test_a_thread_hangs_in_the_commit(
 
 @pytest.mark.parametrize("end", ENDS)
 @step
-async def test_a_commit_that_hangs_and_fails(*, fetcher, web, folder, clock, gate, end):
-    gated = gate(naming, "rename_without_replacing")
-    gated._function = fail("EIO")
-    web.answers = [LARGE]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
-    await gated.entered
+async def test_a_commit_that_hangs_and_fails(*, hang, folder, clock, end):
+    ours, fetching, gated = await hang(naming, "rename_without_replacing", LARGE, fail("EIO"))
     end(fetching, clock)
     clock.advance(GRACE)
     error = await failure_of(fetching, CommitPending)
@@ -211,13 +206,8 @@ async def test_a_commit_that_hangs_and_fails(*, fetcher, web, folder, clock, gat
 
 @pytest.mark.parametrize("end", ENDS)
 @step
-async def test_a_commit_that_fails_in_time(*, fetcher, web, folder, clock, gate, end):
-    gated = gate(naming, "rename_without_replacing")
-    gated._function = fail("EIO")
-    web.answers = [SMALL]
-    ours = fetcher(timeout=WHOLE)
-    fetching = ours.fetch(web.url())
-    await gated.entered
+async def test_a_commit_that_fails_in_time(*, hang, folder, clock, end):
+    ours, fetching, gated = await hang(naming, "rename_without_replacing", SMALL, fail("EIO"))
     kind = end(fetching, clock)
     gated.open()
     await failure_of(fetching, kind)

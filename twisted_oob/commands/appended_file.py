@@ -1,8 +1,8 @@
 """AppendedFile: the file of a log that others may move away, or make empty, while it is written.
 
-Twisted's own LogFile keeps its position. If ``logrotate`` copies the file and makes it
-empty (``copytruncate``), the next line of a LogFile lands behind as many NUL bytes as there were
-bytes before. It can't write to a pipe either, such as ``/dev/stdout`` in a container.
+Twisted's own LogFile keeps its position. If ``logrotate`` copies the file and makes it empty
+(``copytruncate``), the next line of a LogFile lands behind as many NUL bytes as there were bytes
+before. It can't write to a pipe either, such as ``/dev/stdout`` in a container.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Final
 
 LONGEST: Final = 1_000_000
 """Bytes after which twistd begins another file, unless an operator did so before."""
-
 
 _NAMED: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR: Final = re.compile(r"/dev/fd/([0-9]{1,9})")

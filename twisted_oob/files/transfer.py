@@ -100,7 +100,7 @@ connection  aborted once the body has ended   aborted at once
             (and before each further hop)
 descriptor  closed by the commit              closed by ``Landing.discard``
 part        renamed by the commit             unlinked by ``Landing.discard``
-final name  stays                             (there is none)
+final name  stays                             (not given yet)
 timers      cancelled                         cancelled
 ==========  ================================  =================================================
 
